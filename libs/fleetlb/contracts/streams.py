@@ -1,0 +1,60 @@
+"""The streams of the hub account and their limits. A tenant has no JetStream API (ADR 2)."""
+
+import msgspec
+
+from fleetlb.contracts import subjects
+
+MIB = 1024 * 1024
+
+
+class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of one stream. `compacted` keeps the last message of each subject and nothing else."""
+
+    name: str
+    subjects: tuple[str, ...]
+    max_bytes: int
+    max_message_bytes: int
+    discard_new: bool = True
+    compacted: bool = True
+    max_age_seconds: float | None = None
+
+
+def observed_stream(account: str) -> StreamSpec:
+    """One per tenant, so that neither dedupe windows nor limits are shared between tenants."""
+    return StreamSpec(
+        name=f"FLEETLB_OBSERVED_{account}",
+        subjects=(subjects.observed_of(account),),
+        max_bytes=64 * MIB,
+        max_message_bytes=MIB // 4,
+    )
+
+
+def desired_stream(group: str) -> StreamSpec:
+    """What a group's nodes should serve."""
+    return StreamSpec(
+        name=f"FLEETLB_DESIRED_{subjects.token(group)}",
+        subjects=(subjects.desired_of(group),),
+        max_bytes=1024 * MIB,
+        max_message_bytes=MIB,
+    )
+
+
+def realized_stream(group: str) -> StreamSpec:
+    """What a group's nodes serve."""
+    return StreamSpec(
+        name=f"FLEETLB_REALIZED_{subjects.token(group)}",
+        subjects=(subjects.realized_of(group),),
+        max_bytes=1024 * MIB,
+        max_message_bytes=MIB // 4,
+    )
+
+
+PARKED_STREAM = StreamSpec(
+    name="FLEETLB_PARKED",
+    subjects=(f"{subjects.ROOT}.parked.>",),
+    max_bytes=64 * MIB,
+    max_message_bytes=MIB,
+    discard_new=False,
+    compacted=False,
+    max_age_seconds=7 * 86400.0,
+)

@@ -1,0 +1,163 @@
+"""Builds and parses every subject. Only this module knows the grammar `fleetlb.v1.<participle>.<account or group>.…`.
+
+Tokens hold `[A-Za-z0-9_-]`; a dot in a Kubernetes name becomes an underscore, which such names never contain.
+"""
+
+import ipaddress
+import re
+
+import msgspec
+
+from fleetlb.domain.addresses import Family, Protocol, family_of
+from fleetlb.domain.errors import Poison
+from fleetlb.domain.virtual_servers import VirtualServerKey
+
+ROOT = "fleetlb.v1"
+_TOKEN = re.compile(r"^[A-Za-z0-9_-]{1,253}$")
+
+
+def token(name: str) -> str:
+    """A Kubernetes name as one subject token. Raises ValueError for a name that no token can hold."""
+    text = name.replace(".", "_")
+    if not _TOKEN.match(text):
+        raise ValueError(f"{name[:64]!r} cannot be a subject token: only letters, digits, dashes and dots")
+    return text
+
+
+def key_token(key: VirtualServerKey) -> str:
+    """`127.77.0.5:443/tcp` as `127-77-0-5_443_tcp`; an IPv6 address is fully expanded."""
+    if family_of(key.address) is Family.IPV6:
+        host = ipaddress.IPv6Address(key.address).exploded.replace(":", "-")
+    else:
+        host = key.address.replace(".", "-")
+    return f"{host}_{key.port}_{key.protocol.lower()}"
+
+
+def parse_key_token(text: str) -> VirtualServerKey:
+    """The inverse of `key_token`. Raises Poison."""
+    try:
+        host, port, protocol = text.split("_")
+        spelled = host.replace("-", ":") if host.count("-") == 7 else host.replace("-", ".")
+        return VirtualServerKey(str(ipaddress.ip_address(spelled)), int(port), Protocol(protocol.upper()))
+    except ValueError as problem:
+        raise Poison(f"{text[:80]!r} names no virtual server: {problem}") from None
+
+
+class ObservedSubject(msgspec.Struct, frozen=True):
+    """A parsed subject of `observed`; `uid` is set for a service, otherwise `kind` is `nodes` or `inventory`."""
+
+    account: str
+    cluster: str
+    kind: str
+    uid: str = ""
+
+
+# What a tenant's account calls its own subjects; the server puts the root and the account before them.
+LOCAL_SNAPSHOT = "snapshot"
+
+
+def local_observed_service(cluster: str, uid: str) -> str:
+    """Where a watcher publishes one Service, in its own account's words."""
+    return f"observed.{token(cluster)}.service.{token(uid)}"
+
+
+def local_observed_nodes(cluster: str) -> str:
+    """Where a watcher publishes its nodes."""
+    return f"observed.{token(cluster)}.nodes"
+
+
+def local_observed_inventory(cluster: str) -> str:
+    """Where a watcher publishes its inventory."""
+    return f"observed.{token(cluster)}.inventory"
+
+
+def local_reported(cluster: str) -> str:
+    """What a watcher listens to for its cluster's reports."""
+    return f"reported.{token(cluster)}.service.*"
+
+
+def local_resync(cluster: str) -> str:
+    """What a watcher listens to for a request to say everything again."""
+    return f"resync.{token(cluster)}"
+
+
+def observed_of(account: str) -> str:
+    """Filter for everything one account observed."""
+    return f"{ROOT}.observed.{account}.>"
+
+
+def parse_observed(subject: str) -> ObservedSubject:
+    """Parse a subject of `observed` in the hub account. Raises Poison."""
+    match subject.split(".")[2:]:
+        case ["observed", account, cluster, "service", uid] if _TOKEN.match(uid) and _TOKEN.match(cluster):
+            return ObservedSubject(account, cluster, "service", uid)
+        case ["observed", account, cluster, "nodes" | "inventory" as kind] if _TOKEN.match(cluster):
+            return ObservedSubject(account, cluster, kind)
+    raise Poison(f"{subject[:120]!r} is no subject of observed")
+
+
+def desired(group: str, key: VirtualServerKey) -> str:
+    """Where the manager publishes one virtual server."""
+    return f"{ROOT}.desired.{token(group)}.{key_token(key)}"
+
+
+def desired_of(group: str) -> str:
+    """Filter for a group's virtual servers."""
+    return f"{ROOT}.desired.{token(group)}.>"
+
+
+def realized(group: str, node: str, key: VirtualServerKey) -> str:
+    """Where a programmer publishes what it made of one virtual server."""
+    return f"{ROOT}.realized.{token(group)}.{token(node)}.{key_token(key)}"
+
+
+def realized_node(group: str, node: str) -> str:
+    """Where a programmer publishes what it is."""
+    return f"{ROOT}.realized.{token(group)}.{token(node)}.node"
+
+
+def realized_of(group: str) -> str:
+    """Filter for everything a group realized."""
+    return f"{ROOT}.realized.{token(group)}.>"
+
+
+def reported(account: str, cluster: str, uid: str) -> str:
+    """Where the status service publishes one Service's report."""
+    return f"{ROOT}.reported.{account}.{token(cluster)}.service.{token(uid)}"
+
+
+def released(account: str, cluster: str, uid: str) -> str:
+    """Where the manager tells the status service that nothing of a Service is left."""
+    return f"{ROOT}.released.{account}.{token(cluster)}.service.{token(uid)}"
+
+
+ALL_RELEASED = f"{ROOT}.released.>"
+ALL_SNAPSHOTS = f"{ROOT}.snapshot.*"
+
+
+def parse_service(subject: str) -> tuple[str, str, str]:
+    """(account, cluster, uid) of a `reported` or `released` subject; in a tenant's own words the account is ""."""
+    match subject.removeprefix(f"{ROOT}.").split("."):
+        case ["reported" | "released", account, cluster, "service", uid]:
+            return account, cluster, uid
+        case ["reported", cluster, "service", uid]:
+            return "", cluster, uid
+    raise Poison(f"{subject[:120]!r} names no service")
+
+
+def resync(account: str, cluster: str) -> str:
+    """Where the manager asks a watcher to say everything again."""
+    return f"{ROOT}.resync.{account}.{token(cluster)}"
+
+
+def parse_snapshot(subject: str) -> str:
+    """The account of a `snapshot` request. Raises Poison."""
+    match subject.split(".")[2:]:
+        case ["snapshot", account]:
+            return account
+    raise Poison(f"{subject[:120]!r} is no snapshot request")
+
+
+def parked(account: str, message: str) -> str:
+    """Where a message that nobody could read is kept."""
+    return f"{ROOT}.parked.{account}.{message}"

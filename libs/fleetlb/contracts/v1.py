@@ -1,0 +1,189 @@
+"""The messages on the bus, version 1. Each holds the full state of one key and wraps domain values unchanged.
+
+Evolution rules: proto-schemas/README.md. Times (`Hop.at`) are microseconds since 1970 by the writer's clock; nothing
+is decided by them.
+"""
+
+import enum
+from typing import Annotated
+
+import msgspec
+
+from fleetlb.contracts.objects import IpMode
+from fleetlb.domain.conditions import Condition
+from fleetlb.domain.services import ServiceEndpoints, TenantNode, TenantService
+from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
+
+TYPE_PREFIX = "dev.fleetlb.v1."
+
+
+class Hop(msgspec.Struct, frozen=True, rename="camel"):
+    """One station of a change and when it was reached."""
+
+    name: str
+    at: int
+
+
+Hops = tuple[Hop, ...]
+Digest = Annotated[str, msgspec.Meta(max_length=32)]
+
+
+class Message(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename="camel",
+    omit_defaults=True,
+    tag_field="type",
+    tag=lambda name: TYPE_PREFIX + "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_"),
+):
+    """A message; `type` in its body is its id."""
+
+
+class ServiceObserved(Message, frozen=True, kw_only=True):
+    """A tenant cluster's Service, or `service: null` once the tenant wants it no more."""
+
+    digest: Digest
+    """Fingerprint of service and endpoints, as in the inventory."""
+    wish: Digest = ""
+    """Fingerprint of `service`: a report names the wish it answers."""
+    service: TenantService | None = None
+    endpoints: ServiceEndpoints | None = None
+    """Null: the Service has no EndpointSlice."""
+    hops: Annotated[Hops, msgspec.Meta(max_length=32)] = ()
+
+
+class NodesObserved(Message, frozen=True, kw_only=True):
+    """Every node of a tenant cluster."""
+
+    nodes: Annotated[tuple[TenantNode, ...], msgspec.Meta(max_length=5000)]
+    watcher_version: str = ""
+
+
+class InventoryObserved(Message, frozen=True, kw_only=True):
+    """Every Service a watcher holds, UID to digest: what a lost message hides, this shows."""
+
+    services: Annotated[dict[str, Digest], msgspec.Meta(max_length=5000)]
+    watcher_version: str = ""
+
+
+class ResyncRequested(Message, frozen=True, kw_only=True):
+    """The manager asks a watcher to publish everything again."""
+
+    reason: str = ""
+
+
+class LoadBalancerRevision(msgspec.Struct, frozen=True, rename="camel"):
+    """Which LoadBalancer, and which generation of its spec."""
+
+    uid: str
+    generation: int
+
+
+class Owner(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Whose virtual server it is."""
+
+    tenant: str
+    cluster_uid: str = msgspec.field(name="clusterUID")
+    service_uid: str = msgspec.field(name="serviceUID")
+
+
+class VirtualServerDesired(Message, frozen=True, kw_only=True):
+    """What every node of a group should serve under a key; `server: null` asks to let go of it."""
+
+    key: VirtualServerKey
+    generation: int
+    """Fencing generation of the manager that decided."""
+    revision: int
+    """Grows with every message of the key, within and across generations."""
+    owner: Owner
+    load_balancer: LoadBalancerRevision | None = None
+    server: VirtualServer | None = None
+    reason: str = ""
+    """Why there is no real server, when there is none."""
+    hops: Hops = ()
+
+
+class RealizedState(enum.StrEnum):
+    """What a node made of a virtual server."""
+
+    PROGRAMMED = "programmed"
+    REMOVED = "removed"
+    REJECTED = "rejected"
+
+
+class Probe(enum.StrEnum):
+    """What came back when the node dialled the VIP."""
+
+    PENDING = "pending"
+    ANSWERED = "answered"
+    UNANSWERED = "unanswered"
+
+
+class VirtualServerRealized(Message, frozen=True, kw_only=True):
+    """What one node serves under a key, read back from its proxy or kernel."""
+
+    node: str
+    key: VirtualServerKey
+    generation: int
+    revision: int
+    state: RealizedState
+    owner: Owner
+    load_balancer: LoadBalancerRevision | None = None
+    real_servers: int = 0
+    reason: str = ""
+    message: str = ""
+    probe: Probe = Probe.PENDING
+    hops: Hops = ()
+
+
+class NodeRealized(Message, frozen=True, kw_only=True):
+    """What a balancer node is and can do."""
+
+    node: str
+    group: str
+    engine: str
+    capabilities: tuple[str, ...] = ()
+    version: str = ""
+    ready: bool = False
+    virtual_servers: int = 0
+
+
+class ServiceReleased(Message, frozen=True, kw_only=True):
+    """Nothing of a Service is left: no object, no virtual server, no address in use."""
+
+    generation: int = 0
+    hops: Hops = ()
+
+
+class Ingress(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One entry of `status.loadBalancer.ingress`."""
+
+    ip: str
+    ip_mode: IpMode
+
+
+class ServiceReported(Message, frozen=True, kw_only=True):
+    """The truth about one Service, for its tenant."""
+
+    generation: int
+    """Fencing generation of the status service that judged."""
+    revision: int
+    """Grows with every report of the generation."""
+    wish: Digest = ""
+    ingress: tuple[Ingress, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    released: bool = False
+    hops: Hops = ()
+
+
+class SnapshotRequested(Message, frozen=True, kw_only=True):
+    """A watcher asks for every report of its cluster again."""
+
+    cluster: str
+
+
+class SnapshotAnswered(Message, frozen=True, kw_only=True):
+    """How many reports follow on `reported`."""
+
+    reports: int

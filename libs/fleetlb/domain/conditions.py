@@ -1,0 +1,82 @@
+"""What a tenant is told: condition types, reason codes, refusals. One table for log, metric, Event and `kubectl`.
+
+The types and reasons follow KEP-4631, which is unmerged: its names stand here and nowhere else.
+"""
+
+import enum
+from collections.abc import Iterable
+
+import msgspec
+
+PROVISIONED = "fleetlb.dev/Provisioned"
+SERVING = "fleetlb.dev/Serving"
+READY = "Ready"
+
+
+class Reason(enum.StrEnum):
+    """Stable codes; texts beside them are free."""
+
+    IN_PROGRESS = "InProgress"
+    COMPLETE = "Complete"
+    SERVING = "ProbeAnswered"
+    UNSUPPORTED = "Unsupported"
+    INVALID = "InvalidWish"
+    POOL_EXHAUSTED = "PoolExhausted"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    ADDRESS_IN_USE = "AddressInUse"
+    ADDRESS_NOT_ALLOWED = "AddressNotAllowed"
+    BACKEND_NOT_ALLOWED = "BackendNotAllowed"
+    NO_ELIGIBLE_NODE = "NoEligibleNode"
+    NO_READY_BACKEND = "NoReadyBackend"
+    DATAPLANE_REJECTED = "DataplaneRejected"
+    PROBE_UNANSWERED = "ProbeUnanswered"
+    HUB_UNREACHABLE = "HubUnreachable"
+    TENANT_NOT_READY = "TenantNotReady"
+    OVERLAP = "Overlap"
+
+
+WAITING_REASONS = frozenset({Reason.POOL_EXHAUSTED, Reason.QUOTA_EXCEEDED, Reason.ADDRESS_IN_USE})
+"""Refusals that end by themselves when somebody else gives something back."""
+
+
+class Status(enum.StrEnum):
+    """A condition's status, as in metav1.Condition."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Refusal(msgspec.Struct, frozen=True, rename="camel"):
+    """A "no" as a value: it reaches log, metric, condition and Event unchanged."""
+
+    reason: Reason
+    message: str
+
+
+class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """metav1.Condition. `observed_generation` stays 0 on a tenant's Service, which has no generation."""
+
+    type: str
+    status: Status
+    reason: str
+    message: str = ""
+    last_transition_time: str = ""
+    observed_generation: int = 0
+
+
+def transition(previous: Iterable[Condition], wanted: Condition, now: str) -> Condition:
+    """`wanted` with the time of its last change of status: kept from `previous` unless the status flips (STA-11)."""
+    since = next((c.last_transition_time for c in previous if c.type == wanted.type and c.status == wanted.status), "")
+    return msgspec.structs.replace(wanted, last_transition_time=since or now)
+
+
+def says_the_same(one: Condition, other: Condition) -> bool:
+    """Whether two conditions tell a reader the same, whenever they were written."""
+    return (one.type, one.status, one.reason, one.message, one.observed_generation) == (
+        other.type,
+        other.status,
+        other.reason,
+        other.message,
+        other.observed_generation,
+    )

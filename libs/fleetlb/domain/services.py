@@ -1,0 +1,65 @@
+"""A tenant's wish: a Service of type LoadBalancer, parsed, and where its pods are ready. Knows no Kubernetes client."""
+
+import enum
+import hashlib
+from typing import Annotated
+
+import msgspec
+
+from fleetlb.domain.addresses import Family, Protocol
+
+PortNumber = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+MAX_PORTS = 250
+
+
+class TrafficPolicy(enum.StrEnum):
+    """A Service's `externalTrafficPolicy`."""
+
+    CLUSTER = "Cluster"
+    LOCAL = "Local"
+
+
+class ServicePort(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One port: `port` is what clients dial, `node_port` where the tenant's nodes listen."""
+
+    port: PortNumber
+    node_port: PortNumber
+    protocol: Protocol = Protocol.TCP
+    name: Annotated[str, msgspec.Meta(max_length=63)] = ""
+
+
+class TenantService(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What the tenant asks for. Lists are in the order of the Service, so equal wishes encode to equal bytes."""
+
+    namespace: Annotated[str, msgspec.Meta(min_length=1, max_length=63)]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=63)]
+    ports: Annotated[tuple[ServicePort, ...], msgspec.Meta(min_length=1, max_length=MAX_PORTS)]
+    ip_families: Annotated[tuple[Family, ...], msgspec.Meta(min_length=1, max_length=2)] = (Family.IPV4,)
+    external_traffic_policy: TrafficPolicy = TrafficPolicy.CLUSTER
+    affinity_seconds: Annotated[int, msgspec.Meta(ge=0, le=86400)] = 0
+    """Time for which a client stays with its backend; 0: no affinity."""
+    addresses: Annotated[tuple[str, ...], msgspec.Meta(max_length=2)] = ()
+    """Addresses asked for, canonical."""
+    pool: Annotated[str, msgspec.Meta(max_length=63)] = ""
+    """Pool asked for; empty: any that assigns by itself."""
+
+
+class ServiceEndpoints(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Where a Service's pods can take connections, summed over its EndpointSlices."""
+
+    ready: bool = False
+    nodes: tuple[str, ...] = ()
+    """Names of the nodes with such pods, sorted."""
+
+
+class TenantNode(msgspec.Struct, frozen=True, kw_only=True, order=True, rename="camel", omit_defaults=True):
+    """A node of a tenant cluster; `eligible` says whether load balancers may use it (KEP-3458)."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
+    addresses: Annotated[tuple[str, ...], msgspec.Meta(max_length=8)] = ()
+    eligible: bool = True
+
+
+def digest_of(value: object) -> str:
+    """A short fingerprint of a value: equal values, equal digests, in every process that knows the same fields."""
+    return hashlib.blake2b(msgspec.json.encode(value), digest_size=8).hexdigest()

@@ -1,0 +1,114 @@
+"""What a tenant may use: its nodes' addresses, its node ports, its share. Answers with a Refusal or None."""
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from fleetlb.domain.addresses import Family, IPNetwork, family_of, parse_address, parse_network
+from fleetlb.domain.conditions import Reason, Refusal
+from fleetlb.domain.services import TenantNode, TenantService
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """A Tenant's spec, parsed."""
+
+    tenant: str
+    node_networks: tuple[IPNetwork, ...]
+    node_ports: range
+    pools: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    max_load_balancers: int | None = None
+    max_addresses: int | None = None
+    max_ports: int | None = None
+    allow_loopback: bool = False
+    """Backends on loopback: only in a local fleet, by an explicit switch of the manager."""
+
+    def may_use_pool(self, pool: str, group: str) -> bool:
+        """Whether a pool, and the group that carries it, are granted."""
+        return (not self.pools or pool in self.pools) and (not self.groups or group in self.groups)
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tenant holds, without the load balancer that is judged."""
+
+    load_balancers: int = 0
+    addresses: int = 0
+    ports: int = 0
+
+
+def parse_port_range(text: str) -> range:
+    """`30000-32767` as a range. Raises ValueError with the cure."""
+    low, _, high = text.partition("-")
+    try:
+        ports = range(int(low), int(high) + 1)
+    except ValueError:
+        ports = range(0)
+    if not ports or ports.start < 1 or ports.stop > 65536:
+        raise ValueError(f"nodePortRange {text[:20]!r}: write LOW-HIGH with 1 <= LOW <= HIGH <= 65535")
+    return ports
+
+
+def parse_node_networks(cidrs: Iterable[str]) -> tuple[IPNetwork, ...]:
+    """A tenant's nodeCIDRs. Raises ValueError naming the field and the text."""
+    networks: list[IPNetwork] = []
+    for cidr in cidrs:
+        try:
+            networks.append(parse_network(cidr))
+        except ValueError as problem:
+            raise ValueError(f"spec.nodeCIDRs: {problem}") from None
+    return tuple(networks)
+
+
+def overlapping(mine: Iterable[IPNetwork], others: Mapping[str, Iterable[IPNetwork]]) -> tuple[str, IPNetwork] | None:
+    """The first other tenant whose networks share an address with mine, and the network of mine."""
+    theirs = [(name, network) for name, networks in others.items() for network in networks]
+    for network in mine:
+        for name, other in theirs:
+            if network.version == other.version and network.overlaps(other):
+                return name, network
+    return None
+
+
+def is_backend_allowed(grant: Grant, address: str) -> bool:
+    """Allow-list: inside the tenant's networks, and never an address with a meaning of its own.
+
+    Metadata services, link-local, multicast and unspecified addresses are refused even inside a careless CIDR.
+    """
+    try:
+        parsed = parse_address(address)
+    except ValueError:
+        return False
+    if parsed.is_multicast or parsed.is_link_local or parsed.is_unspecified or parsed.is_reserved:
+        return False
+    if parsed.is_loopback and not grant.allow_loopback:
+        return False
+    return any(parsed.version == network.version and parsed in network for network in grant.node_networks)
+
+
+def backend_address(grant: Grant, node: TenantNode, family: Family) -> str | None:
+    """The address of a node that may carry traffic of a family; the first allowed one in the node's own order."""
+    for address in node.addresses:
+        if family_of(address) is family and is_backend_allowed(grant, address):
+            return str(ipaddress.ip_address(address))
+    return None
+
+
+def judge_wish(grant: Grant, service: TenantService, usage: Usage) -> Refusal | None:
+    """Whether a tenant may have this load balancer: node ports in range, quotas kept. Capacity is judged elsewhere."""
+    for port in service.ports:
+        if port.node_port not in grant.node_ports:
+            text = f"{grant.node_ports.start}-{grant.node_ports.stop - 1}"
+            message = f"node port {port.node_port} of port {port.port} is outside the tenant's range {text}"
+            return Refusal(Reason.BACKEND_NOT_ALLOWED, message)
+    return (
+        _over("loadBalancers", usage.load_balancers, 1, grant.max_load_balancers)
+        or _over("addresses", usage.addresses, len(service.ip_families), grant.max_addresses)
+        or _over("ports", usage.ports, len(service.ports), grant.max_ports)
+    )
+
+
+def _over(what: str, used: int, wanted: int, limit: int | None) -> Refusal | None:
+    if limit is None or used + wanted <= limit:
+        return None
+    return Refusal(Reason.QUOTA_EXCEEDED, f"quota {what}: {used} of {limit} used, {wanted} more asked for")

@@ -1,0 +1,126 @@
+"""Whether a load balancer is provisioned and serves: computed once, for its object, its tenant and the metrics.
+
+Invariant (V10): `Serving` is True only if every required node acknowledged the very revision in force on every port,
+and a probe through the VIP was answered. Nothing is concluded from silence: what is not known is InProgress.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Reason, Refusal, Status
+
+
+class PortReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What one node says of one virtual server of the load balancer."""
+
+    current: bool
+    """Whether the node speaks of the revision in force."""
+    rejected: str = ""
+    """The data plane's own words, when it refused."""
+    reason: str = ""
+    """Why there is no real server."""
+    real_servers: int = 0
+    answered: bool | None = None
+    """Outcome of the probe; None: not known yet."""
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The truth about one load balancer."""
+
+    provisioned: Condition
+    serving: Condition
+    addresses: tuple[str, ...]
+    """What the tenant's Service should show."""
+
+    @property
+    def is_settled(self) -> bool:
+        """False while the verdict is only that work is under way."""
+        return Reason.IN_PROGRESS not in (self.provisioned.reason, self.serving.reason)
+
+
+Reports = Mapping[str, Iterable[PortReport | None]]
+"""Node name to one report per virtual server, None where the node has said nothing."""
+
+
+def judge(
+    *,
+    addresses: tuple[str, ...],
+    published: tuple[str, ...],
+    refusal: Refusal | None,
+    reports: Reports,
+    generation: int = 0,
+) -> Verdict:
+    """Judge one load balancer.
+
+    `addresses`: what it owns; `published`: what its tenant has been told before, which stays while it is owned;
+    `reports`: one entry per required node; `generation`: for `observedGeneration`.
+    """
+    flat = [report for node in reports.values() for report in node]
+    current = [report for report in flat if report is not None and report.current]
+    complete = bool(addresses) and bool(flat) and len(current) == len(flat)
+    provisioned = _provisioned(addresses, refusal, complete, current)
+    acknowledged = complete and not any(report.rejected for report in current)
+    return Verdict(
+        provisioned=_stamp(provisioned, generation),
+        serving=_stamp(_serving(addresses, refusal, acknowledged, current), generation),
+        addresses=addresses if acknowledged else tuple(a for a in published if a in addresses),
+    )
+
+
+def _provisioned(
+    addresses: tuple[str, ...], refusal: Refusal | None, complete: bool, current: list[PortReport]
+) -> Condition:
+    if refusal:
+        return Condition(type=PROVISIONED, status=Status.FALSE, reason=refusal.reason, message=refusal.message)
+    rejected = next((report.rejected for report in current if report.rejected), "")
+    if rejected:
+        return Condition(type=PROVISIONED, status=Status.FALSE, reason=Reason.DATAPLANE_REJECTED, message=rejected)
+    if not complete:
+        return in_progress(PROVISIONED)
+    return Condition(
+        type=PROVISIONED,
+        status=Status.TRUE,
+        reason=Reason.COMPLETE,
+        message=f"{', '.join(addresses)} programmed on every balancer node",
+    )
+
+
+def _serving(
+    addresses: tuple[str, ...], refusal: Refusal | None, acknowledged: bool, current: list[PortReport]
+) -> Condition:
+    if refusal and not addresses:
+        return Condition(type=SERVING, status=Status.FALSE, reason=refusal.reason, message=refusal.message)
+    rejected = next((report.rejected for report in current if report.rejected), "")
+    if rejected:
+        return Condition(type=SERVING, status=Status.FALSE, reason=Reason.DATAPLANE_REJECTED, message=rejected)
+    if not acknowledged:
+        return in_progress(SERVING)
+    idle = next((report.reason for report in current if not report.real_servers), None)
+    if idle is not None:
+        reason = idle or Reason.NO_READY_BACKEND
+        return Condition(type=SERVING, status=Status.FALSE, reason=reason, message=IDLE_TEXTS.get(reason, ""))
+    if any(report.answered is False for report in current):
+        text = "a balancer node dialled the address and no backend answered; check that the node port is open to it"
+        return Condition(type=SERVING, status=Status.FALSE, reason=Reason.PROBE_UNANSWERED, message=text)
+    if any(report.answered is None for report in current):
+        return in_progress(SERVING)
+    return Condition(
+        type=SERVING, status=Status.TRUE, reason=Reason.SERVING, message="every balancer node reached a backend"
+    )
+
+
+IDLE_TEXTS: dict[str, str] = {
+    Reason.NO_READY_BACKEND: "no ready endpoint; the address stays and serves as soon as a pod is ready",
+    Reason.NO_ELIGIBLE_NODE: "no eligible node in the cluster; the address stays and serves as soon as there is one",
+    Reason.BACKEND_NOT_ALLOWED: "no node address lies in the tenant's nodeCIDRs; ask the platform team to add them",
+}
+
+
+def in_progress(kind: str) -> Condition:
+    """The first thing that a condition says."""
+    return Condition(type=kind, status=Status.FALSE, reason=Reason.IN_PROGRESS, message="being provisioned")
+
+
+def _stamp(condition: Condition, generation: int) -> Condition:
+    return msgspec.structs.replace(condition, observed_generation=generation)
