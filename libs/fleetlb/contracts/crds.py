@@ -13,25 +13,40 @@ from fleetlb.contracts import objects
 Schema = dict[str, Any]
 Rule = dict[str, str]
 
+_WRITTEN_BY_HAND = (objects.Tenant, objects.AddressPool, objects.BalancerGroup)
+
 _DNS_LABEL = {
     "rule": "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= 40",
     "message": "metadata.name must be a DNS label of at most 40 characters",
 }
 _PORT_RANGE = {
-    "rule": "int(self.nodePortRange.split('-')[0]) >= 1 && int(self.nodePortRange.split('-')[1]) <= 65535"
-    " && int(self.nodePortRange.split('-')[0]) <= int(self.nodePortRange.split('-')[1])",
+    "rule": "!has(self.nodePortRange) || (int(self.nodePortRange.split('-')[0]) >= 1"
+    " && int(self.nodePortRange.split('-')[1]) <= 65535"
+    " && int(self.nodePortRange.split('-')[0]) <= int(self.nodePortRange.split('-')[1]))",
     "message": "nodePortRange must be LOW-HIGH with 1 <= LOW <= HIGH <= 65535",
 }
-_NODE_CIDRS = {"rule": "self.nodeCIDRs.all(c, isCIDR(c))", "message": "nodeCIDRs must be CIDRs, such as 10.1.0.0/16"}
+_NODE_CIDRS = {
+    "rule": "self.nodeCIDRs.all(c, isCIDR(c) && cidr(c) == cidr(c).masked())",
+    "message": "nodeCIDRs must be CIDRs without host bits, such as 10.1.0.0/16",
+}
 _POOL_RANGES = {
-    "rule": "self.addresses.all(a, isCIDR(a) || (a.split('-').size() == 2 && a.split('-').all(p, isIP(p.trim()))))",
-    "message": "addresses must be CIDRs or FIRST-LAST ranges",
+    "rule": "self.addresses.all(a, isCIDR(a) ? cidr(a) == cidr(a).masked()"
+    " : a.split('-').size() == 2 && a.split('-').all(p, isIP(p.trim()))"
+    " && ip(a.split('-')[0].trim()).family() == ip(a.split('-')[1].trim()).family())",
+    "message": "addresses must be CIDRs without host bits or FIRST-LAST ranges of one family",
 }
 _CLAIM_ADDRESS = {"rule": "self.spec.address == oldSelf.spec.address", "message": "spec.address never changes"}
+_CLAIM_NAME = {
+    "rule": "isIP(self.spec.address) && ip.isCanonical(self.spec.address)"
+    " && (self.spec.address.contains(':') || self.metadata.name == self.spec.address)",
+    "message": "metadata.name must be the canonical spec.address (IPv6 fully expanded, with dashes)",
+}
 _CLAIM_OWNER = {
     "rule": "self.spec.owner.serviceUID == oldSelf.spec.owner.serviceUID",
     "message": "a claim has one owner for its whole life; delete it to free the address",
 }
+
+_CLAIM_RULES = [_CLAIM_NAME, _CLAIM_ADDRESS, _CLAIM_OWNER]
 
 
 def all_crds() -> list[Schema]:
@@ -42,7 +57,7 @@ def all_crds() -> list[Schema]:
         _crd(objects.BalancerGroup, "balancergroups", "blg", False, _GROUP_COLUMNS, [_DNS_LABEL], []),
         _crd(objects.LoadBalancer, "loadbalancers", "flb", True, _LB_COLUMNS, [], []),
         _crd(objects.TenantCluster, "tenantclusters", "tcl", True, _CLUSTER_COLUMNS, [], []),
-        _crd(objects.AddressClaim, "addressclaims", "acl", False, _CLAIM_COLUMNS, [_CLAIM_ADDRESS, _CLAIM_OWNER], []),
+        _crd(objects.AddressClaim, "addressclaims", "acl", False, _CLAIM_COLUMNS, _CLAIM_RULES, []),
     ]
 
 
@@ -93,10 +108,19 @@ def _crd(
 
 
 def _properties(kind: type[msgspec.Struct]) -> Schema:
-    """Schemas of spec and status; metadata is the API server's own."""
+    """Schemas of spec and status; metadata is the API server's own.
+
+    Scalar defaults stay in what people write by hand, so that `kubectl get` shows what is in force.
+    """
     (top,), components = msgspec.json.schema_components([kind])
     root = _structural(top, components)
-    return {name: schema for name, schema in root["properties"].items() if name != "metadata"}
+    properties = {name: schema for name, schema in root["properties"].items() if name != "metadata"}
+    if kind in _WRITTEN_BY_HAND:
+        defaults = components[f"{kind.__name__}Spec"]["properties"]
+        for name, schema in properties["spec"]["properties"].items():
+            if isinstance(defaults[name].get("default"), str | int):
+                schema["default"] = defaults[name]["default"]
+    return properties
 
 
 def _structural(schema: Schema, components: Schema) -> Schema:
@@ -107,6 +131,8 @@ def _structural(schema: Schema, components: Schema) -> Schema:
         (only,) = [option for option in schema["anyOf"] if option != {"type": "null"}]
         return _structural(only, components)
     kept = {k: v for k, v in schema.items() if k not in {"title", "default", "properties", "items"}}
+    if kept.get("required") == []:
+        del kept["required"]
     if "properties" in schema:
         kept["properties"] = {k: _structural(v, components) for k, v in schema["properties"].items()}
     if isinstance(kept.get("additionalProperties"), dict):
@@ -115,8 +141,6 @@ def _structural(schema: Schema, components: Schema) -> Schema:
         kept["items"] = _structural(schema["items"], components)
     if "enum" in kept:
         kept["type"] = "string"
-    if kept.get("properties", {}).keys() >= {"type", "status", "lastTransitionTime"}:
-        return kept
     return _mark_conditions(kept)
 
 

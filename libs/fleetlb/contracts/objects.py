@@ -274,7 +274,7 @@ class ClaimOwner(_Object, frozen=True, kw_only=True):
 class AddressClaimSpec(_Object, frozen=True, kw_only=True):
     """The lock on one address."""
 
-    address: str
+    address: Text
     pool: str
     owner: ClaimOwner
     ports: tuple[str, ...] = ()

@@ -8,18 +8,18 @@ import re
 
 import msgspec
 
-from fleetlb.domain.addresses import Family, Protocol, family_of
+from fleetlb.domain.addresses import Family, Protocol, family_of, parse_address
 from fleetlb.domain.errors import Poison
 from fleetlb.domain.virtual_servers import VirtualServerKey
 
 ROOT = "fleetlb.v1"
-_TOKEN = re.compile(r"^[A-Za-z0-9_-]{1,253}$")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,253}")
 
 
 def token(name: str) -> str:
     """A Kubernetes name as one subject token. Raises ValueError for a name that no token can hold."""
     text = name.replace(".", "_")
-    if not _TOKEN.match(text):
+    if not _TOKEN.fullmatch(text):
         raise ValueError(f"{name[:64]!r} cannot be a subject token: only letters, digits, dashes and dots")
     return text
 
@@ -38,9 +38,18 @@ def parse_key_token(text: str) -> VirtualServerKey:
     try:
         host, port, protocol = text.split("_")
         spelled = host.replace("-", ":") if host.count("-") == 7 else host.replace("-", ".")
-        return VirtualServerKey(str(ipaddress.ip_address(spelled)), int(port), Protocol(protocol.upper()))
+        key = VirtualServerKey(str(parse_address(spelled)), int(port), Protocol(protocol.upper()))
     except ValueError as problem:
-        raise Poison(f"{text[:80]!r} names no virtual server: {problem}") from None
+        raise Poison(f"{text[:80]!r} names no virtual server: {str(problem)[:128]}") from None
+    if key_token(key) != text or not 1 <= key.port <= 65535:
+        raise Poison(f"{text[:80]!r} names no virtual server: write it as {key_token(key)[:80]}")
+    return key
+
+
+def _tokens(subject: str) -> list[str]:
+    """The tokens behind the root; none if the root is another one or a token holds what no token may."""
+    tokens = subject.removeprefix(f"{ROOT}.").split(".") if subject.startswith(f"{ROOT}.") else []
+    return tokens if all(_TOKEN.fullmatch(text) for text in tokens) else []
 
 
 class ObservedSubject(msgspec.Struct, frozen=True):
@@ -86,12 +95,17 @@ def observed_of(account: str) -> str:
     return f"{ROOT}.observed.{account}.>"
 
 
+def observed_service(account: str, cluster: str, uid: str) -> str:
+    """Where a watcher's message about one Service arrives in the hub account."""
+    return f"{ROOT}.observed.{account}.{token(cluster)}.service.{token(uid)}"
+
+
 def parse_observed(subject: str) -> ObservedSubject:
     """Parse a subject of `observed` in the hub account. Raises Poison."""
-    match subject.split(".")[2:]:
-        case ["observed", account, cluster, "service", uid] if _TOKEN.match(uid) and _TOKEN.match(cluster):
+    match _tokens(subject):
+        case ["observed", account, cluster, "service", uid]:
             return ObservedSubject(account, cluster, "service", uid)
-        case ["observed", account, cluster, "nodes" | "inventory" as kind] if _TOKEN.match(cluster):
+        case ["observed", account, cluster, "nodes" | "inventory" as kind]:
             return ObservedSubject(account, cluster, kind)
     raise Poison(f"{subject[:120]!r} is no subject of observed")
 
@@ -116,6 +130,11 @@ def realized_node(group: str, node: str) -> str:
     return f"{ROOT}.realized.{token(group)}.{token(node)}.node"
 
 
+def realized_by(group: str, node: str) -> str:
+    """Filter for everything one node of a group realized."""
+    return f"{ROOT}.realized.{token(group)}.{token(node)}.>"
+
+
 def realized_of(group: str) -> str:
     """Filter for everything a group realized."""
     return f"{ROOT}.realized.{token(group)}.>"
@@ -136,10 +155,14 @@ ALL_SNAPSHOTS = f"{ROOT}.snapshot.*"
 
 
 def parse_service(subject: str) -> tuple[str, str, str]:
-    """(account, cluster, uid) of a `reported` or `released` subject; in a tenant's own words the account is ""."""
-    match subject.removeprefix(f"{ROOT}.").split("."):
+    """(account, cluster, uid) of a `reported` or `released` subject; in a tenant's own words the account is "".
+
+    Raises Poison.
+    """
+    match _tokens(subject):
         case ["reported" | "released", account, cluster, "service", uid]:
             return account, cluster, uid
+    match _tokens(f"{ROOT}.{subject}"):
         case ["reported", cluster, "service", uid]:
             return "", cluster, uid
     raise Poison(f"{subject[:120]!r} names no service")
@@ -152,7 +175,7 @@ def resync(account: str, cluster: str) -> str:
 
 def parse_snapshot(subject: str) -> str:
     """The account of a `snapshot` request. Raises Poison."""
-    match subject.split(".")[2:]:
+    match _tokens(subject):
         case ["snapshot", account]:
             return account
     raise Poison(f"{subject[:120]!r} is no snapshot request")

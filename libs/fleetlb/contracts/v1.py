@@ -17,14 +17,18 @@ from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 TYPE_PREFIX = "dev.fleetlb.v1."
 
 
+Whole = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""A count that every JSON reader holds exactly."""
+
+
 class Hop(msgspec.Struct, frozen=True, rename="camel"):
     """One station of a change and when it was reached."""
 
-    name: str
-    at: int
+    name: Annotated[str, msgspec.Meta(max_length=32)]
+    at: Whole
 
 
-Hops = tuple[Hop, ...]
+Hops = Annotated[tuple[Hop, ...], msgspec.Meta(max_length=32)]
 Digest = Annotated[str, msgspec.Meta(max_length=32)]
 
 
@@ -50,7 +54,7 @@ class ServiceObserved(Message, frozen=True, kw_only=True):
     service: TenantService | None = None
     endpoints: ServiceEndpoints | None = None
     """Null: the Service has no EndpointSlice."""
-    hops: Annotated[Hops, msgspec.Meta(max_length=32)] = ()
+    hops: Hops = ()
 
 
 class NodesObserved(Message, frozen=True, kw_only=True):
@@ -77,7 +81,7 @@ class LoadBalancerRevision(msgspec.Struct, frozen=True, rename="camel"):
     """Which LoadBalancer, and which generation of its spec."""
 
     uid: str
-    generation: int
+    generation: Whole
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -92,9 +96,9 @@ class VirtualServerDesired(Message, frozen=True, kw_only=True):
     """What every node of a group should serve under a key; `server: null` asks to let go of it."""
 
     key: VirtualServerKey
-    generation: int
+    generation: Whole
     """Fencing generation of the manager that decided."""
-    revision: int
+    revision: Whole
     """Grows with every message of the key, within and across generations."""
     owner: Owner
     load_balancer: LoadBalancerRevision | None = None
@@ -125,12 +129,12 @@ class VirtualServerRealized(Message, frozen=True, kw_only=True):
 
     node: str
     key: VirtualServerKey
-    generation: int
-    revision: int
+    generation: Whole
+    revision: Whole
     state: RealizedState
     owner: Owner
     load_balancer: LoadBalancerRevision | None = None
-    real_servers: int = 0
+    real_servers: Whole = 0
     reason: str = ""
     message: str = ""
     probe: Probe = Probe.PENDING
@@ -146,17 +150,17 @@ class NodeRealized(Message, frozen=True, kw_only=True):
     capabilities: tuple[str, ...] = ()
     version: str = ""
     ready: bool = False
-    virtual_servers: int = 0
+    virtual_servers: Whole = 0
 
 
 class ServiceReleased(Message, frozen=True, kw_only=True):
     """Nothing of a Service is left: no object, no virtual server, no address in use."""
 
-    generation: int = 0
+    generation: Whole = 0
     hops: Hops = ()
 
 
-class Ingress(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Ingress(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """One entry of `status.loadBalancer.ingress`."""
 
     ip: str
@@ -166,9 +170,9 @@ class Ingress(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class ServiceReported(Message, frozen=True, kw_only=True):
     """The truth about one Service, for its tenant."""
 
-    generation: int
+    generation: Whole
     """Fencing generation of the status service that judged."""
-    revision: int
+    revision: Whole
     """Grows with every report of the generation."""
     wish: Digest = ""
     ingress: tuple[Ingress, ...] = ()
@@ -186,4 +190,4 @@ class SnapshotRequested(Message, frozen=True, kw_only=True):
 class SnapshotAnswered(Message, frozen=True, kw_only=True):
     """How many reports follow on `reported`."""
 
-    reports: int
+    reports: Whole

@@ -18,7 +18,9 @@ class Interval(msgspec.Struct, frozen=True, order=True):
     first: int
     last: int
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many addresses it holds; no `__len__`, which could not say 2^64."""
         return self.last - self.first + 1
 
     def has(self, family: Family, value: int) -> bool:
@@ -88,10 +90,10 @@ def size_of(pool: AddressRange, family: Family) -> int:
 
 def _usable(interval: Interval, avoid_buggy: bool) -> int:
     if not avoid_buggy or interval.family is Family.IPV6:
-        return len(interval)
+        return interval.size
 
     def below(value: int) -> int:
         """Buggy addresses smaller than `value`."""
         return (value >> 8) * 2 + (1 if value & 0xFF else 0)
 
-    return len(interval) - (below(interval.last + 1) - below(interval.first))
+    return interval.size - (below(interval.last + 1) - below(interval.first))

@@ -37,11 +37,18 @@ def parse_address(text: str) -> IPAddress:
 
 
 def parse_network(text: str) -> IPNetwork:
-    """Read a CIDR strictly (no host bits). Raises ValueError with a sentence that names the text."""
+    """Read a CIDR strictly: no host bits, no netmask in place of the prefix length, no zone, no mapped IPv4.
+
+    Raises ValueError with a sentence that names the text. A plain address is a network of one.
+    """
+    address, slash, length = text.partition("/")
     try:
+        parse_address(address)
+        if slash and not (length.isascii() and length.isdigit()):
+            raise ValueError("write ADDRESS/LENGTH")
         return ipaddress.ip_network(text, strict=True)
     except ValueError as problem:
-        raise ValueError(f"{text[:64]!r} is not a CIDR: {problem}") from None
+        raise ValueError(f"{text[:64]!r} is not a CIDR: {str(problem)[:128]}") from None
 
 
 def family_of(address: str) -> Family:

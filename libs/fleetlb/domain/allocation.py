@@ -87,6 +87,8 @@ class AddressBook:
         self._held: dict[tuple[Family, int], tuple[str, Hold]] = {}
         self._cursors: dict[tuple[str, Family], _Cursor] = {}
         self._counts: dict[tuple[str, Family], dict[Hold, int]] = {}
+        self._oddities: dict[tuple[str, Family], int] = {}
+        """Held addresses that the pool would not give out by itself, so that `size_of` does not count them."""
 
     def set_pool(self, pool: AddressRange) -> None:
         """Add or change a pool; what is held stays held. O(held) for a changed pool, which is an operator's act."""
@@ -96,9 +98,9 @@ class AddressBook:
         for family in Family:
             self._cursors[pool.name, family] = _Cursor(pool, family)
             self._counts[pool.name, family] = dict.fromkeys(Hold, 0)
-        for (family, value), (_, hold) in self._held.items():
-            if _lies_in(pool, family, value):
-                self._counts[pool.name, family][hold] += 1
+            self._oddities[pool.name, family] = 0
+        for key, (_, hold) in self._held.items():
+            self._count_in(pool, key, hold, +1)
 
     def drop_pool(self, name: str) -> None:
         """Forget a pool; what is held stays held."""
@@ -106,6 +108,7 @@ class AddressBook:
         for family in Family:
             self._cursors.pop((name, family), None)
             self._counts.pop((name, family), None)
+            self._oddities.pop((name, family), None)
 
     def holder(self, address: str) -> str | None:
         """Who holds an address."""
@@ -151,8 +154,7 @@ class AddressBook:
         for value in cursor.candidates():
             if (family, value) in self._held or (found.avoid_buggy and is_buggy(family, value)):
                 continue
-            if _lies_in(found, family, value):
-                return spell(family, value)
+            return spell(family, value)
         return None
 
     def decline(self, pool: str, address: str) -> None:
@@ -164,12 +166,17 @@ class AddressBook:
     def counts(self, pool: str, family: Family) -> Counts:
         """How full a pool is."""
         held = self._counts[pool, family]
-        return Counts(size_of(self.pools[pool], family), held[Hold.USED], held[Hold.QUARANTINED])
+        total = size_of(self.pools[pool], family) + self._oddities[pool, family]
+        return Counts(total, held[Hold.USED], held[Hold.QUARANTINED])
 
     def _count(self, key: tuple[Family, int], hold: Hold, step: int) -> None:
-        for name, pool in self.pools.items():
-            if _lies_in(pool, *key):
-                self._counts[name, key[0]][hold] += step
+        for pool in self.pools.values():
+            self._count_in(pool, key, hold, step)
+
+    def _count_in(self, pool: AddressRange, key: tuple[Family, int], hold: Hold, step: int) -> None:
+        if _lies_in(pool, *key):
+            self._counts[pool.name, key[0]][hold] += step
+            self._oddities[pool.name, key[0]] += step * (pool.avoid_buggy and is_buggy(*key))
 
 
 def _lies_in(pool: AddressRange, family: Family, value: int) -> bool:

@@ -54,7 +54,7 @@ class Refusal(msgspec.Struct, frozen=True, rename="camel"):
     message: str
 
 
-class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
     """metav1.Condition. `observed_generation` stays 0 on a tenant's Service, which has no generation."""
 
     type: str

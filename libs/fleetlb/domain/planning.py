@@ -33,8 +33,9 @@ def plan_virtual_servers(
 ) -> tuple[PlannedServer, ...]:
     """One virtual server per address and port.
 
-    Equal inputs give equal plans in whatever order the nodes arrive. `endpoints` None means that the Service has no
-    EndpointSlice: under traffic policy Cluster the nodes are used as they are.
+    Equal inputs give equal plans in whatever order the nodes arrive; of nodes that claim one address, one counts.
+    `endpoints` None means that the Service has no EndpointSlice: under traffic policy Cluster the nodes are used as
+    they are.
     """
     nodes = tuple(nodes)
     planned: list[PlannedServer] = []
@@ -52,9 +53,10 @@ def _plan_port(
     reason: Reason | None,
 ) -> PlannedServer:
     """The rename: VirtualServer.port is the Service's port, RealServer.port its node port."""
+    by_host = {host: name for host, name in sorted(backends, reverse=True)}
     server = VirtualServer(
         key=VirtualServerKey(address, port.port, port.protocol),
-        real_servers=tuple(sorted(RealServer(host, port.node_port, node=name) for host, name in backends)),
+        real_servers=tuple(sorted(RealServer(host, port.node_port, node=name) for host, name in by_host.items())),
         scheduler=Scheduler.MAGLEV if service.affinity_seconds else Scheduler.LEAST_CONNECTION,
     )
     return PlannedServer(server, reason)

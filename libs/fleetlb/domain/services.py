@@ -19,7 +19,7 @@ class TrafficPolicy(enum.StrEnum):
     LOCAL = "Local"
 
 
-class ServicePort(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class ServicePort(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
     """One port: `port` is what clients dial, `node_port` where the tenant's nodes listen."""
 
     port: PortNumber
@@ -28,7 +28,7 @@ class ServicePort(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
     name: Annotated[str, msgspec.Meta(max_length=63)] = ""
 
 
-class TenantService(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class TenantService(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
     """What the tenant asks for. Lists are in the order of the Service, so equal wishes encode to equal bytes."""
 
     namespace: Annotated[str, msgspec.Meta(min_length=1, max_length=63)]

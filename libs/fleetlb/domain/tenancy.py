@@ -5,9 +5,12 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from fleetlb.domain.addresses import Family, IPNetwork, family_of, parse_address, parse_network
+from fleetlb.domain.addresses import Family, IPAddress, IPNetwork, family_of, parse_address, parse_network
 from fleetlb.domain.conditions import Reason, Refusal
 from fleetlb.domain.services import TenantNode, TenantService
+
+METADATA_ADDRESSES = frozenset({"100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"})
+"""Where clouds answer with credentials, besides 169.254.169.254, which is link-local."""
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,10 +43,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 def parse_port_range(text: str) -> range:
     """`30000-32767` as a range. Raises ValueError with the cure."""
     low, _, high = text.partition("-")
-    try:
-        ports = range(int(low), int(high) + 1)
-    except ValueError:
-        ports = range(0)
+    well_formed = text.isascii() and low.isdigit() and high.isdigit() and len(text) <= len("65535-65535")
+    ports = range(int(low), int(high) + 1) if well_formed else range(0)
     if not ports or ports.start < 1 or ports.stop > 65536:
         raise ValueError(f"nodePortRange {text[:20]!r}: write LOW-HIGH with 1 <= LOW <= HIGH <= 65535")
     return ports
@@ -79,11 +80,20 @@ def is_backend_allowed(grant: Grant, address: str) -> bool:
         parsed = parse_address(address)
     except ValueError:
         return False
-    if parsed.is_multicast or parsed.is_link_local or parsed.is_unspecified or parsed.is_reserved:
-        return False
-    if parsed.is_loopback and not grant.allow_loopback:
+    if not is_ordinary(parsed) and not (parsed.is_loopback and grant.allow_loopback):
         return False
     return any(parsed.version == network.version and parsed in network for network in grant.node_networks)
+
+
+def is_ordinary(address: IPAddress) -> bool:
+    """Whether an address is that of some host, and not one with a meaning of its own."""
+    return str(address) not in METADATA_ADDRESSES and not (
+        address.is_loopback
+        or address.is_multicast
+        or address.is_link_local
+        or address.is_unspecified
+        or address.is_reserved
+    )
 
 
 def backend_address(grant: Grant, node: TenantNode, family: Family) -> str | None:
@@ -95,7 +105,13 @@ def backend_address(grant: Grant, node: TenantNode, family: Family) -> str | Non
 
 
 def judge_wish(grant: Grant, service: TenantService, usage: Usage) -> Refusal | None:
-    """Whether a tenant may have this load balancer: node ports in range, quotas kept. Capacity is judged elsewhere."""
+    """Whether a tenant may have this load balancer: sound, node ports in range, quotas kept.
+
+    Capacity is judged elsewhere. A watcher is not trusted, so what no API server would store is refused here too.
+    """
+    contradiction = _contradiction(service)
+    if contradiction:
+        return Refusal(Reason.INVALID, contradiction)
     for port in service.ports:
         if port.node_port not in grant.node_ports:
             text = f"{grant.node_ports.start}-{grant.node_ports.stop - 1}"
@@ -106,6 +122,22 @@ def judge_wish(grant: Grant, service: TenantService, usage: Usage) -> Refusal | 
         or _over("addresses", usage.addresses, len(service.ip_families), grant.max_addresses)
         or _over("ports", usage.ports, len(service.ports), grant.max_ports)
     )
+
+
+def _contradiction(service: TenantService) -> str:
+    """What is wrong with a wish in itself; empty: nothing."""
+    if len({(port.port, port.protocol) for port in service.ports}) < len(service.ports):
+        return "spec.ports: a port and protocol stand there twice"
+    if len(set(service.ip_families)) < len(service.ip_families):
+        return "spec.ipFamilies: a family stands there twice"
+    for address in service.addresses:
+        try:
+            canonical = str(parse_address(address))
+        except ValueError as problem:
+            return f"fleetlb.dev/addresses: {problem}"
+        if canonical != address:
+            return f"fleetlb.dev/addresses: {address[:64]!r} is spelled {canonical} in canonical form"
+    return ""
 
 
 def _over(what: str, used: int, wanted: int, limit: int | None) -> Refusal | None:

@@ -40,7 +40,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Reports = Mapping[str, Iterable[PortReport | None]]
-"""Node name to one report per virtual server, None where the node has said nothing."""
+"""Required node to one report per virtual server, None where the node has said nothing."""
 
 
 def judge(
@@ -56,15 +56,16 @@ def judge(
     `addresses`: what it owns; `published`: what its tenant has been told before, which stays while it is owned;
     `reports`: one entry per required node; `generation`: for `observedGeneration`.
     """
-    flat = [report for node in reports.values() for report in node]
+    nodes = [tuple(node) for node in reports.values()]
+    flat = [report for node in nodes for report in node]
     current = [report for report in flat if report is not None and report.current]
-    complete = bool(addresses) and bool(flat) and len(current) == len(flat)
+    complete = bool(addresses) and bool(nodes) and all(nodes) and len(current) == len(flat)
     provisioned = _provisioned(addresses, refusal, complete, current)
     acknowledged = complete and not any(report.rejected for report in current)
     return Verdict(
         provisioned=_stamp(provisioned, generation),
         serving=_stamp(_serving(addresses, refusal, acknowledged, current), generation),
-        addresses=addresses if acknowledged else tuple(a for a in published if a in addresses),
+        addresses=addresses if acknowledged else tuple(a for a in addresses if a in published),
     )
 
 

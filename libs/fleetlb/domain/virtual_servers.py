@@ -1,11 +1,10 @@
 """What a balancer node is asked to serve: a virtual server with its real servers. Knows no kernel and no proxy."""
 
 import enum
-import ipaddress
 
 import msgspec
 
-from fleetlb.domain.addresses import Family, Protocol, family_of
+from fleetlb.domain.addresses import Family, Protocol, family_of, parse_address
 
 
 class VirtualServerKey(msgspec.Struct, frozen=True, order=True, rename="camel"):
@@ -21,11 +20,16 @@ class VirtualServerKey(msgspec.Struct, frozen=True, order=True, rename="camel"):
 
 
 def parse_key(text: str) -> VirtualServerKey:
-    """The inverse of `str(key)`. Raises ValueError."""
+    """The inverse of `str(key)`, and of nothing else. Raises ValueError with a sentence that names the text."""
     endpoint, _, protocol = text.rpartition("/")
     host, _, port = endpoint.rpartition(":")
-    address = str(ipaddress.ip_address(host.strip("[]")))
-    return VirtualServerKey(address, int(port), Protocol(protocol.upper()))
+    try:
+        key = VirtualServerKey(str(parse_address(host.strip("[]"))), int(port), Protocol(protocol.upper()))
+    except ValueError:
+        key = None
+    if key is None or str(key) != text or not 1 <= key.port <= 65535:
+        raise ValueError(f"{text[:80]!r} is no virtual server: write ADDRESS:PORT/PROTOCOL, such as 10.0.0.1:443/tcp")
+    return key
 
 
 class Scheduler(enum.StrEnum):

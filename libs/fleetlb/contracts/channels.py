@@ -1,0 +1,165 @@
+"""Who says what to whom, and where: every message with its subjects, writer, readers and stream.
+
+The documentation in proto-schemas is generated from this table. No part of fleetlb decides anything by it.
+"""
+
+import msgspec
+
+from fleetlb.contracts import streams, subjects, v1
+from fleetlb.domain.addresses import Protocol
+from fleetlb.domain.virtual_servers import VirtualServerKey
+
+_KEY = VirtualServerKey("192.0.2.1", 1, Protocol.TCP)
+_PLACES = {
+    "ACCOUNT": "account",
+    "CLUSTER": "cluster",
+    "GROUP": "group",
+    "NODE": "node",
+    "UID": "uid",
+    subjects.key_token(_KEY): "key",
+    "*": "account",
+}
+"""What stands for a parameter in the samples below, so that the grammar stays in `subjects` alone."""
+
+
+class Channel(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of subject of the hub account, the one part that writes it and those that read it."""
+
+    name: str
+    subject: str
+    """With `{parameters}` in braces."""
+    message: type[v1.Message]
+    writer: str
+    readers: tuple[str, ...]
+    stream: str = ""
+    """The stream that keeps the last message per subject; empty: nothing keeps it."""
+    local: str = ""
+    """What a tenant's account calls the subject."""
+    reply: type[v1.Message] | None = None
+    summary: str
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters, in the order of the subject."""
+        tokens = self.subject.split(".")
+        return tuple(token.strip("{}") for token in tokens if token.startswith("{"))
+
+
+def _template(sample: str) -> str:
+    """A subject made of samples as one made of `{parameters}`."""
+    return ".".join(f"{{{_PLACES[token]}}}" if token in _PLACES else token for token in sample.split("."))
+
+
+def _observed(local: str) -> str:
+    return _template(subjects.observed_of("ACCOUNT").removesuffix(">") + local.removeprefix("observed."))
+
+
+_OBSERVED = streams.observed_stream("ACCOUNT").name.replace("ACCOUNT", "{account}")
+_DESIRED = streams.desired_stream("GROUP").name.replace("GROUP", "{group}")
+_REALIZED = streams.realized_stream("GROUP").name.replace("GROUP", "{group}")
+
+CHANNELS = (
+    Channel(
+        name="serviceObserved",
+        subject=_observed(subjects.local_observed_service("CLUSTER", "UID")),
+        local=_template(subjects.local_observed_service("CLUSTER", "UID")),
+        message=v1.ServiceObserved,
+        writer="tenant-watcher",
+        readers=("manager",),
+        stream=_OBSERVED,
+        summary="One Service of a tenant cluster.",
+    ),
+    Channel(
+        name="nodesObserved",
+        subject=_observed(subjects.local_observed_nodes("CLUSTER")),
+        local=_template(subjects.local_observed_nodes("CLUSTER")),
+        message=v1.NodesObserved,
+        writer="tenant-watcher",
+        readers=("manager",),
+        stream=_OBSERVED,
+        summary="The nodes of a tenant cluster.",
+    ),
+    Channel(
+        name="inventoryObserved",
+        subject=_observed(subjects.local_observed_inventory("CLUSTER")),
+        local=_template(subjects.local_observed_inventory("CLUSTER")),
+        message=v1.InventoryObserved,
+        writer="tenant-watcher",
+        readers=("manager",),
+        stream=_OBSERVED,
+        summary="Which Services a watcher holds, said again and again.",
+    ),
+    Channel(
+        name="resyncRequested",
+        subject=_template(subjects.resync("ACCOUNT", "CLUSTER")),
+        local=_template(subjects.local_resync("CLUSTER")),
+        message=v1.ResyncRequested,
+        writer="manager",
+        readers=("tenant-watcher",),
+        summary="Asks one cluster's watcher to publish everything again.",
+    ),
+    Channel(
+        name="virtualServerDesired",
+        subject=_template(subjects.desired("GROUP", _KEY)),
+        message=v1.VirtualServerDesired,
+        writer="manager",
+        readers=("dataplane-programmer", "manager"),
+        stream=_DESIRED,
+        summary="What every node of a group should serve under one key.",
+    ),
+    Channel(
+        name="virtualServerRealized",
+        subject=_template(subjects.realized("GROUP", "NODE", _KEY)),
+        message=v1.VirtualServerRealized,
+        writer="dataplane-programmer",
+        readers=("manager", "status"),
+        stream=_REALIZED,
+        summary="What one node serves under one key.",
+    ),
+    Channel(
+        name="nodeRealized",
+        subject=_template(subjects.realized_node("GROUP", "NODE")),
+        message=v1.NodeRealized,
+        writer="dataplane-programmer",
+        readers=("manager", "status"),
+        stream=_REALIZED,
+        summary="What one balancer node is and can do.",
+    ),
+    Channel(
+        name="serviceReleased",
+        subject=_template(subjects.released("ACCOUNT", "CLUSTER", "UID")),
+        message=v1.ServiceReleased,
+        writer="manager",
+        readers=("status",),
+        summary="Nothing of a Service is left in the hub.",
+    ),
+    Channel(
+        name="serviceReported",
+        subject=_template(subjects.reported("ACCOUNT", "CLUSTER", "UID")),
+        local=_template(subjects.local_reported("CLUSTER").replace("*", "UID")),
+        message=v1.ServiceReported,
+        writer="status",
+        readers=("tenant-watcher",),
+        summary="The truth about one Service, for its tenant.",
+    ),
+    Channel(
+        name="snapshotRequested",
+        subject=_template(subjects.ALL_SNAPSHOTS),
+        local=subjects.LOCAL_SNAPSHOT,
+        message=v1.SnapshotRequested,
+        writer="tenant-watcher",
+        readers=("status",),
+        reply=v1.SnapshotAnswered,
+        summary="Asks for every report of one cluster again; the answer says how many follow.",
+    ),
+)
+
+MESSAGES: tuple[type[v1.Message], ...] = tuple(
+    dict.fromkeys(kind for channel in CHANNELS for kind in (channel.message, channel.reply) if kind is not None)
+)
+"""Every message of this version."""
+
+
+def name_of(kind: type[v1.Message]) -> str:
+    """`service_observed`: the last word of a message's type id, and the name of its schema."""
+    return str(kind.__struct_config__.tag).removeprefix(v1.TYPE_PREFIX)

@@ -1,0 +1,188 @@
+"""The bus over NATS JetStream: the adapter behind `fleetlb.runtime.bus.Bus`.
+
+It must not know what is in a message, nor any subject of ours. The connection is `fleetlb.runtime.connection`, reading
+streams is `fleetlb.runtime.replaying`.
+"""
+
+import asyncio
+import contextlib
+from pathlib import Path
+from time import perf_counter
+
+import msgspec
+import structlog
+from nats.aio.msg import Msg
+
+from fleetlb.contracts.streams import StreamSpec
+from fleetlb.domain.errors import Transient
+from fleetlb.runtime import metrics, stream_config
+from fleetlb.runtime.bus import (
+    PUBLISH_SECONDS,
+    REQUEST_SECONDS,
+    Ack,
+    Callback,
+    MessageHandler,
+    Responder,
+    StreamMissing,
+    StreamState,
+    SubjectHandler,
+)
+from fleetlb.runtime.connection import Connection, Dialling
+from fleetlb.runtime.jetstream_api import API, Misconfigured, call, read
+from fleetlb.runtime.replay_progress import Pulling
+from fleetlb.runtime.replaying import Follower, Handlers
+from fleetlb.runtime.session import NobodyAnswers
+
+_PUBLISHES_IN_FLIGHT = 128
+_FLUSH_SECONDS = 2.0
+
+
+class _PubAck(msgspec.Struct):
+    stream: str
+    seq: int
+    duplicate: bool = False
+
+
+class _Purged(msgspec.Struct):
+    success: bool = False
+
+
+class JetStreamBus:
+    """A bus over one NATS connection that is kept for ever; see `fleetlb.runtime.bus.Bus` for what each method does."""
+
+    def __init__(self, dialling: Dialling, *, pulling: Pulling | None = None) -> None:
+        """Does nothing yet; `connect` is the way to get a bus that works."""
+        self._connection = Connection(dialling)
+        self._pulling = pulling
+        self._slots = asyncio.Semaphore(_PUBLISHES_IN_FLIGHT)
+        self._keeper: asyncio.Task[None] | None = None
+        self._log = structlog.get_logger("fleetlb.bus")
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        *,
+        tasks: asyncio.TaskGroup,
+        creds: Path | None = None,
+        name: str = "fleetlb",
+        max_payload: int = 1024 * 1024,
+        pulling: Pulling | None = None,
+    ) -> "JetStreamBus":
+        """Return once connected, however long that takes; the connection is kept by a task of `tasks`.
+
+        `max_payload`: what the user's account may send at once; a larger message would cost the connection.
+        """
+        bus = cls(Dialling(url=url, name=name, creds=creds, max_payload=max_payload), pulling=pulling)
+        bus._keeper = tasks.create_task(bus._connection.run(), name="bus connection")
+        try:
+            await bus._connection.session()
+        except asyncio.CancelledError:
+            bus._keeper.cancel()
+            raise
+        return bus
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection stands right now."""
+        return self._connection.connected
+
+    async def publish(self, subject: str, body: bytes, *, message_id: str) -> Ack:
+        """Put a message into its stream and wait for the acknowledgement."""
+        began = perf_counter()
+        outcome = "unknown"
+        try:
+            async with self._slots:
+                headers = {"Nats-Msg-Id": message_id}
+                answer = await self._connection.current().request(subject, body, PUBLISH_SECONDS, headers=headers)
+            ack = read(answer.data, _PubAck)
+            outcome = "duplicate" if ack.duplicate else "stored"
+        except NobodyAnswers:
+            outcome = "missing"
+            raise StreamMissing(f"no stream takes {subject}") from None
+        finally:
+            metrics.BUS_PUBLISHES.labels(outcome).inc()
+        metrics.BUS_PUBLISH_SECONDS.observe(perf_counter() - began)
+        return Ack(ack.stream, ack.seq, ack.duplicate)
+
+    async def notify(self, subject: str, body: bytes) -> None:
+        """Send without any stream."""
+        await self._connection.current().publish(subject, body)
+
+    async def request(self, subject: str, body: bytes, timeout: float = REQUEST_SECONDS) -> bytes:
+        """Ask and return the first answer."""
+        return (await self._connection.current().request(subject, body, timeout)).data
+
+    async def listen(self, subject: str, handler: SubjectHandler) -> None:
+        """Call the handler for every message sent on a subject."""
+
+        async def receive(message: Msg) -> None:
+            try:
+                handler(message.subject, message.data)
+            except Exception:
+                metrics.BUS_HANDLER_ERRORS.inc()
+                self._log.exception("the handler of a message failed; going on", subject=message.subject)
+
+        await self._connection.subscribe(subject, receive)
+
+    async def serve(self, subject: str, responder: Responder, queue: str = "") -> None:
+        """Answer requests on a subject."""
+
+        async def receive(message: Msg) -> None:
+            try:
+                answer = await responder(message.subject, message.data)
+                if message.reply:
+                    await self._connection.current().publish(message.reply, answer)
+            except Exception:
+                metrics.BUS_HANDLER_ERRORS.inc()
+                self._log.exception("a request could not be answered", subject=message.subject)
+
+        await self._connection.subscribe(subject, receive, queue)
+
+    async def ensure_stream(self, spec: StreamSpec) -> StreamState:
+        """Create the stream, or update it where it differs. Raises Misconfigured when the server cannot comply."""
+        try:
+            info = await self._stream_request("INFO", spec.name, None)
+        except StreamMissing:
+            info = await self._stream_request("CREATE", spec.name, stream_config.stream_config(spec))
+        if stream_config.differences(spec, info.config):
+            info = await self._stream_request("UPDATE", spec.name, stream_config.updated_config(spec, info.config))
+        if forbidden := stream_config.forbidden_features(info.config):
+            raise Misconfigured(f"stream {spec.name} has {', '.join(forbidden)} on: recreate it")
+        if wrong := stream_config.differences(spec, info.config):
+            raise Misconfigured(f"stream {spec.name} keeps other settings: {', '.join(wrong)}")
+        return stream_config.state_of(info)
+
+    async def replay_and_follow(
+        self,
+        stream: str,
+        subject_filter: str,
+        on_message: MessageHandler,
+        *,
+        on_replayed: Callback,
+        on_restart: Callback,
+    ) -> None:
+        """Never returns: everything of a stream, then what comes."""
+        handlers = Handlers(on_message, on_replayed, on_restart)
+        await Follower(self._connection, stream, subject_filter, handlers, pulling=self._pulling).run()
+
+    async def purge_subject(self, stream: str, subject: str) -> None:
+        """Remove the messages of one subject."""
+        await call(self._connection.current(), f"{API}.STREAM.PURGE.{stream}", {"filter": subject}, _Purged)
+
+    def on_reconnect(self, callback: Callback) -> None:
+        """Call back each time the connection stands again."""
+        self._connection.on_reconnect(callback)
+
+    async def close(self) -> None:
+        """Send what is written and end the connection."""
+        if self._connection.connected:
+            with contextlib.suppress(Transient):
+                await self._connection.current().flush(_FLUSH_SECONDS)
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
+
+    async def _stream_request(self, verb: str, name: str, body: dict[str, object] | None) -> stream_config.StreamInfo:
+        session = self._connection.current()
+        return await call(session, f"{API}.STREAM.{verb}.{name}", body, stream_config.StreamInfo)

@@ -1,0 +1,30 @@
+"""The metrics that every service shares, in the default registry. What only one service counts is defined there."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+BUILD_INFO = Gauge("fleetlb_build_info", "Always 1; the labels say what runs.", ["service", "version"])
+
+BUS_CONNECTED = Gauge("fleetlb_bus_connected", "1 while the connection to NATS stands.")
+BUS_CONNECTS = Counter("fleetlb_bus_connects_total", "Connections established to NATS, the first one included.")
+BUS_PUBLISHES = Counter("fleetlb_bus_publishes_total", "Messages published to streams, by outcome.", ["outcome"])
+BUS_PUBLISH_SECONDS = Histogram(
+    "fleetlb_bus_publish_seconds",
+    "From the call of publish to the stream's acknowledgement.",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
+)
+BUS_MESSAGES = Counter("fleetlb_bus_messages_total", "Messages read from followed streams.")
+BUS_REPLAYS = Counter("fleetlb_bus_replays_total", "Streams read from their beginning, by cause.", ["cause"])
+BUS_HANDLER_ERRORS = Counter("fleetlb_bus_handler_errors_total", "Messages whose handler raised: a bug of ours.")
+
+WORKQUEUE_DEPTH = Gauge("workqueue_depth", "Keys that wait for a worker.", ["name"])
+WORKQUEUE_ADDS = Counter("workqueue_adds_total", "Keys queued.", ["name"])
+WORKQUEUE_RETRIES = Counter("workqueue_retries_total", "Keys queued again after a failure.", ["name"])
+RECONCILES = Counter("fleetlb_reconcile_total", "Runs of a key, by result.", ["reconciler", "result"])
+RECONCILE_ERRORS = Counter("fleetlb_reconcile_errors_total", "Runs of a key that met a bug.", ["reconciler"])
+RECONCILE_SECONDS = Histogram(
+    "fleetlb_reconcile_seconds",
+    "Time that one run of a key took.",
+    ["reconciler"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0),
+)
+QUARANTINED = Gauge("fleetlb_quarantined_keys", "Keys whose last run met a bug.", ["reconciler"])

@@ -1,0 +1,283 @@
+"""A bus in memory, with the same semantics as the one over NATS; one contract suite holds for both.
+
+`FakeServer` is what several `FakeBus` share: give each service its own bus, and a tenant's services one made with
+`for_tenant`, which sees its account's words only. Faults are asked for by name. Not modelled: ages, and latency.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
+
+from fleetlb.contracts.streams import StreamSpec
+from fleetlb.contracts.subjects import LOCAL_SNAPSHOT, ROOT
+from fleetlb.domain.errors import Transient
+from fleetlb.runtime.bus import (
+    REQUEST_SECONDS,
+    Ack,
+    Callback,
+    Message,
+    MessageHandler,
+    Responder,
+    StreamMissing,
+    StreamState,
+    SubjectHandler,
+    TooLarge,
+)
+from fleetlb.testkit.fake_streams import FakeStream, subject_matches
+
+T = TypeVar("T")
+
+_YIELD_EVERY = 100
+
+
+class FakeServer:
+    """The shared part: streams, listeners, responders, and faults to come."""
+
+    def __init__(self) -> None:
+        """A server without streams, to which every bus is connected."""
+        self.streams: dict[str, FakeStream] = {}
+        self.faults: Counter[str] = Counter()
+        self.listeners: list[tuple[str, SubjectHandler]] = []
+        self.responders: list[tuple[str, Responder, asyncio.Lock]] = []
+        self.buses: list[FakeBus] = []
+        self._changed = asyncio.Event()
+
+    def lose_acks(self, count: int = 1) -> None:
+        """The next publishes are stored, and yet raise Transient."""
+        self.faults["ack"] += count
+
+    def lose_publishes(self, count: int = 1) -> None:
+        """The next publishes are not stored, and raise Transient."""
+        self.faults["publish"] += count
+
+    def lose_notifications(self, count: int = 1) -> None:
+        """The next notifications reach nobody, and nobody is told."""
+        self.faults["notification"] += count
+
+    def duplicate_notifications(self, count: int = 1) -> None:
+        """The next notifications arrive twice."""
+        self.faults["duplicate"] += count
+
+    def delete_stream(self, name: str) -> None:
+        """A stream disappears under its followers."""
+        stream = self.streams.pop(name)
+        stream.interrupt()
+
+    def restart_followers(self) -> None:
+        """Continuity is in doubt: every follower begins anew."""
+        for stream in self.streams.values():
+            stream.interrupt()
+
+    def took(self, fault: str) -> bool:
+        """Whether a fault was ordered; uses one up."""
+        if self.faults[fault] <= 0:
+            return False
+        self.faults[fault] -= 1
+        return True
+
+    def stream_for(self, subject: str) -> FakeStream | None:
+        """The stream that takes a subject."""
+        return next((stream for stream in self.streams.values() if stream.takes(subject)), None)
+
+    def changed(self) -> None:
+        """Wake whoever waits for a stream or a connection."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def until(self, condition: Callable[[], T | None]) -> T:
+        """Wait until the condition gives something."""
+        while (found := condition()) is None:
+            await self._changed.wait()
+        return found
+
+    def spread(self, subject: str, body: bytes) -> None:
+        """Hand a message to the listeners, soon."""
+        if self.took("notification"):
+            return
+        times = 2 if self.took("duplicate") else 1
+        loop = asyncio.get_running_loop()
+        for pattern, handler in self.listeners * times:
+            if subject_matches(pattern, subject):
+                loop.call_soon(_guarded, handler, subject, body)
+
+
+class FakeBus:
+    """One service's connection to a FakeServer; see `fleetlb.runtime.bus.Bus`."""
+
+    def __init__(self, server: FakeServer | None = None, *, account: str = "", max_payload: int = 1024 * 1024) -> None:
+        """A bus in the hub account, or in a tenant's when `account` is given."""
+        self.server = server or FakeServer()
+        self.published: list[tuple[str, bytes]] = []
+        self._account = account
+        self._max_payload = max_payload
+        self._connected = True
+        self._callbacks: list[Callback] = []
+        self.server.buses.append(self)
+
+    def for_tenant(self, account: str) -> "FakeBus":
+        """A bus on the same server that speaks a tenant account's words."""
+        return FakeBus(self.server, account=account, max_payload=256 * 1024)
+
+    def disconnect(self) -> None:
+        """The connection is lost: everything raises Transient, followers stand still."""
+        self._connected = False
+
+    def reconnect(self) -> None:
+        """The connection stands again: followers begin anew, callbacks are called."""
+        self._connected = True
+        self.server.restart_followers()
+        self.server.changed()
+        for callback in self._callbacks:
+            callback()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection stands right now."""
+        return self._connected
+
+    async def publish(self, subject: str, body: bytes, *, message_id: str) -> Ack:
+        """Put a message into its stream."""
+        await self._link(body)
+        full = self._outward(subject, ("observed",))
+        stream = self.server.stream_for(full)
+        if stream is None:
+            raise StreamMissing(f"no stream takes {subject}")
+        if self.server.took("publish"):
+            raise Transient(f"no answer on {subject}: outcome unknown")
+        ack = stream.store(full, body, message_id)
+        self.published.append((subject, body))
+        if self.server.took("ack"):
+            raise Transient(f"no answer on {subject}: outcome unknown")
+        return ack
+
+    async def notify(self, subject: str, body: bytes) -> None:
+        """Send without waiting."""
+        await self._link(body)
+        full = self._outward(subject, ("observed", LOCAL_SNAPSHOT))
+        self.published.append((subject, body))
+        stream = self.server.stream_for(full)
+        if stream is not None:
+            stream.store(full, body, "")
+        self.server.spread(full, body)
+
+    async def request(self, subject: str, body: bytes, timeout: float = REQUEST_SECONDS) -> bytes:
+        """Ask, and return the first answer."""
+        await self._link(body)
+        full = self._outward(subject, ("observed", LOCAL_SNAPSHOT))
+        for pattern, responder, turn in self.server.responders:
+            if subject_matches(pattern, full):
+                return await _answer(responder, turn, (full, body), timeout)
+        raise Transient(f"nobody answers on {subject}")
+
+    async def listen(self, subject: str, handler: SubjectHandler) -> None:
+        """Call the handler for every message sent on a subject."""
+        pattern = self._outward(subject, ("reported", "resync"))
+
+        def receive(full: str, body: bytes) -> None:
+            if self._connected:
+                handler(self._inward(full), body)
+
+        self.server.listeners.append((pattern, receive))
+
+    async def serve(self, subject: str, responder: Responder, queue: str = "") -> None:
+        """Answer requests on a subject; the queue makes no difference, as only the first responder is ever asked."""
+        self.server.responders.append((subject, responder, asyncio.Lock()))
+
+    async def ensure_stream(self, spec: StreamSpec) -> StreamState:
+        """Create or update a stream."""
+        await self._link(b"")
+        stream = self.server.streams.get(spec.name)
+        if stream is None:
+            stream = self.server.streams[spec.name] = FakeStream(spec)
+            self.server.changed()
+        stream.spec = spec
+        return stream.state
+
+    async def replay_and_follow(
+        self,
+        stream: str,
+        subject_filter: str,
+        on_message: MessageHandler,
+        *,
+        on_replayed: Callback,
+        on_restart: Callback,
+    ) -> None:
+        """Never returns: everything of a stream, then what comes."""
+        begun = False
+        while True:
+            found = await self.server.until(lambda: self.server.streams.get(stream) if self._connected else None)
+            queue: asyncio.Queue[Message | None] = asyncio.Queue()
+            found.followers[queue] = subject_filter
+            try:
+                if begun:
+                    _guarded(on_restart)
+                begun = True
+                for number, message in enumerate(found.last_per_subject(subject_filter)):
+                    if number % _YIELD_EVERY == 0:
+                        await asyncio.sleep(0)
+                    _guarded(on_message, message)
+                _guarded(on_replayed)
+                while (live := await queue.get()) is not None:
+                    if self._connected:
+                        _guarded(on_message, live)
+            finally:
+                del found.followers[queue]
+
+    async def purge_subject(self, stream: str, subject: str) -> None:
+        """Remove the messages of one subject."""
+        await self._link(b"")
+        found = self.server.streams.get(stream)
+        if found is None:
+            raise StreamMissing(f"stream not found: {stream}")
+        found.purge(subject)
+
+    def on_reconnect(self, callback: Callback) -> None:
+        """Call back each time the connection stands again."""
+        self._callbacks.append(callback)
+
+    async def close(self) -> None:
+        """End the connection."""
+        self._connected = False
+
+    async def _link(self, body: bytes) -> None:
+        await asyncio.sleep(0)
+        if not self._connected:
+            raise Transient("not connected to NATS")
+        if len(body) > self._max_payload:
+            raise TooLarge(f"{len(body)} bytes: the connection takes {self._max_payload}")
+
+    def _outward(self, subject: str, trees: tuple[str, ...]) -> str:
+        """The hub's name of a subject. What a tenant has no import for leads nowhere."""
+        if not self._account:
+            return subject
+        tree, dot, rest = subject.partition(".")
+        if tree not in trees:
+            return f"nowhere.{self._account}.{subject}"
+        return f"{ROOT}.{tree}.{self._account}{dot}{rest}"
+
+    def _inward(self, full: str) -> str:
+        if not self._account:
+            return full
+        tree, _, rest = full.removeprefix(f"{ROOT}.").partition(f".{self._account}.")
+        return f"{tree}.{rest}"
+
+
+def _guarded(call: Callable[..., None], *arguments: object) -> None:
+    try:
+        call(*arguments)
+    except Exception:
+        structlog.get_logger("fleetlb.bus").exception("a handler failed; going on")
+
+
+async def _answer(responder: Responder, turn: asyncio.Lock, question: tuple[str, bytes], timeout: float) -> bytes:
+    try:
+        async with asyncio.timeout(timeout), turn:
+            return await responder(*question)
+    except TimeoutError:
+        raise Transient(f"no answer on {question[0]} in {timeout:g} s: outcome unknown") from None
+    except Exception as problem:
+        structlog.get_logger("fleetlb.bus").exception("a request could not be answered")
+        raise Transient(f"no answer on {question[0]}: outcome unknown") from problem

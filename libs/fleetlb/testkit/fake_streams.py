@@ -1,0 +1,84 @@
+"""What a server holds for `fleetlb.testkit.fake_bus`: streams with their limits, and who follows them. No I/O."""
+
+import asyncio
+import itertools
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from fleetlb.contracts.streams import StreamSpec
+from fleetlb.domain.errors import Transient
+from fleetlb.runtime.bus import Ack, Message, StreamState, TooLarge
+
+_births = itertools.count()
+
+
+def subject_matches(pattern: str, subject: str) -> bool:
+    """Whether a subject falls under a pattern with `*` (one token) and `>` (one or more at the end)."""
+    wanted, given = pattern.split("."), subject.split(".")
+    for position, token in enumerate(wanted):
+        if token == ">":
+            return len(given) > position
+        if position >= len(given) or token not in ("*", given[position]):
+            return False
+    return len(wanted) == len(given)
+
+
+class FakeStream:
+    """One stream. Followers are queues; None in a queue says that continuity is lost."""
+
+    def __init__(self, spec: StreamSpec) -> None:
+        """An empty stream."""
+        self.spec = spec
+        self.created_at = datetime.now(UTC) + timedelta(microseconds=next(_births))
+        self.last_sequence = 0
+        self.messages: dict[str, list[Message]] = {}
+        self.followers: dict[asyncio.Queue[Message | None], str] = {}
+        self._ids: dict[str, int] = {}
+
+    @property
+    def state(self) -> StreamState:
+        """As a real stream would tell it."""
+        return StreamState(self.created_at, self.last_sequence, sum(map(len, self.messages.values())))
+
+    def takes(self, subject: str) -> bool:
+        """Whether messages on this subject are stored here."""
+        return any(subject_matches(pattern, subject) for pattern in self.spec.subjects)
+
+    def store(self, subject: str, body: bytes, message_id: str) -> Ack:
+        """Store one message under the stream's limits and hand it to the followers."""
+        if len(body) > self.spec.max_message_bytes:
+            raise TooLarge(f"message size exceeds maximum allowed of {self.spec.name}")
+        if message_id and message_id in self._ids:
+            return Ack(self.spec.name, self._ids[message_id], duplicate=True)
+        if self.spec.discard_new and self._size() + len(body) > self.spec.max_bytes:
+            raise Transient(f"maximum bytes exceeded in {self.spec.name}")
+        self.last_sequence += 1
+        if message_id:
+            self._ids[message_id] = self.last_sequence
+        message = Message(subject, body, self.last_sequence, {"Nats-Msg-Id": message_id} if message_id else {})
+        kept = [] if self.spec.compacted else self.messages.get(subject, [])
+        self.messages[subject] = [*kept, message]
+        for queue, pattern in self.followers.items():
+            if subject_matches(pattern, subject):
+                queue.put_nowait(message)
+        return Ack(self.spec.name, self.last_sequence)
+
+    def last_per_subject(self, pattern: str) -> list[Message]:
+        """The last message of every matching subject, in the order of the stream."""
+        last = (kept[-1] for subject, kept in self.messages.items() if kept and subject_matches(pattern, subject))
+        return sorted(last, key=lambda message: message.stream_sequence)
+
+    def purge(self, subject: str) -> None:
+        """Forget the messages of one subject."""
+        self.messages.pop(subject, None)
+
+    def interrupt(self) -> None:
+        """Make every follower begin anew."""
+        for queue in self.followers:
+            queue.put_nowait(None)
+
+    def _size(self) -> int:
+        return sum(len(message.data) for message in self._all())
+
+    def _all(self) -> Iterable[Message]:
+        return itertools.chain.from_iterable(self.messages.values())
