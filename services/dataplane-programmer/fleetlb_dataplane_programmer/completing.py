@@ -1,0 +1,40 @@
+"""When it is safe to declare the wishes complete: from then on the engine removes whatever nobody wishes for.
+
+An empty or shrunken set is never taken for the truth because nothing was heard (a damaged state file, a lost stream):
+either what the data plane holds is all accounted for, or the hub has had its time to speak. Pure.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from fleetlb.domain.virtual_servers import VirtualServerKey
+
+HUB_SECONDS = 3.0
+STRANGERS_SECONDS = 30.0
+
+Holdings = Callable[[], Awaitable[frozenset[VirtualServerKey] | None]]
+"""What the data plane holds now; None if it cannot be asked, most likely because it is not there."""
+
+
+class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known since the start."""
+
+    has_remembered: bool
+    """A state file was read, undamaged."""
+    has_replayed: bool
+    """The desired stream was read to its end."""
+    strangers: int | None
+    """Virtual servers in the data plane that no wish and no tombstone explains; None if it cannot be asked."""
+    waited_seconds: float
+
+
+def may_complete(known: Knowledge) -> bool:
+    """Whether everything that stands is known."""
+    if not known.has_replayed and known.waited_seconds < HUB_SECONDS:
+        return False
+    if known.strangers == 0:
+        return True
+    if not (known.has_replayed or known.has_remembered):
+        return False
+    return known.strangers is None or known.waited_seconds >= STRANGERS_SECONDS

@@ -1,0 +1,251 @@
+"""One balancer node at work: wishes from the bus go to the engine, its outcomes to the prober and back to the bus.
+
+Everything here returns at once. What to do is decided by the ledger; reading, writing, probing and publishing are
+done elsewhere, in their own time.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+import prometheus_client
+import structlog
+
+import fleetlb
+from fleetlb.contracts import codec, subjects
+from fleetlb.contracts.streams import desired_stream
+from fleetlb.contracts.v1 import NodeRealized, RealizedState, VirtualServerDesired, VirtualServerRealized
+from fleetlb.domain.errors import Poison
+from fleetlb.domain.virtual_servers import VirtualServerKey
+from fleetlb.runtime.bus import Bus, Message
+from fleetlb_dataplane_programmer.announcing import CROWDED_GRACE_SECONDS, GRACE_SECONDS, Announcer
+from fleetlb_dataplane_programmer.completing import Holdings, Knowledge, may_complete
+from fleetlb_dataplane_programmer.engine import Engine, OnOutcome, Outcome
+from fleetlb_dataplane_programmer.programming import Apply, Decision, Ignored, Ledger, Next, Refused, Remove
+from fleetlb_dataplane_programmer.remembering import Memory, StateFile
+from fleetlb_dataplane_programmer.sweeping import Dial, Pace, Sweeper
+
+WISHES = prometheus_client.Counter(
+    "fleetlb_desired_messages", "Wishes read from the bus, by what they led to", ["led_to"]
+)
+STANDING = prometheus_client.Gauge("fleetlb_virtual_servers", "Virtual servers that this node is to serve")
+
+_NODE_SECONDS = 5.0
+_LOOK_SECONDS = 0.25
+_FLOOR_SECONDS = 1.0
+# No wish has it: outcomes for what is merely kept are nobody's business.
+_KEPT_TOKEN = 0
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Which node of which group, and whether loopback is a place to forward to."""
+
+    node: str
+    group: str
+    allow_loopback: bool = False
+
+
+class Node:
+    """The programming loop."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        make_engine: Callable[[OnOutcome], Engine],
+        state_file: StateFile,
+        *,
+        dial: Dial,
+        holdings: Holdings,
+        now_us: Callable[[], int],
+        pace: Pace = Pace(),  # noqa: B008 (frozen)
+    ) -> None:
+        """`holdings` tells what the data plane holds already."""
+        self._identity = identity
+        self._now_us = now_us
+        self._holdings = holdings
+        self._ledger = Ledger(identity.node, allow_loopback=identity.allow_loopback)
+        self._engine = make_engine(self._on_outcome)
+        self._memory = Memory(state_file, record=self._ledger.record, records=self._ledger.records)
+        self._sweeper = Sweeper(self._ledger, dial, self._on_word, now_us=now_us, pace=pace)
+        self._announcer = Announcer(
+            self._ledger,
+            group=identity.group,
+            node=identity.node,
+            describe=self._describe,
+            on_let_go=self._memory.note,
+        )
+        self._ready = False
+        self._remembered = False
+        self._replayed = False
+        self._news = asyncio.Event()
+        self._log = structlog.get_logger()
+
+    @property
+    def has_replayed(self) -> bool:
+        """Whether the desired stream was read to its end once."""
+        return self._replayed
+
+    def __contains__(self, key: VirtualServerKey) -> bool:
+        return key in self._ledger
+
+    def word(self, key: VirtualServerKey) -> VirtualServerRealized | None:
+        """What this node says of a key, whether the hub has heard it or not."""
+        return self._ledger.realized(key)
+
+    def recall(self) -> None:
+        """Take up what the state file holds. Blocks; to be called once, before anything else."""
+        recovered = self._memory.load()
+        if recovered is None:
+            return
+        self._remembered = not recovered.damage
+        for record in recovered.records:
+            self._do(record.desired.key, self._ledger.recall(record))
+        if recovered.damage:
+            for record in recovered.records:
+                self._memory.note(record.desired.key)
+
+    async def follow(self, bus: Bus) -> None:
+        """Take wishes and announce what becomes of them, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._announcer.follow(bus), name="follow realized")
+            # What this node realized before is a floor: an older wish must not come first, should the disk be lost.
+            await self._announcer.wait_for_hub(_FLOOR_SECONDS)
+            await bus.replay_and_follow(
+                desired_stream(self._identity.group).name,
+                subjects.desired_of(self._identity.group),
+                self._on_message,
+                on_replayed=self._on_replayed,
+                on_restart=self._ledger.forget_what_was_asked,
+            )
+
+    async def run(self) -> None:
+        """Probe, publish and remember, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._memory.run(), name="state file")
+            tasks.create_task(self._sweeper.run(), name="probes")
+            tasks.create_task(self._announcer.run(), name="realized")
+
+    async def complete(self) -> None:
+        """Return once the engine may act, having told it so."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while not may_complete(await self._knowledge(loop.time() - began)):
+            self._news.clear()
+            try:
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._news.wait()
+            except TimeoutError:
+                pass
+        self._log.info(
+            "complete", virtual_servers=len(self._ledger), remembered=self._remembered, replayed=self._replayed
+        )
+        self._engine.complete()
+
+    async def save(self) -> None:
+        """Write the state file now."""
+        await self._memory.flush()
+
+    def set_connected(self, connected: bool) -> None:
+        """The data plane came or went."""
+        self._ready = connected
+        self._announcer.tell_node()
+        self._sweeper.look_at_all()
+
+    async def _knowledge(self, waited: float) -> Knowledge:
+        held = await self._holdings()
+        return Knowledge(
+            has_remembered=self._remembered,
+            has_replayed=self._replayed,
+            strangers=None if held is None else sum(1 for key in held if key not in self._ledger),
+            waited_seconds=waited,
+        )
+
+    def _on_replayed(self) -> None:
+        self._replayed = True
+        self._news.set()
+
+    def _on_message(self, message: Message) -> None:
+        if not message.data:
+            return  # a purge
+        try:
+            desired = _read(message)
+        except Poison as problem:
+            WISHES.labels("unreadable").inc()
+            self._log.error("a wish cannot be read", subject=message.subject[:256], problem=str(problem))
+            return
+        decision = self._ledger.fold(desired, self._now_us())
+        WISHES.labels(_led_to(decision)).inc()
+        if isinstance(decision, Ignored):
+            self._on_ignored(desired, decision)
+            return
+        self._do(desired.key, decision)
+        self._memory.note(desired.key)
+        self._announcer.tell_node(_NODE_SECONDS)
+        STANDING.set(len(self._ledger))
+        self._news.set()
+
+    def _on_ignored(self, desired: VirtualServerDesired, ignored: Ignored) -> None:
+        """Whoever asks for what is done already, or from the past, does not know what stands here."""
+        if ignored is Ignored.STALE:
+            self._log.warning("a wish from the past", key=str(desired.key), generation=desired.generation)
+            self._announcer.tell_again(desired.key)
+        elif desired.server is None:
+            self._announcer.tell(desired.key)
+
+    def _do(self, key: VirtualServerKey, decision: Decision) -> None:
+        match decision:
+            case Apply(server, token):
+                self._engine.apply(server, token)
+            case Remove(key, token):
+                self._engine.remove(key, token)
+            case Refused(message, kept):
+                self._log.warning("a wish is refused", key=str(key), problem=message)
+                if kept is not None:
+                    self._engine.apply(kept, _KEPT_TOKEN)
+                self._announcer.tell(key)
+
+    def _on_outcome(self, key: VirtualServerKey, outcome: Outcome) -> None:
+        following = self._ledger.take_outcome(key, outcome, self._now_us())
+        if following is Next.PROBE:
+            self._sweeper.look_at(key)
+            self._announcer.tell_within(key, CROWDED_GRACE_SECONDS if self._sweeper.has_backlog else GRACE_SECONDS)
+        elif following is Next.ANNOUNCE:
+            self._announcer.tell(key)
+        if outcome.state.value != RealizedState.PROGRAMMED.value:
+            STANDING.set(len(self._ledger))
+            self._announcer.tell_node(_NODE_SECONDS)
+
+    def _on_word(self, key: VirtualServerKey) -> None:
+        self._announcer.tell(key)
+
+    def _describe(self) -> NodeRealized:
+        return NodeRealized(
+            node=self._identity.node,
+            group=self._identity.group,
+            engine=self._engine.name,
+            capabilities=tuple(sorted(self._engine.capabilities)),
+            version=fleetlb.__version__,
+            ready=self._ready,
+            virtual_servers=len(self._ledger),
+        )
+
+
+def _read(message: Message) -> VirtualServerDesired:
+    """The wish in a message, which must be about the key that its subject names. Raises Poison."""
+    desired = codec.decode(VirtualServerDesired, message.data)
+    key = subjects.parse_key_token(message.subject.rpartition(".")[2])
+    if desired.key != key or (desired.server is not None and desired.server.key != key):
+        raise Poison(f"it is about {str(desired.key)[:80]!r}")
+    return desired
+
+
+def _led_to(decision: Decision) -> str:
+    match decision:
+        case Apply():
+            return "apply"
+        case Remove():
+            return "remove"
+        case Refused():
+            return "refusal"
+        case ignored:
+            return ignored.value

@@ -1,0 +1,181 @@
+"""Dials a virtual server as a client would, and says whether a real server answers. Knows no schedule and no message.
+
+A proxy accepts a connection before it has a real server for it, so an accepted connection proves nothing. Proof is
+what only a real server can cause: data, or the end of the stream after ours has ended. Where a real server stays
+silent on both, it is enough that the connection stands and that a real server takes a connection of our own.
+UDP proves less: a real server is taken to answer unless its host says that nobody listens.
+"""
+
+import asyncio
+import contextlib
+import enum
+import errno
+import socket
+from collections.abc import Iterator
+
+import msgspec
+
+from fleetlb.domain.addresses import Family, Protocol, family_of
+from fleetlb.domain.virtual_servers import RealServer, VirtualServer
+
+_OUT_OF_MEANS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+
+
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a probe waits, in seconds."""
+
+    connect: float = 1.0
+    first_try: float = 0.05
+    """For one real server, before others are tried beside it."""
+    settle: float = 0.005
+    """A proxy without a real server closes at once; at least so long after the connection stands."""
+    answer: float = 1.0
+    """For data or the end of the stream."""
+    refusal: float = 0.025
+    """For word that nobody listens on a UDP port."""
+    sample: int = 16
+    """Real servers tried per probe at most; the next probe begins elsewhere."""
+
+
+class Reach(enum.Enum):
+    """What became of dialling the real servers directly."""
+
+    REACHED = "reached"
+    REFUSED = "refused"
+    SILENT = "silent"
+
+
+async def probe(server: VirtualServer, *, turn: int = 0, patience: Patience = Patience()) -> bool | None:  # noqa: B008
+    """Whether a real server answers; None if this host lacks the means to tell. `turn` chooses where to begin."""
+    takers = [real_server for real_server in server.real_servers if real_server.weight > 0]
+    if not takers:
+        return None
+    start = turn % len(takers)
+    sample = (takers[start:] + takers[:start])[: patience.sample]
+    try:
+        if server.key.protocol is Protocol.UDP:
+            return await _probe_udp(sample, patience)
+        return await _probe_tcp(server, sample, patience)
+    except OSError as problem:
+        if problem.errno in _OUT_OF_MEANS:
+            return None
+        raise
+
+
+async def _probe_tcp(server: VirtualServer, sample: list[RealServer], patience: Patience) -> bool:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    reach = await _reach(sample, patience)
+    settle = max(patience.settle, min(3 * (loop.time() - began), patience.answer))
+    with _socket(server.key.address, socket.SOCK_STREAM) as dialled:
+        if not await _connected(dialled, server.key.address, server.key.port, patience.connect):
+            return False
+        early = await _received(dialled, settle)
+        if early is not None:
+            return early is _Received.DATA
+        with contextlib.suppress(OSError):
+            dialled.shutdown(socket.SHUT_WR)
+        late = await _received(dialled, patience.answer)
+    if late is _Received.DATA:
+        return True
+    # A proxy that was refused by every real server closes too, and later than `settle` if they are far away.
+    return reach is Reach.REACHED or (late is _Received.END and reach is Reach.SILENT)
+
+
+class _Received(enum.Enum):
+    DATA = "data"
+    END = "end"
+
+
+async def _received(connection: socket.socket, seconds: float) -> _Received | None:
+    """What came first, None if nothing came."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(seconds):
+            return _Received.DATA if await loop.sock_recv(connection, 1) else _Received.END
+    except TimeoutError:
+        return None
+    except OSError:
+        return _Received.END
+
+
+async def _reach(sample: list[RealServer], patience: Patience) -> Reach:
+    """Dial the first; if it does not answer shortly, all others beside it."""
+    first = await _dial(sample[0], patience.first_try)
+    if first is Reach.REACHED or (first is Reach.REFUSED and len(sample) == 1):
+        return first
+    rest = sample if first is Reach.SILENT else sample[1:]
+    async with asyncio.TaskGroup() as tasks:
+        dials = [tasks.create_task(_dial(real_server, patience.connect), name="probe dial") for real_server in rest]
+        reached = await _first_reached(dials)
+        for dial in dials:
+            dial.cancel()
+    if reached:
+        return Reach.REACHED
+    outcomes = {first, *(dial.result() for dial in dials if not dial.cancelled())}
+    return Reach.REFUSED if Reach.REFUSED in outcomes else Reach.SILENT
+
+
+async def _first_reached(dials: "list[asyncio.Task[Reach]]") -> bool:
+    for finished in asyncio.as_completed(dials):
+        if await finished is Reach.REACHED:
+            return True
+    return False
+
+
+async def _dial(real_server: RealServer, seconds: float) -> Reach:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    try:
+        with _socket(real_server.address, socket.SOCK_STREAM) as dialled:
+            if await _connected(dialled, real_server.address, real_server.port, seconds):
+                return Reach.REACHED
+    except OSError:
+        return Reach.SILENT  # no means: dialling the VIP will say so
+    return Reach.SILENT if loop.time() - began >= seconds else Reach.REFUSED
+
+
+async def _connected(dialled: socket.socket, address: str, port: int, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await asyncio.get_running_loop().sock_connect(dialled, (address, port))
+    except TimeoutError:
+        return False
+    except OSError as problem:
+        if problem.errno in _OUT_OF_MEANS:
+            raise
+        return False
+    return True
+
+
+async def _probe_udp(sample: list[RealServer], patience: Patience) -> bool:
+    for real_server in sample:
+        with _socket(real_server.address, socket.SOCK_DGRAM) as dialled:
+            if not await _is_refused(dialled, real_server, patience.refusal):
+                return True
+    return False
+
+
+async def _is_refused(dialled: socket.socket, real_server: RealServer, seconds: float) -> bool:
+    """Whether the host of a real server says that nobody listens there."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(seconds):
+            await loop.sock_connect(dialled, (real_server.address, real_server.port))
+            dialled.send(b"")
+            await loop.sock_recv(dialled, 1)
+    except TimeoutError:
+        return False
+    except OSError as problem:
+        if problem.errno in _OUT_OF_MEANS:
+            raise
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def _socket(address: str, kind: socket.SocketKind) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if family_of(address) is Family.IPV6 else socket.AF_INET
+    with socket.socket(family, kind) as made:
+        made.setblocking(False)
+        yield made

@@ -1,0 +1,284 @@
+"""Which wish stands under each key, what the engine must do for it, and what may be said of it. No I/O, no clock.
+
+Of a key's wishes the one with the highest (generation, revision) stands: the generation is the manager's fence, so a
+manager that lost its lease changes nothing, however high its revisions. A wish to let go of a key stays as a
+tombstone, or an old wish that comes late would bring the key back. In whatever order, how often and with whatever
+losses messages arrive, the ledger ends the same (tests: test_programming.py).
+"""
+
+import enum
+from collections.abc import Iterator
+
+import msgspec
+
+from fleetlb.contracts.v1 import Hop, Hops, Probe, RealizedState, VirtualServerDesired, VirtualServerRealized
+from fleetlb.domain.addresses import Protocol
+from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
+from fleetlb_dataplane_programmer.engine import Outcome, State
+from fleetlb_dataplane_programmer.gating import objection_to
+from fleetlb_dataplane_programmer.records import Record
+
+MAX_TOMBSTONES = 10_000
+MAX_MESSAGE = 1024
+FAILURES_THAT_COUNT = 3
+"""Probes in a row, before it is said that nobody answers."""
+Order = tuple[int, int]
+"""Generation, then revision."""
+
+
+class Apply(msgspec.Struct, frozen=True):
+    """The engine must be asked for this virtual server."""
+
+    server: VirtualServer
+    token: int
+
+
+class Remove(msgspec.Struct, frozen=True):
+    """The engine must be asked to let go of this key."""
+
+    key: VirtualServerKey
+    token: int
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """This node will not serve the wish; what it served under the key before stays: `kept`."""
+
+    message: str
+    kept: VirtualServer | None = None
+
+
+class Ignored(enum.Enum):
+    """Nothing changes."""
+
+    DUPLICATE = "duplicate"
+    STALE = "stale"
+
+
+Decision = Apply | Remove | Refused | Ignored
+
+
+class Next(enum.Enum):
+    """What follows from an outcome."""
+
+    NOTHING = enum.auto()
+    ANNOUNCE = enum.auto()
+    PROBE = enum.auto()
+
+
+class Entry(msgspec.Struct):
+    """What is known of one key."""
+
+    desired: VirtualServerDesired
+    token: int
+    held: VirtualServer | None = None
+    """What the engine was last asked for under the key."""
+    state: RealizedState | None = None
+    """None: the engine has not answered for `desired` yet."""
+    message: str = ""
+    probe: Probe = Probe.PENDING
+    failures: int = 0
+    """Probes in a row that were not answered."""
+    has_let_go: bool = False
+    """The removal was announced."""
+    hops: Hops = ()
+
+
+class Ledger:
+    """The standing wish of every key of the group, on this node."""
+
+    def __init__(self, node: str, *, allow_loopback: bool, max_tombstones: int = MAX_TOMBSTONES) -> None:
+        """Empty. `node` signs what is realized."""
+        self._node = node
+        self._allow_loopback = allow_loopback
+        self._max_tombstones = max_tombstones
+        self._entries: dict[VirtualServerKey, Entry] = {}
+        self._floors: dict[VirtualServerKey, Order] = {}
+        self._tombstones: dict[VirtualServerKey, None] = {}
+        self._asked: dict[VirtualServerKey, None] = {}
+        self._token = 0
+
+    def __len__(self) -> int:
+        """Keys that are not known to be gone."""
+        return len(self._entries) - len(self._tombstones)
+
+    def __contains__(self, key: VirtualServerKey) -> bool:
+        return key in self._entries
+
+    def get(self, key: VirtualServerKey) -> Entry | None:
+        """What is known of a key. To be read only."""
+        return self._entries.get(key)
+
+    def fold(self, desired: VirtualServerDesired, now: int) -> Decision:
+        """Take a wish from the bus. `now`: microseconds since 1970, for the hops alone."""
+        key = desired.key
+        entry, order = self._entries.get(key), order_of(desired)
+        if order < max(self._floors.get(key, order), order_of(entry.desired) if entry else order):
+            return Ignored.STALE
+        if desired.server is None:
+            self._asked[key] = None
+        if entry and order == order_of(entry.desired):
+            return Ignored.DUPLICATE
+        self._floors.pop(key, None)
+        hops = (*desired.hops, Hop("program", now))
+        return self._stand(key, msgspec.structs.replace(desired, hops=()), entry.held if entry else None, hops)
+
+    def recall(self, record: Record) -> Decision:
+        """Take a wish from the state file, as if the process had never ended."""
+        key = record.desired.key
+        entry = self._entries.get(key)
+        if entry and order_of(record.desired) < order_of(entry.desired):
+            return Ignored.STALE
+        if record.has_let_go:
+            self._entries[key] = Entry(record.desired, self._next_token(), state=RealizedState.REMOVED, has_let_go=True)
+            self._bury(key)
+            return Ignored.DUPLICATE
+        held = record.held
+        if held and objection_to(held, allow_loopback=self._allow_loopback):
+            held = None
+        return self._stand(key, record.desired, held, ())
+
+    def refuse_below(self, key: VirtualServerKey, order: Order) -> bool:
+        """This node has realized `order` before: nothing older may stand. True if that was not known here."""
+        entry = self._entries.get(key)
+        if entry and order_of(entry.desired) >= order:
+            return False
+        self._floors[key] = max(order, self._floors.get(key, order))
+        return True
+
+    def take_outcome(self, key: VirtualServerKey, outcome: Outcome, now: int) -> Next:
+        """What the engine says. Outcomes of superseded wishes change nothing."""
+        entry = self._entries.get(key)
+        if entry is None or entry.token != outcome.token:
+            return Next.NOTHING
+        if (entry.desired.server is None) is not (outcome.state is State.REMOVED):
+            return Next.NOTHING
+        entry.hops = (*entry.hops, Hop("acknowledge", now))
+        entry.message = outcome.message[:MAX_MESSAGE]
+        entry.state = RealizedState(outcome.state)
+        if outcome.state is State.REMOVED:
+            self._bury(key)
+        return Next.PROBE if self.target(key) else Next.ANNOUNCE
+
+    def target(self, key: VirtualServerKey) -> VirtualServer | None:
+        """The virtual server to probe under a key, if there is any real server to answer."""
+        entry = self._entries.get(key)
+        if entry is None or entry.state is not RealizedState.PROGRAMMED or entry.held is None:
+            return None
+        return entry.held if entry.held.key.protocol is not Protocol.SCTP and _takers(entry.held) else None
+
+    def awaits_probe(self, key: VirtualServerKey) -> bool:
+        """Whether a better word may come soon."""
+        return self.target(key) is not None and self._entries[key].probe is Probe.PENDING
+
+    def take_probe(self, key: VirtualServerKey, token: int, answered: bool | None, now: int) -> bool:
+        """The outcome of a probe of the wish with `token`, None if it could not be made. True if the word changes.
+
+        One lost packet, or one dead real server among many, must not say that a Service is down.
+        """
+        entry = self._entries.get(key)
+        if entry is None or entry.token != token or entry.state is not RealizedState.PROGRAMMED or answered is None:
+            return False
+        entry.failures = 0 if answered else entry.failures + 1
+        if 0 < entry.failures < FAILURES_THAT_COUNT:
+            return False
+        before, entry.probe = entry.probe, Probe.ANSWERED if answered else Probe.UNANSWERED
+        if before is not entry.probe and entry.hops:
+            entry.hops = (*entry.hops, Hop("probe", now))
+        return before is not entry.probe
+
+    def realized(self, key: VirtualServerKey) -> VirtualServerRealized | None:
+        """What may be said of a key; None while the engine has not answered."""
+        entry = self._entries.get(key)
+        if entry is None or entry.state is None:
+            return None
+        return VirtualServerRealized(
+            node=self._node,
+            key=key,
+            generation=entry.desired.generation,
+            revision=entry.desired.revision,
+            state=entry.state,
+            owner=entry.desired.owner,
+            load_balancer=entry.desired.load_balancer,
+            real_servers=_takers(entry.held) if entry.held else 0,
+            reason=entry.desired.reason,
+            message=entry.message,
+            probe=entry.probe,
+            hops=entry.hops,
+        )
+
+    def announced(self, key: VirtualServerKey, realized: VirtualServerRealized) -> bool:
+        """The hub has `realized`. True if that ends the life of the key, which is worth remembering."""
+        entry = self._entries.get(key)
+        if entry is None or order_of(entry.desired) != (realized.generation, realized.revision):
+            return False
+        if realized.probe is entry.probe and (realized.probe is not Probe.PENDING or not self.target(key)):
+            entry.hops = ()
+        if realized.state is not RealizedState.REMOVED or entry.has_let_go:
+            return False
+        entry.has_let_go = True
+        return True
+
+    def forget_what_was_asked(self) -> None:
+        """The desired stream is about to be read anew: tombstones that it still holds will come again."""
+        self._asked.clear()
+
+    def worth_telling(self) -> Iterator[VirtualServerKey]:
+        """Keys of which the hub should hold a word: acknowledged, and no tombstone that nobody asks for any more."""
+        for key, entry in list(self._entries.items()):
+            if entry.state is not None and (entry.state is not RealizedState.REMOVED or key in self._asked):
+                yield key
+
+    def probed_keys(self) -> list[VirtualServerKey]:
+        """Keys that have something to probe."""
+        return [key for key in self._entries if self.target(key)]
+
+    def record(self, key: VirtualServerKey) -> Record | None:
+        """What must outlive this process."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        held = entry.held if entry.held != entry.desired.server else None
+        return Record(desired=entry.desired, held=held, has_let_go=entry.has_let_go)
+
+    def records(self) -> list[Record]:
+        """Everything that must outlive this process, tombstones by age."""
+        tombstones = self._tombstones
+        keys = [*(key for key in self._entries if key not in tombstones), *tombstones]
+        return [record for key in keys if (record := self.record(key))]
+
+    def _stand(
+        self, key: VirtualServerKey, desired: VirtualServerDesired, held: VirtualServer | None, hops: Hops
+    ) -> Decision:
+        """Let a wish stand; `held` is what the engine holds for an earlier one."""
+        self._tombstones.pop(key, None)
+        entry = self._entries[key] = Entry(desired, self._next_token(), hops=hops)
+        if desired.server is None:
+            return Remove(key, entry.token)
+        objection = objection_to(desired.server, allow_loopback=self._allow_loopback)
+        if not objection:
+            entry.held = desired.server
+            return Apply(desired.server, entry.token)
+        entry.held, entry.state, entry.message = held, RealizedState.REJECTED, objection
+        return Refused(objection, held)
+
+    def _bury(self, key: VirtualServerKey) -> None:
+        """Keep a tombstone, and no more of them than fit."""
+        self._tombstones[key] = None
+        while len(self._tombstones) > self._max_tombstones:
+            oldest = next(iter(self._tombstones))
+            del self._tombstones[oldest], self._entries[oldest]
+            self._asked.pop(oldest, None)
+
+    def _next_token(self) -> int:
+        self._token += 1
+        return self._token
+
+
+def order_of(message: VirtualServerDesired | VirtualServerRealized) -> Order:
+    """What is compared to find the standing wish."""
+    return message.generation, message.revision
+
+
+def _takers(server: VirtualServer) -> int:
+    """Real servers that take new connections; weight 0 is draining."""
+    return sum(1 for real_server in server.real_servers if real_server.weight > 0)

@@ -1,0 +1,91 @@
+"""The lines of the state file: what one holds, and how damage shows. Pure; the file itself is `remembering`'s affair.
+
+The first line says for which node the file is and how many records follow it at least: those were written in one go,
+so fewer of them mean that the file was cut. What was appended later may end anywhere, even in the middle of a line,
+when the machine lost its power; that is no damage. Every line begins with a checksum of the rest.
+"""
+
+import zlib
+from typing import TypeVar
+
+import msgspec
+
+from fleetlb.contracts.v1 import VirtualServerDesired
+from fleetlb.domain.virtual_servers import VirtualServer
+
+FORMAT = 1
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One key: the wish that stands, and whatever else a restart must not lose."""
+
+    desired: VirtualServerDesired
+    held: VirtualServer | None = None
+    """What the engine holds, where the node refused `desired` and kept what it had."""
+    has_let_go: bool = False
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The first line."""
+
+    format: int
+    node: str
+    group: str
+    records: int
+
+
+class Recovered(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file told. `damage` is empty if the file can be trusted to be complete."""
+
+    records: tuple[Record, ...] = ()
+    damage: str = ""
+    is_torn: bool = False
+    """The last line was never finished."""
+
+
+_Line = TypeVar("_Line", Record, Header)
+
+
+def encode_line(value: Record | Header) -> bytes:
+    """One line."""
+    body = msgspec.json.encode(value)
+    return b"%08x %b\n" % (zlib.crc32(body), body)
+
+
+def parse_file(data: bytes, *, node: str, group: str) -> Recovered:
+    """Read a whole file; whatever is intact is returned, whatever is not is named."""
+    lines = data.split(b"\n")
+    is_torn = lines.pop() != b""
+    bodies = [_checked(line) for line in lines]
+    header = _decoded(bodies[0], Header) if bodies else None
+    records = [record for body in bodies[1:] if (record := _decoded(body, Record))]
+    damage = _damage(header, len(bodies) - 1, len(records), node=node, group=group)
+    if header is None or (header.format, header.node, header.group) != (FORMAT, node, group):
+        records = []
+    return Recovered(records=tuple(records), damage=damage, is_torn=is_torn)
+
+
+def _damage(header: Header | None, lines: int, intact: int, *, node: str, group: str) -> str:
+    if header is None:
+        return "its first line is not readable"
+    if header.format != FORMAT:
+        return f"its format is {header.format}, this version reads {FORMAT}"
+    if (header.node, header.group) != (node, group):
+        return f"it belongs to node {header.node!r} of group {header.group!r}"
+    if intact < lines:
+        return f"{lines - intact} of {lines} records are not readable"
+    return f"it was cut after {lines} of {header.records} records" if lines < header.records else ""
+
+
+def _checked(line: bytes) -> bytes | None:
+    checksum, _, body = line.partition(b" ")
+    return body if checksum == b"%08x" % zlib.crc32(body) else None
+
+
+def _decoded(body: bytes | None, kind: type[_Line]) -> _Line | None:
+    if body is None:
+        return None
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,106 @@
+"""Virtual servers as Envoy resources: readable goldens, and what may change without cutting connections."""
+
+import json
+import pathlib
+from typing import Any
+
+import msgspec
+import pytest
+from google.protobuf import json_format
+
+from fleetlb.domain.addresses import Protocol
+from fleetlb.domain.virtual_servers import RealServer, Scheduler, VirtualServer, VirtualServerKey
+from fleetlb_dataplane_programmer.envoy.descriptors import message, pool
+from fleetlb_dataplane_programmer.envoy.resources import TYPE_URLS, Kind, build, unfit
+
+GOLDENS = pathlib.Path(__file__).with_name("goldens")
+
+TCP = VirtualServer(
+    key=VirtualServerKey("127.77.0.5", 4443, Protocol.TCP),
+    real_servers=(RealServer("10.1.0.1", 31777), RealServer("10.1.0.2", 31777, 5), RealServer("10.1.0.3", 31777, 0)),
+)
+UDP = VirtualServer(
+    key=VirtualServerKey("2001:db8::5", 53, Protocol.UDP),
+    real_servers=(RealServer("2001:db8:1::1", 30053),),
+    scheduler=Scheduler.MAGLEV,
+)
+EMPTY = VirtualServer(key=VirtualServerKey("127.77.0.6", 80, Protocol.TCP), scheduler=Scheduler.ROUND_ROBIN)
+
+
+def decoded(server: VirtualServer, kind: Kind) -> dict[str, Any]:
+    class_ = message(TYPE_URLS[kind].rpartition("/")[2])
+    read: dict[str, Any] = json_format.MessageToDict(
+        class_.FromString(build(server)[kind].body), descriptor_pool=pool()
+    )
+    return read
+
+
+def text(server: VirtualServer) -> str:
+    parts = {kind.name.lower(): decoded(server, kind) | {"_version": build(server)[kind].version} for kind in Kind}
+    return json.dumps(parts, indent=1, sort_keys=True) + "\n"
+
+
+@pytest.mark.parametrize(("name", "server"), [("tcp", TCP), ("udp_maglev_ipv6", UDP), ("tcp_empty", EMPTY)])
+def test_the_resources_are_these_to_the_byte(name: str, server: VirtualServer) -> None:
+    """A new version in a golden means that every Envoy is sent every resource again after an upgrade."""
+    assert text(server) == (GOLDENS / f"{name}.json").read_text()
+
+
+def test_new_real_servers_touch_the_endpoints_alone() -> None:
+    before, after = build(TCP), build(msgspec.structs.replace(TCP, real_servers=(RealServer("10.1.0.9", 31777),)))
+
+    assert [kind for kind in Kind if before[kind] != after[kind]] == [Kind.ENDPOINTS]
+
+
+@pytest.mark.parametrize("server", [TCP, UDP], ids=["tcp", "udp"])
+@pytest.mark.parametrize("scheduler", Scheduler)
+def test_a_new_scheduler_leaves_the_listener_alone(server: VirtualServer, scheduler: Scheduler) -> None:
+    changed = build(msgspec.structs.replace(server, scheduler=scheduler))
+
+    assert changed[Kind.LISTENER] == build(server)[Kind.LISTENER]
+    assert changed[Kind.ENDPOINTS] == build(server)[Kind.ENDPOINTS]
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "policy"),
+    [
+        (Scheduler.ROUND_ROBIN, None),  # Envoy's default, hence absent from the JSON
+        (Scheduler.LEAST_CONNECTION, "LEAST_REQUEST"),
+        (Scheduler.MAGLEV, "MAGLEV"),
+    ],
+)
+def test_every_scheduler_has_its_policy(scheduler: Scheduler, policy: str | None) -> None:
+    assert decoded(msgspec.structs.replace(TCP, scheduler=scheduler), Kind.CLUSTER).get("lbPolicy") == policy
+
+
+def test_a_zero_panic_threshold_is_present_although_it_is_zero() -> None:
+    assert "healthyPanicThreshold" in decoded(TCP, Kind.CLUSTER)["commonLbConfig"]
+
+
+def test_tcp_and_udp_of_one_address_do_not_share_a_name() -> None:
+    udp = msgspec.structs.replace(TCP, key=VirtualServerKey("127.77.0.5", 4443, Protocol.UDP))
+
+    assert {decoded(server, Kind.LISTENER)["name"] for server in (TCP, udp)} == {
+        "127.77.0.5:4443/tcp",
+        "127.77.0.5:4443/udp",
+    }
+
+
+@pytest.mark.parametrize("server", [TCP, UDP, EMPTY])
+def test_a_proper_virtual_server_is_fit(server: VirtualServer) -> None:
+    assert unfit(server) is None
+
+
+@pytest.mark.parametrize(
+    ("server", "reason"),
+    [
+        (VirtualServer(key=VirtualServerKey("127.0.0.1", 80, Protocol.SCTP)), "SCTP needs"),
+        (VirtualServer(key=VirtualServerKey("localhost", 80, Protocol.TCP)), "'localhost' is not"),
+        (VirtualServer(key=VirtualServerKey("127.0.0.1", 0, Protocol.TCP)), "0 is not a port"),
+        (msgspec.structs.replace(TCP, real_servers=(RealServer("999.1.1.1", 1),)), "'999.1.1.1' is not"),
+        (msgspec.structs.replace(TCP, real_servers=(RealServer("10.0.0.1", 65536),)), "65536 is not a port"),
+        (msgspec.structs.replace(TCP, real_servers=(RealServer("10.0.0.1", 1, -1),)), "-1 is not a weight"),
+    ],
+)
+def test_what_would_harm_others_is_told_apart(server: VirtualServer, reason: str) -> None:
+    assert reason in (unfit(server) or "")

@@ -1,0 +1,398 @@
+import random
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fleetlb.contracts.v1 import Hop, Probe, RealizedState, VirtualServerDesired
+from fleetlb.domain.virtual_servers import RealServer, VirtualServer, VirtualServerKey, parse_key
+from fleetlb.testkit.wishes import a_virtual_server, a_wish
+from fleetlb_dataplane_programmer.engine import Outcome, State
+from fleetlb_dataplane_programmer.programming import Apply, Decision, Ignored, Ledger, Next, Refused, Remove
+from fleetlb_dataplane_programmer.records import Record
+
+KEY = parse_key("192.0.2.1:443/tcp")
+EVIL = "169.254.169.254:80"
+
+
+def _ledger(**options: int) -> Ledger:
+    return Ledger("node-1", allow_loopback=False, **options)
+
+
+def _acknowledge(ledger: Ledger, decision: Decision, state: State | None = None, message: str = "") -> Next:
+    """The engine's answer to a decision."""
+    match decision:
+        case Apply(server, token):
+            key, usual = server.key, State.PROGRAMMED
+        case Remove(key, token):
+            usual = State.REMOVED
+        case _:
+            raise AssertionError(f"nothing to acknowledge: {decision}")
+    return ledger.take_outcome(key, Outcome(state=state or usual, token=token, message=message), now=2)
+
+
+def _served(ledger: Ledger, wish: VirtualServerDesired) -> Decision:
+    decision = ledger.fold(wish, now=1)
+    _acknowledge(ledger, decision)
+    return decision
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        pytest.param(a_wish(generation=7, revision=4), Apply, id="newer revision"),
+        pytest.param(a_wish(generation=8, revision=4), Apply, id="newer generation and revision"),
+        pytest.param(a_wish(generation=8, revision=1), Apply, id="newer generation, lower revision"),
+        pytest.param(a_wish(generation=7, revision=3), Ignored.DUPLICATE, id="the same again"),
+        pytest.param(a_wish(generation=7, revision=2), Ignored.STALE, id="older revision"),
+        pytest.param(a_wish(generation=6, revision=99), Ignored.STALE, id="a manager that lost its lease"),
+        pytest.param(a_wish(real_servers=None, generation=7, revision=4), Remove, id="let go"),
+        pytest.param(a_wish(real_servers=None, generation=6, revision=99), Ignored.STALE, id="let go, from the past"),
+        pytest.param(a_wish(real_servers=[EVIL], generation=7, revision=4), Refused, id="not allowed"),
+    ],
+)
+def test_which_wish_wins(second: VirtualServerDesired, expected: object) -> None:
+    ledger = _ledger()
+    ledger.fold(a_wish(generation=7, revision=3), now=1)
+    decision = ledger.fold(second, now=1)
+    assert decision is expected or isinstance(decision, expected if isinstance(expected, type) else ())
+
+
+def test_a_tombstone_outlives_its_removal_and_prevents_resurrection() -> None:
+    ledger = _ledger()
+    _served(ledger, a_wish(revision=1))
+    _served(ledger, a_wish(real_servers=None, revision=2))
+    assert ledger.fold(a_wish(revision=1), now=1) is Ignored.STALE
+    assert len(ledger) == 0
+    assert isinstance(ledger.fold(a_wish(revision=3), now=1), Apply)
+    assert len(ledger) == 1
+
+
+def test_a_removal_is_asked_for_even_if_the_key_was_never_heard_of() -> None:
+    ledger = _ledger()
+    decision = ledger.fold(a_wish(real_servers=None, revision=5), now=1)
+    assert isinstance(decision, Remove)
+    assert _acknowledge(ledger, decision) is Next.ANNOUNCE
+    realized = ledger.realized(KEY)
+    assert realized is not None
+    assert (realized.state, realized.revision) == (RealizedState.REMOVED, 5)
+
+
+def test_only_so_many_tombstones_are_kept_and_the_oldest_go_first() -> None:
+    ledger = _ledger(max_tombstones=2)
+    keys = [parse_key(f"192.0.2.{n}:80/tcp") for n in (1, 2, 3)]
+    for key in keys:
+        _served(ledger, a_wish(key, None))
+    assert [key in ledger for key in keys] == [False, True, True]
+    assert list(ledger.worth_telling()) == keys[1:]
+
+
+def test_an_acknowledged_wish_is_realized_with_all_that_it_carried() -> None:
+    ledger = _ledger()
+    wish = msgspec.structs.replace(a_wish(generation=7, revision=3), hops=(Hop("claim", 5),))
+    decision = ledger.fold(wish, now=10)
+    assert ledger.realized(KEY) is None
+    assert _acknowledge(ledger, decision) is Next.PROBE
+    realized = ledger.realized(KEY)
+    assert realized is not None
+    assert (realized.node, realized.generation, realized.revision) == ("node-1", 7, 3)
+    assert (realized.state, realized.real_servers, realized.probe) == (RealizedState.PROGRAMMED, 1, Probe.PENDING)
+    assert (realized.owner, realized.load_balancer) == (wish.owner, wish.load_balancer)
+    assert realized.hops == (Hop("claim", 5), Hop("program", 10), Hop("acknowledge", 2))
+
+
+def test_without_real_servers_there_is_nothing_to_probe() -> None:
+    ledger = _ledger()
+    assert _acknowledge(ledger, ledger.fold(a_wish(real_servers=()), now=1)) is Next.ANNOUNCE
+    realized = ledger.realized(KEY)
+    assert realized is not None
+    assert (realized.real_servers, realized.reason, realized.probe) == (0, "NoReadyBackend", Probe.PENDING)
+
+
+def test_drained_real_servers_do_not_count() -> None:
+    ledger = _ledger()
+    server = msgspec.structs.replace(a_virtual_server(), real_servers=(RealServer("10.0.0.1", 31000, 0),))
+    decision = ledger.fold(msgspec.structs.replace(a_wish(), server=server), now=1)
+    assert _acknowledge(ledger, decision) is Next.ANNOUNCE
+    realized = ledger.realized(KEY)
+    assert realized is not None
+    assert realized.real_servers == 0
+
+
+def test_a_rejection_is_realized_in_the_engines_words_and_may_end() -> None:
+    ledger = _ledger()
+    decision = ledger.fold(a_wish(), now=1)
+    assert _acknowledge(ledger, decision, State.REJECTED, "cannot bind" + "!" * 5000) is Next.ANNOUNCE
+    realized = ledger.realized(KEY)
+    assert realized is not None
+    assert realized.state is RealizedState.REJECTED
+    assert realized.message.startswith("cannot bind")
+    assert len(realized.message) <= 1024
+    assert _acknowledge(ledger, decision) is Next.PROBE
+    realized = ledger.realized(KEY)
+    assert realized is not None
+    assert (realized.state, realized.message) == (RealizedState.PROGRAMMED, "")
+
+
+def test_outcomes_of_superseded_wishes_change_nothing() -> None:
+    ledger = _ledger()
+    first = ledger.fold(a_wish(revision=1), now=1)
+    second = ledger.fold(a_wish(revision=2), now=1)
+    assert _acknowledge(ledger, first) is Next.NOTHING
+    assert ledger.realized(KEY) is None
+    let_go = ledger.fold(a_wish(real_servers=None, revision=3), now=1)
+    assert _acknowledge(ledger, second) is Next.NOTHING
+    assert _acknowledge(ledger, let_go, State.PROGRAMMED) is Next.NOTHING
+    assert ledger.realized(KEY) is None
+    assert ledger.take_outcome(parse_key("192.0.2.99:1/tcp"), Outcome(state=State.REMOVED, token=1), 1) is Next.NOTHING
+
+
+def test_a_refused_wish_keeps_what_was_served_also_over_a_restart() -> None:
+    ledger = _ledger()
+    served = a_wish(revision=1)
+    _served(ledger, served)
+    refused = ledger.fold(a_wish(real_servers=[EVIL], revision=2), now=1)
+    assert isinstance(refused, Refused)
+    realized = ledger.realized(KEY)
+    assert realized is not None
+    assert (realized.state, realized.revision) == (RealizedState.REJECTED, 2)
+    assert "169.254.169.254" in realized.message
+
+    record = ledger.record(KEY)
+    assert record is not None
+    again = _ledger().recall(record)
+    assert again == Refused(refused.message, served.server)
+
+
+def test_what_is_kept_is_judged_again_after_a_restart() -> None:
+    kept = a_virtual_server(real_servers=["127.0.0.1:80"])
+    record = Record(desired=a_wish(real_servers=[EVIL]), held=kept)
+    decision = _ledger().recall(record)
+    assert isinstance(decision, Refused)
+    assert decision.kept is None
+
+
+class TestProbes:
+    def _programmed(self) -> tuple[Ledger, int]:
+        ledger = _ledger()
+        decision = _served(ledger, a_wish())
+        assert isinstance(decision, Apply)
+        return ledger, decision.token
+
+    def test_an_answer_counts_at_once_and_only_once(self) -> None:
+        ledger, token = self._programmed()
+        assert ledger.take_probe(KEY, token, True, 3) is True
+        assert ledger.take_probe(KEY, token, True, 4) is False
+        realized = ledger.realized(KEY)
+        assert realized is not None
+        assert realized.probe is Probe.ANSWERED
+        assert realized.hops[-1] == Hop("probe", 3)
+
+    def test_silence_counts_when_it_is_repeated(self) -> None:
+        ledger, token = self._programmed()
+        ledger.take_probe(KEY, token, True, 3)
+        assert [ledger.take_probe(KEY, token, False, 3) for _ in range(4)] == [False, False, True, False]
+        assert ledger.take_probe(KEY, token, True, 3) is True
+
+    def test_few_failures_between_answers_are_not_worth_a_word(self) -> None:
+        ledger, token = self._programmed()
+        answers = [True, False, False, True, False, False, True]
+        assert [ledger.take_probe(KEY, token, answer, 3) for answer in answers] == [True] + 6 * [False]
+
+    def test_a_probe_that_could_not_be_made_says_nothing(self) -> None:
+        ledger, token = self._programmed()
+        assert [ledger.take_probe(KEY, token, None, 3) for _ in range(3)] == [False, False, False]
+        realized = ledger.realized(KEY)
+        assert realized is not None
+        assert realized.probe is Probe.PENDING
+
+    def test_a_probe_of_a_superseded_wish_says_nothing(self) -> None:
+        ledger, token = self._programmed()
+        _served(ledger, a_wish(revision=2))
+        assert ledger.take_probe(KEY, token, True, 3) is False
+        realized = ledger.realized(KEY)
+        assert realized is not None
+        assert realized.probe is Probe.PENDING
+
+    def test_only_what_is_programmed_is_probed(self) -> None:
+        ledger, _ = self._programmed()
+        assert ledger.probed_keys() == [KEY]
+        ledger.fold(a_wish(revision=2), now=1)
+        assert ledger.probed_keys() == []
+        assert ledger.target(KEY) is None
+
+
+class TestWhatTheHubKnows:
+    def test_hops_are_told_once(self) -> None:
+        ledger = _ledger()
+        decision = _served(ledger, a_wish())
+        assert isinstance(decision, Apply)
+        pending = ledger.realized(KEY)
+        assert pending is not None
+        ledger.announced(KEY, pending)
+        assert (ledger.realized(KEY) or pending).hops  # the probe is still to come
+        ledger.take_probe(KEY, decision.token, True, 3)
+        settled = ledger.realized(KEY)
+        assert settled is not None
+        ledger.announced(KEY, settled)
+        assert (ledger.realized(KEY) or settled).hops == ()
+
+    def test_an_announced_removal_is_worth_remembering_once(self) -> None:
+        ledger = _ledger()
+        _served(ledger, a_wish(real_servers=None))
+        realized = ledger.realized(KEY)
+        assert realized is not None
+        assert ledger.announced(KEY, realized) is True
+        assert ledger.announced(KEY, realized) is False
+        record = ledger.record(KEY)
+        assert record is not None
+        assert record.has_let_go
+
+    def test_word_of_an_older_revision_ends_nothing(self) -> None:
+        ledger = _ledger()
+        _served(ledger, a_wish(real_servers=None))
+        old = ledger.realized(KEY)
+        assert old is not None
+        ledger.fold(a_wish(revision=2), now=1)
+        assert ledger.announced(KEY, old) is False
+
+    def test_tombstones_are_told_again_only_while_the_stream_holds_them(self) -> None:
+        ledger = _ledger()
+        _served(ledger, a_wish(real_servers=None))
+        assert list(ledger.worth_telling()) == [KEY]
+        ledger.forget_what_was_asked()
+        assert list(ledger.worth_telling()) == []
+        assert ledger.fold(a_wish(real_servers=None), now=1) is Ignored.DUPLICATE
+        assert list(ledger.worth_telling()) == [KEY]
+
+    def test_what_was_realized_before_is_a_floor_under_a_lost_or_old_memory(self) -> None:
+        ledger = _ledger()
+        assert ledger.refuse_below(KEY, (7, 9)) is True
+        assert ledger.fold(a_wish(generation=7, revision=8), now=1) is Ignored.STALE
+        assert isinstance(ledger.fold(a_wish(generation=7, revision=9), now=1), Apply)
+        assert ledger.refuse_below(KEY, (7, 9)) is False
+        assert ledger.refuse_below(KEY, (7, 8)) is False
+
+    def test_an_older_memory_keeps_serving_but_takes_nothing_older_than_the_floor(self) -> None:
+        ledger = _ledger()
+        assert isinstance(ledger.recall(Record(desired=a_wish(revision=3))), Apply)
+        assert ledger.refuse_below(KEY, (1, 9)) is True
+        assert ledger.fold(a_wish(revision=5), now=1) is Ignored.STALE
+        assert len(ledger) == 1
+        assert isinstance(ledger.fold(a_wish(revision=10), now=1), Apply)
+
+
+class TestRestart:
+    def test_records_bring_back_what_stood(self) -> None:
+        ledger = _ledger()
+        _served(ledger, a_wish("192.0.2.1:80/tcp"))
+        gone = parse_key("192.0.2.2:80/tcp")
+        _served(ledger, a_wish(gone, None, revision=4))
+        realized = ledger.realized(gone)
+        assert realized is not None
+        ledger.announced(gone, realized)
+        going = parse_key("192.0.2.3:80/tcp")
+        ledger.fold(a_wish(going, None), now=1)
+
+        again = _ledger()
+        decisions = {record.desired.key: again.recall(record) for record in ledger.records()}
+        assert isinstance(decisions[parse_key("192.0.2.1:80/tcp")], Apply)
+        assert isinstance(decisions[going], Remove)
+        assert decisions[gone] is Ignored.DUPLICATE
+        assert again.fold(a_wish(gone, revision=3), now=1) is Ignored.STALE
+        assert again.records() == ledger.records()
+
+    def test_of_two_records_of_a_key_the_higher_counts_in_any_order(self) -> None:
+        old, new = Record(desired=a_wish(revision=1)), Record(desired=a_wish(revision=2))
+        for records in ([old, new], [new, old]):
+            ledger = _ledger()
+            for record in records:
+                ledger.recall(record)
+            standing = ledger.get(KEY)
+            assert standing is not None
+            assert standing.desired.revision == 2
+
+    def test_a_newer_wish_ends_a_tombstone_on_disk(self) -> None:
+        ledger = _ledger()
+        ledger.recall(Record(desired=a_wish(real_servers=None), has_let_go=True))
+        assert len(ledger) == 0
+        ledger.recall(Record(desired=a_wish(revision=2)))
+        assert len(ledger) == 1
+
+
+KEYS = [parse_key(f"192.0.2.{n}:80/tcp") for n in range(1, 4)]
+
+
+def _history(seed: int) -> list[VirtualServerDesired]:
+    """What managers wrote, fenced: generations and revisions grow; content differs with each."""
+    chance = random.Random(seed)
+    generation, revisions = 1, dict.fromkeys(KEYS, 0)
+    history: list[VirtualServerDesired] = []
+    for _ in range(chance.randrange(1, 25)):
+        if chance.random() < 0.2:
+            generation += 1
+        key = chance.choice(KEYS)
+        revisions[key] += 1
+        backends = None if chance.random() < 0.3 else [f"10.0.0.{chance.randrange(1, 250)}:31000"]
+        history.append(a_wish(key, backends, generation=generation, revision=revisions[key]))
+    return history
+
+
+def _plane_after(
+    messages: list[VirtualServerDesired], *, restart_at: int | None = None
+) -> dict[VirtualServerKey, VirtualServer]:
+    """What a faithful engine serves after these messages."""
+    plane: dict[VirtualServerKey, VirtualServer] = {}
+    ledger = _ledger()
+
+    def do(decision: Decision) -> None:
+        if isinstance(decision, Apply):
+            plane[decision.server.key] = decision.server
+        elif isinstance(decision, Remove):
+            plane.pop(decision.key, None)
+        else:
+            return
+        _acknowledge(ledger, decision)
+
+    for number, message in enumerate(messages):
+        if number == restart_at:
+            records, ledger = ledger.records(), _ledger()
+            for record in records:
+                do(ledger.recall(record))
+        do(ledger.fold(message, now=1))
+    return plane
+
+
+@settings(max_examples=300, deadline=None)
+@given(seed=st.integers(0, 10**9), data=st.data())
+def test_any_order_repetition_and_loss_converge_to_the_last_word(seed: int, data: st.DataObject) -> None:
+    history = _history(seed)
+    last = {message.key: message for message in history}
+    expected = {key: message.server for key, message in last.items() if message.server is not None}
+    # The stream is compacted: whatever else is lost, the last message of a key comes in the end, at least once.
+    kept = data.draw(st.lists(st.sampled_from(history), max_size=40)) + list(last.values())
+    order = data.draw(st.permutations(kept))
+    restart = data.draw(st.none() | st.integers(0, len(order)))
+    assert _plane_after(order, restart_at=restart) == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(seed=st.integers(0, 10**9), order=st.randoms(use_true_random=False))
+def test_generations_never_go_down(seed: int, order: random.Random) -> None:
+    history = _history(seed)
+    order.shuffle(history)
+    ledger, highest = _ledger(), dict.fromkeys(KEYS, (0, 0))
+    for message in history:
+        ledger.fold(message, now=1)
+        entry = ledger.get(message.key)
+        assert entry is not None
+        standing = (entry.desired.generation, entry.desired.revision)
+        assert standing >= highest[message.key]
+        highest[message.key] = standing
+
+
+@pytest.mark.parametrize("ask", [Ledger.realized, Ledger.record, Ledger.target, Ledger.get])
+def test_of_an_unknown_key_nothing_is_said(ask: Callable[[Ledger, VirtualServerKey], object]) -> None:
+    assert ask(_ledger(), KEY) is None

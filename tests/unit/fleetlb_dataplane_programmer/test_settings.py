@@ -1,0 +1,43 @@
+import pytest
+
+from fleetlb.runtime.settings import SettingsError, load
+from fleetlb_dataplane_programmer.settings import Settings
+
+ENVIRONMENT = {
+    "FLEETLB_NATS_URL": "nats://127.0.0.1:4222",
+    "FLEETLB_NATS_CREDS": "/etc/fleetlb/nats.creds",
+    "FLEETLB_NODE": "node-1",
+    "FLEETLB_STATE_DIR": "/var/lib/fleetlb",
+    "FLEETLB_ADS_SOCKET": "/run/fleetlb/ads",
+    "FLEETLB_ENVOY_ADMIN": "/run/fleetlb/admin",
+}
+
+
+def test_a_node_needs_no_more_than_this() -> None:
+    settings = load(Settings, ENVIRONMENT)
+    assert (settings.node, settings.group, settings.allow_loopback_backends) == ("node-1", "default", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "word"),
+    [
+        ("FLEETLB_ENVOY_ADMIN", "0.0.0.0:9901", "FLEETLB_ENVOY_ADMIN"),
+        ("FLEETLB_NODE", "node 1", "FLEETLB_NODE"),
+        ("FLEETLB_GROUP", "a>b", "FLEETLB_GROUP"),
+        ("FLEETLB_KUBECONFIG", "/x", "FLEETLB_KUBECONFIG"),
+    ],
+)
+def test_wrong_settings_are_named(name: str, value: str, word: str) -> None:
+    with pytest.raises(SettingsError, match=word):
+        load(Settings, {**ENVIRONMENT, name: value})
+
+
+def test_everything_missing_is_said_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(Settings, {})
+    assert len(caught.value.problems) == len(ENVIRONMENT)
+
+
+def test_the_bootstrap_names_the_node_and_its_group() -> None:
+    bootstrap = load(Settings, {**ENVIRONMENT, "FLEETLB_GROUP": "edge"}).envoy_bootstrap()
+    assert bootstrap["node"] == {"id": "node-1", "cluster": "edge"}
