@@ -1,0 +1,111 @@
+"""Actions on Services as patches: the adapter to the tenant's API server. Decides nothing, keeps nothing.
+
+Every patch names the Service's uid, so a namesake made later is never touched, and leaves what others wrote alone.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from fleetlb.domain.conditions import Condition, transition
+from fleetlb.domain.errors import Transient
+from fleetlb.kube.cluster import Cluster, PatchKind
+from fleetlb.kube.errors import ApiError, Conflict, NotFound
+from fleetlb.kube.resources import Resource
+from fleetlb_tenant_watcher import counts
+from fleetlb_tenant_watcher.deciding import AddFinalizers, ClearStatus, RemoveFinalizers, WriteStatus
+from fleetlb_tenant_watcher.kube_objects import Service
+from fleetlb_tenant_watcher.service_views import ServiceView
+
+SERVICES: Resource[Service] = Resource("", "v1", "services", Service, kind_name="Service")
+Body = dict[str, Any]
+Write = AddFinalizers | RemoveFinalizers | WriteStatus | ClearStatus
+
+
+class ServicePatcher:
+    """Writes to the Services of one cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        """Writes nothing yet."""
+        self._cluster = cluster
+
+    async def write(self, view: ServiceView, action: Write) -> Service | None:
+        """Do one action; the Service as it is then, or None when there is none any more.
+
+        Raises Transient for whatever else the API server says: the key is tried again, on what is known by then.
+        """
+        body, subresource = body_of(view, action, timestamp())
+        try:
+            service = await self._cluster.patch(
+                SERVICES,
+                view.name,
+                body,
+                kind=PatchKind.STRATEGIC,
+                namespace=view.namespace,
+                subresource=subresource,
+            )
+        except NotFound:
+            return None
+        except Conflict as problem:  # a namesake, which the watch is about to show, or a race that is over
+            raise Transient(str(problem)) from problem
+        except Transient:
+            raise
+        except ApiError as problem:
+            raise Transient(str(problem), retry_after=problem.retry_after) from problem
+        _count(action)
+        return service
+
+
+def body_of(view: ServiceView, action: Write, now: str) -> tuple[Body, str | None]:
+    """The strategic merge patch for an action, and the subresource it is meant for."""
+    metadata: Body = {"uid": view.uid}
+    match action:
+        case AddFinalizers(names):
+            return {"metadata": {**metadata, "finalizers": list(names)}}, None
+        case RemoveFinalizers(names):
+            return {"metadata": {**metadata, "$deleteFromPrimitiveList/finalizers": list(names)}}, None
+        case WriteStatus():
+            return {"metadata": metadata, "status": _written(view, action, now)}, "status"
+        case ClearStatus():
+            return {"metadata": metadata, "status": _cleared(action)}, "status"
+
+
+def timestamp() -> str:
+    """Now, as Kubernetes writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _written(view: ServiceView, action: WriteStatus, now: str) -> Body:
+    status: Body = {}
+    if action.ingress is not None:
+        status["loadBalancer"] = {"ingress": [{"ip": e.ip, "ipMode": e.ip_mode.value} for e in action.ingress] or None}
+    if action.conditions:
+        status["conditions"] = [_condition(transition(view.conditions, c, now)) for c in action.conditions]
+    return status
+
+
+def _condition(condition: Condition) -> Body:
+    """Every field is written out: what a merge does not name, it keeps."""
+    return {
+        "type": condition.type,
+        "status": condition.status.value,
+        "reason": str(condition.reason),
+        "message": condition.message,
+        "lastTransitionTime": condition.last_transition_time,
+    }
+
+
+def _cleared(action: ClearStatus) -> Body:
+    status: Body = {"loadBalancer": {"ingress": None}} if action.ingress else {}
+    if action.conditions:
+        status["conditions"] = [{"$patch": "delete", "type": name} for name in action.conditions]
+    return status
+
+
+def _count(action: Write) -> None:
+    match action:
+        case AddFinalizers():
+            counts.FINALIZER_PATCHES.labels("added").inc()
+        case RemoveFinalizers():
+            counts.FINALIZER_PATCHES.labels("removed").inc()
+        case _:
+            counts.STATUS_PATCHES.inc()

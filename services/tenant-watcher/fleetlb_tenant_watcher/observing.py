@@ -1,0 +1,206 @@
+"""The one parse of a Kubernetes Service: to a view of it, with a `TenantService` or a `Refusal` in it.
+
+Pure, and total: whatever a tenant wrote, the answer is a value that names the field and the cure. A field is honoured
+or refused, never dropped. What the hub may grant is not known here.
+"""
+
+import ipaddress
+import re
+import sys
+
+from fleetlb.contracts.objects import IpMode
+from fleetlb.contracts.v1 import Ingress
+from fleetlb.domain.addresses import Family, Protocol, family_of, parse_address
+from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Reason, Refusal, Status
+from fleetlb.domain.services import MAX_PORTS, ServicePort, TenantService, TrafficPolicy
+from fleetlb_tenant_watcher.kube_objects import (
+    ConditionShown,
+    IngressEntry,
+    Service,
+    ServiceMeta,
+    ServicePortSpec,
+    ServiceSpec,
+)
+from fleetlb_tenant_watcher.service_views import Claim, Selection, ServiceView
+
+PREFIX = "fleetlb.dev/"
+ADDRESSES = "fleetlb.dev/addresses"
+POOL = "fleetlb.dev/pool"
+HONOURED = frozenset({ADDRESSES, POOL})
+SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
+DEFAULT_AFFINITY_SECONDS = 10800
+_POOL_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_IPV4_ONLY = (Family.IPV4,)
+_SERVED = (Protocol.TCP, Protocol.UDP)
+
+
+def claim_of(spec: ServiceSpec, selection: Selection) -> Claim:
+    """Whose Service it is. Classes are compared exactly (SEL-4)."""
+    if spec.type != "LoadBalancer":
+        return Claim.PLAIN
+    return Claim.OURS if spec.load_balancer_class == selection.load_balancer_class else Claim.FOREIGN
+
+
+def observe(service: Service, selection: Selection) -> ServiceView:
+    """Parse a Service."""
+    metadata, status = service.metadata, service.status
+    claim = claim_of(service.spec, selection)
+    deleting = metadata.deletion_timestamp is not None
+    present = metadata.finalizers or ()
+    ours = tuple(name for name in selection.finalizers if name in present)
+    return ServiceView(
+        uid=metadata.uid,
+        namespace=sys.intern(metadata.namespace),
+        name=metadata.name,
+        claim=claim,
+        deleting=deleting,
+        finalizers=selection.finalizers if ours == selection.finalizers else ours,
+        has_others=len(present) > len(ours),
+        wish=parse_wish(metadata, service.spec) if claim is Claim.OURS and not deleting else None,
+        ingress=tuple(_ingress(entry) for entry in status.load_balancer.ingress or ()),
+        conditions=tuple(_condition(c) for c in status.conditions or () if c.type in (PROVISIONED, SERVING)),
+    )
+
+
+def parse_wish(metadata: ServiceMeta, spec: ServiceSpec) -> TenantService | Refusal:
+    """What the tenant asks for, or why it cannot be asked for."""
+    annotations = metadata.annotations or {}
+    refusal = _refuse_ranges(spec, annotations) or _refuse_annotations(annotations)
+    if refusal:
+        return refusal
+    ports = _ports(spec.ports or ())
+    if isinstance(ports, Refusal):
+        return ports
+    families = _families(spec.ip_families)
+    if isinstance(families, Refusal):
+        return families
+    addresses = _addresses(annotations.get(ADDRESSES), spec.load_balancer_ip, families)
+    if isinstance(addresses, Refusal):
+        return addresses
+    local = spec.external_traffic_policy == TrafficPolicy.LOCAL
+    return TenantService(
+        namespace=sys.intern(metadata.namespace),
+        name=metadata.name,
+        ports=ports,
+        ip_families=families,
+        external_traffic_policy=TrafficPolicy.LOCAL if local else TrafficPolicy.CLUSTER,
+        affinity_seconds=_affinity_seconds(spec),
+        addresses=addresses,
+        pool=annotations.get(POOL, ""),
+    )
+
+
+def _refuse_ranges(spec: ServiceSpec, annotations: dict[str, str]) -> Refusal | None:
+    """Source ranges are not enforced yet, so they are refused; the field wins over its annotation (SRC-3)."""
+    field = "spec.loadBalancerSourceRanges"
+    ranges = [text.strip() for text in spec.load_balancer_source_ranges or ()]
+    if not ranges:
+        field = f"annotation {SOURCE_RANGES}"
+        ranges = [text.strip() for text in annotations.get(SOURCE_RANGES, "").split(",") if text.strip()]
+    for text in ranges:
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            return Refusal(Reason.INVALID, f"{field}: {text[:64]!r} is not a CIDR; write one such as 192.0.2.0/24")
+    if ranges:
+        return Refusal(Reason.UNSUPPORTED, f"{field}: not enforced by this version; remove it to serve everybody")
+    return None
+
+
+def _refuse_annotations(annotations: dict[str, str]) -> Refusal | None:
+    unknown = sorted(key for key in annotations if key.startswith(PREFIX) and key not in HONOURED)
+    if unknown:
+        known = ", ".join(sorted(HONOURED))
+        message = f"annotation {unknown[0]}: not supported by this version; remove it (supported: {known})"
+        return Refusal(Reason.UNSUPPORTED, message)
+    pool = annotations.get(POOL, "")
+    if pool and not _POOL_NAME.fullmatch(pool):
+        return Refusal(Reason.INVALID, f"annotation {POOL}: {pool[:64]!r} is not the name of an AddressPool")
+    return None
+
+
+def _ports(specs: tuple[ServicePortSpec, ...]) -> tuple[ServicePort, ...] | Refusal:
+    if not specs:
+        return Refusal(Reason.INVALID, "spec.ports: empty; a load balancer needs a port")
+    if len(specs) > MAX_PORTS:
+        message = f"spec.ports: {len(specs)} ports, at most {MAX_PORTS} are supported; use several Services"
+        return Refusal(Reason.UNSUPPORTED, message)
+    for spec in specs:
+        if spec.protocol not in _SERVED:
+            message = f"spec.ports: protocol {spec.protocol[:16]} of port {spec.port} is not supported; use TCP or UDP"
+            return Refusal(Reason.UNSUPPORTED, message)
+        if not spec.node_port:
+            cure = "set one, or set spec.allocateLoadBalancerNodePorts to true"
+            return Refusal(Reason.UNSUPPORTED, f"spec.ports: port {spec.port} has no nodePort; {cure}")
+    return tuple(_port(spec) for spec in specs)
+
+
+def _port(spec: ServicePortSpec) -> ServicePort:
+    name = sys.intern(spec.name)  # many Services, few names of ports
+    return ServicePort(port=spec.port, node_port=spec.node_port, protocol=Protocol(spec.protocol), name=name)
+
+
+def _families(names: tuple[str, ...] | None) -> tuple[Family, ...] | Refusal:
+    try:
+        families = tuple(Family(name) for name in dict.fromkeys(names or (Family.IPV4,)))
+    except ValueError:
+        return Refusal(Reason.UNSUPPORTED, f"spec.ipFamilies: {', '.join(names or ())[:64]}: use IPv4 or IPv6")
+    return _IPV4_ONLY if families == _IPV4_ONLY else families
+
+
+def _addresses(annotation: str | None, field: str, families: tuple[Family, ...]) -> tuple[str, ...] | Refusal:
+    """The addresses asked for; `spec.loadBalancerIP` is an alias that may repeat one of the annotation's."""
+    listed = [text.strip() for text in (annotation or "").split(",") if text.strip()]
+    alias = _canonical("spec.loadBalancerIP", [field] if field else [])
+    asked = _canonical(f"annotation {ADDRESSES}", listed)
+    if isinstance(asked, Refusal) or isinstance(alias, Refusal):
+        return asked if isinstance(asked, Refusal) else alias
+    if alias and asked and alias[0] not in asked:
+        message = f"spec.loadBalancerIP {alias[0]} is not among {ADDRESSES} {','.join(asked)[:96]}; remove one of them"
+        return Refusal(Reason.INVALID, message)
+    source, wanted = (f"annotation {ADDRESSES}", asked) if asked else ("spec.loadBalancerIP", alias)
+    kinds = [family_of(address) for address in wanted]
+    if len(set(kinds)) < len(kinds):
+        return Refusal(Reason.INVALID, f"{source}: at most one address of each family")
+    for address, kind in zip(wanted, kinds, strict=True):
+        if kind not in families:
+            message = f"{source}: {address} is {kind}, but spec.ipFamilies is {', '.join(families)}"
+            return Refusal(Reason.INVALID, message)
+    return wanted
+
+
+def _canonical(source: str, texts: list[str]) -> tuple[str, ...] | Refusal:
+    try:
+        return tuple(dict.fromkeys(str(parse_address(text)) for text in texts))
+    except ValueError as problem:
+        return Refusal(Reason.INVALID, f"{source}: {problem}")
+
+
+def _affinity_seconds(spec: ServiceSpec) -> int:
+    if spec.session_affinity != "ClientIP":
+        return 0
+    config = spec.session_affinity_config
+    timeout = config.client_ip.timeout_seconds if config and config.client_ip else None
+    return timeout or DEFAULT_AFFINITY_SECONDS
+
+
+def _ingress(entry: IngressEntry) -> Ingress | None:
+    """None for an entry that is not of the form that we write, so that it compares as different."""
+    if not entry.ip or entry.hostname or entry.ports or entry.ip_mode not in ("VIP", "Proxy"):
+        return None
+    return Ingress(ip=entry.ip, ip_mode=IpMode(entry.ip_mode))
+
+
+def _condition(shown: ConditionShown) -> Condition:
+    """Words that thousands of Services have in common are kept once."""
+    try:
+        status = Status(shown.status)
+    except ValueError:
+        status = Status.UNKNOWN
+    return Condition(
+        type=sys.intern(shown.type),
+        status=status,
+        reason=sys.intern(shown.reason),
+        message=sys.intern(shown.message) if shown.type == SERVING else shown.message,
+        last_transition_time=sys.intern(shown.last_transition_time or ""),
+    )

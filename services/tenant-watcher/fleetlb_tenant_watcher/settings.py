@@ -1,0 +1,21 @@
+"""What the watcher is told by its environment."""
+
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from fleetlb.runtime.settings import ProcessSettings
+
+
+class WatcherSettings(ProcessSettings, frozen=True, kw_only=True):
+    """Settings of one tenant-watcher."""
+
+    nats_url: Annotated[str, Meta(description="where the hub's NATS listens, such as nats://nats.example.org:4222")]
+    nats_creds: Annotated[Path, Meta(description="file with the tenant's NATS credentials, as minted by the manager")]
+    kubeconfig: Annotated[
+        Path | None, Meta(description="kubeconfig of the tenant cluster; unset: the service account of the pod")
+    ] = None
+    load_balancer_class: Annotated[
+        str | None, Meta(description="serve exactly this spec.loadBalancerClass; unset: Services without a class")
+    ] = None

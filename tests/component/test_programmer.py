@@ -1,0 +1,421 @@
+"""The programming loop on a fake bus and a fake engine: what is served and what is said, in spite of faults."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from fleetlb.contracts import codec, subjects
+from fleetlb.contracts.streams import desired_stream, realized_stream
+from fleetlb.contracts.v1 import NodeRealized, Probe, RealizedState, VirtualServerDesired, VirtualServerRealized
+from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey, parse_key
+from fleetlb.testkit.eventually import eventually
+from fleetlb.testkit.fake_bus import FakeBus, FakeServer
+from fleetlb.testkit.wishes import a_wish, as_message
+from fleetlb_dataplane_programmer.engine import OnOutcome
+from fleetlb_dataplane_programmer.engine_fake import FakeEngine
+from fleetlb_dataplane_programmer.node import Identity, Node
+from fleetlb_dataplane_programmer.remembering import StateFile
+
+KEY = parse_key("192.0.2.1:443/tcp")
+OTHER = parse_key("192.0.2.2:53/udp")
+DESIRED, REALIZED = desired_stream("default"), realized_stream("default")
+
+
+class World:
+    """What outlives a programmer: the bus, the disk and the data plane; and the manager's voice."""
+
+    def __init__(self, directory: Path) -> None:
+        self.server = FakeServer()
+        self.bus = FakeBus(self.server)
+        self.disk = directory
+        self.plane: dict[VirtualServerKey, VirtualServer] = {}
+        self.holdings_unknown = False
+        self.answers: dict[VirtualServerKey, bool] = {}
+        self.probe_seconds = 0.0
+        self.engine: FakeEngine
+        self.node: Node
+
+    async def streams(self) -> None:
+        await self.bus.ensure_stream(DESIRED)
+        await self.bus.ensure_stream(REALIZED)
+
+    async def wish(self, wish: VirtualServerDesired) -> None:
+        message = as_message(wish)
+        await self.bus.publish(message.subject, message.data, message_id="")
+
+    def store(self, wish: VirtualServerDesired) -> None:
+        """Publish past all faults."""
+        message = as_message(wish)
+        self.server.streams[DESIRED.name].store(message.subject, message.data, "")
+
+    @contextlib.asynccontextmanager
+    async def programmer(self, *, bus: bool = True, wait: bool = True) -> AsyncIterator["World"]:
+        """A programmer at work. Leaving kills it."""
+
+        def make_engine(on_outcome: OnOutcome) -> FakeEngine:
+            self.engine = FakeEngine(on_outcome, self.plane)
+            return self.engine
+
+        self.node = Node(
+            Identity(node="node-1", group="default"),
+            make_engine,
+            StateFile(self.disk, node="node-1", group="default"),
+            dial=self._dial,
+            holdings=self._holdings,
+            now_us=lambda: 1,
+        )
+        self.node.recall()
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(self.node.run())]
+            if bus:
+                running.append(tasks.create_task(self.node.follow(FakeBus(self.server))))
+            completing = tasks.create_task(self.node.complete())
+            running.append(completing)
+            self.node.set_connected(True)
+            if wait:
+                await completing
+            try:
+                yield self
+            finally:
+                for task in running:
+                    task.cancel()
+
+    def realized(self, key: VirtualServerKey = KEY) -> VirtualServerRealized | None:
+        data = self._last(subjects.realized("default", "node-1", key))
+        return codec.decode(VirtualServerRealized, data) if data else None
+
+    def said_of_node(self) -> NodeRealized | None:
+        data = self._last(subjects.realized_node("default", "node-1"))
+        return codec.decode(NodeRealized, data) if data else None
+
+    def words(self) -> list[str]:
+        """Every message about a virtual server that was published, in order."""
+        return [
+            f"{realized.key} r{realized.revision} {realized.state} {realized.probe}"
+            for bus in self.server.buses
+            for subject, body in bus.published
+            if ".realized." in subject and not subject.endswith(".node")
+            for realized in [codec.decode(VirtualServerRealized, body)]
+        ]
+
+    def is_realized(self, revision: int, probe: Probe, key: VirtualServerKey = KEY) -> bool:
+        realized = self.realized(key)
+        return realized is not None and (realized.revision, realized.probe) == (revision, probe)
+
+    def is_removed(self, revision: int, key: VirtualServerKey = KEY) -> bool:
+        realized = self.realized(key)
+        return realized is not None and (realized.revision, realized.state) == (revision, RealizedState.REMOVED)
+
+    def _last(self, subject: str) -> bytes | None:
+        stream = self.server.streams.get(REALIZED.name)
+        kept = stream.messages.get(subject) if stream else None
+        return kept[-1].data if kept else None
+
+    async def _dial(self, server: VirtualServer, *, turn: int) -> bool | None:
+        await asyncio.sleep(self.probe_seconds)
+        return self.answers.get(server.key, True)
+
+    async def _holdings(self) -> frozenset[VirtualServerKey] | None:
+        return None if self.holdings_unknown else frozenset(self.plane)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> World:
+    world = World(tmp_path)
+    await world.streams()
+    return world
+
+
+async def test_a_wish_is_served_and_said_in_one_message(world: World) -> None:
+    async with world.programmer():
+        await world.wish(a_wish(KEY, ["10.0.0.1:31777"]))
+        await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+        assert world.engine.dump() == "TCP  192.0.2.1:443 lc\n  -> 10.0.0.1:31777 1"
+        assert world.words() == ["192.0.2.1:443/tcp r1 programmed answered"]
+        realized = world.realized()
+        assert realized is not None
+        assert [hop.name for hop in realized.hops] == ["program", "acknowledge", "probe"]
+        assert realized.load_balancer == a_wish(KEY).load_balancer
+
+
+async def test_a_slow_probe_does_not_delay_the_acknowledgement(world: World) -> None:
+    world.probe_seconds = 0.3
+    async with world.programmer():
+        await world.wish(a_wish(KEY))
+        await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+    assert world.words() == ["192.0.2.1:443/tcp r1 programmed pending", "192.0.2.1:443/tcp r1 programmed answered"]
+
+
+async def test_a_change_and_an_idle_service(world: World) -> None:
+    async with world.programmer():
+        await world.wish(a_wish(KEY, revision=1))
+        await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+        await world.wish(a_wish(KEY, (), revision=2))
+        await eventually(lambda: world.is_realized(2, Probe.PENDING))
+        realized = world.realized()
+        assert realized is not None
+        assert (realized.real_servers, realized.reason) == (0, "NoReadyBackend")
+        assert world.engine.dump() == "TCP  192.0.2.1:443 lc"
+
+
+async def test_a_removal_is_served_said_and_final(world: World) -> None:
+    async with world.programmer():
+        await world.wish(a_wish(KEY))
+        await world.wish(a_wish(OTHER))
+        await eventually(lambda: world.is_realized(1, Probe.ANSWERED) and world.is_realized(1, Probe.ANSWERED, OTHER))
+        await world.wish(a_wish(KEY, None, revision=2))
+        await eventually(lambda: world.is_removed(2))
+        assert list(world.plane) == [OTHER]
+        await world.wish(a_wish(KEY, revision=1))
+        await world.wish(a_wish(OTHER, revision=2))
+        await eventually(lambda: world.is_realized(2, Probe.ANSWERED, OTHER))
+        assert list(world.plane) == [OTHER]
+    async with world.programmer():
+        assert list(world.plane) == [OTHER]
+
+
+async def test_a_dead_backend_is_said_after_a_closer_look(world: World) -> None:
+    world.answers[KEY] = False
+    async with world.programmer():
+        await world.wish(a_wish(KEY))
+        await eventually(lambda: world.is_realized(1, Probe.UNANSWERED))
+        world.answers[KEY] = True
+        await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+
+
+async def test_a_wish_that_this_node_must_not_serve_is_refused_and_what_was_served_stays(world: World) -> None:
+    async with world.programmer():
+        await world.wish(a_wish(KEY, revision=1))
+        await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+        served = world.engine.dump()
+        await world.wish(a_wish(KEY, ["169.254.169.254:80"], revision=2))
+        await eventually(lambda: world.is_realized(2, Probe.PENDING))
+        realized = world.realized()
+        assert realized is not None
+        assert realized.state is RealizedState.REJECTED
+        assert "link-local" in realized.message
+        assert world.engine.dump() == served
+        await world.node.save()
+    async with world.programmer():
+        assert world.engine.dump() == served
+        assert world.engine.changes == 0
+
+
+async def test_the_data_planes_refusal_is_passed_on_in_its_words_and_ends_with_it(world: World) -> None:
+    async with world.programmer():
+        world.engine.rejecting[KEY] = "cannot bind: address in use"
+        await world.wish(a_wish(KEY))
+        await eventually(lambda: world.realized() is not None)
+        realized = world.realized()
+        assert realized is not None
+        assert (realized.state, realized.message) == (RealizedState.REJECTED, "cannot bind: address in use")
+        world.engine.rejecting.clear()
+        world.engine.settle()
+        await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"\xff\xfe",
+        b'{"type":"dev.fleetlb.v1.virtual_server_desired"}',
+        codec.encode(a_wish(OTHER)),
+        codec.encode(a_wish(KEY)).replace(b'"192.0.2.1"', b'"192.0.2.01"'),
+        b"[" * 100_000,
+    ],
+)
+async def test_what_cannot_be_read_changes_nothing(world: World, body: bytes) -> None:
+    async with world.programmer():
+        await world.bus.publish(subjects.desired("default", KEY), body, message_id="")
+        await world.wish(a_wish("192.0.2.9:80/tcp"))
+        await eventually(lambda: world.is_realized(1, Probe.ANSWERED, parse_key("192.0.2.9:80/tcp")))
+        assert list(world.plane) == [parse_key("192.0.2.9:80/tcp")]
+
+
+async def test_a_fenced_manager_is_told_what_stands(world: World) -> None:
+    async with world.programmer():
+        await world.wish(a_wish(KEY, ["10.0.0.2:31000"], generation=2, revision=1))
+        await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+        await world.bus.purge_subject(REALIZED.name, subjects.realized("default", "node-1", KEY))
+        await world.wish(a_wish(KEY, ["10.0.0.1:31000"], generation=1, revision=50))
+        await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+        assert "10.0.0.2" in world.engine.dump()
+
+
+class TestLosses:
+    async def test_a_deleted_stream_removes_nothing(self, world: World) -> None:
+        async with world.programmer():
+            await world.wish(a_wish(KEY))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+            world.server.delete_stream(DESIRED.name)
+            await world.bus.ensure_stream(DESIRED)
+            await world.wish(a_wish(OTHER))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED, OTHER))
+            assert set(world.plane) == {KEY, OTHER}
+            await world.node.save()
+        async with world.programmer():
+            assert set(world.plane) == {KEY, OTHER}
+
+    async def test_a_lost_realized_stream_is_filled_again(self, world: World) -> None:
+        async with world.programmer():
+            await world.wish(a_wish(KEY))
+            await world.wish(a_wish(OTHER, None))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED) and world.is_removed(1, OTHER))
+            await eventually(lambda: world.said_of_node() is not None)
+            world.server.delete_stream(REALIZED.name)
+            await world.bus.ensure_stream(REALIZED)
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED) and world.is_removed(1, OTHER))
+            await eventually(lambda: world.said_of_node() is not None)
+
+    async def test_a_stream_that_comes_late_is_waited_for(self, tmp_path: Path) -> None:
+        world = World(tmp_path)
+        await world.bus.ensure_stream(DESIRED)
+        async with world.programmer():
+            await world.wish(a_wish(KEY))
+            await eventually(lambda: KEY in world.plane)
+            await world.bus.ensure_stream(REALIZED)
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+
+    async def test_a_reconnect_says_nothing_twice(self, world: World) -> None:
+        async with world.programmer():
+            await world.wish(a_wish(KEY))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+            for bus in world.server.buses:
+                bus.disconnect()
+            for bus in world.server.buses:
+                bus.reconnect()
+            await world.wish(a_wish(OTHER))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED, OTHER))
+            assert world.words() == [f"{KEY} r1 programmed answered", f"{OTHER} r1 programmed answered"]
+
+    async def test_what_happens_while_the_bus_is_away_is_said_afterwards(self, world: World) -> None:
+        world.answers[KEY] = False
+        async with world.programmer():
+            await world.wish(a_wish(KEY))
+            await eventually(lambda: world.is_realized(1, Probe.UNANSWERED))
+            for bus in world.server.buses:
+                bus.disconnect()
+            world.answers[KEY] = True
+            await eventually(lambda: (said := world.node.word(KEY)) is not None and said.probe is Probe.ANSWERED)
+            assert world.is_realized(1, Probe.UNANSWERED)
+            for bus in world.server.buses:
+                bus.reconnect()
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+
+    async def test_lost_acknowledgements_and_publishes_are_repeated(self, world: World) -> None:
+        async with world.programmer():
+            await eventually(lambda: world.said_of_node() is not None)
+            world.server.lose_publishes(2)
+            world.store(a_wish(KEY))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+            world.server.lose_acks(1)
+            world.store(a_wish(KEY, revision=2))
+            await eventually(lambda: world.is_realized(2, Probe.ANSWERED))
+
+    async def test_a_purged_removal_is_not_said_again(self, world: World) -> None:
+        async with world.programmer():
+            await world.wish(a_wish(KEY, None))
+            await eventually(lambda: world.is_removed(1))
+            await world.bus.purge_subject(DESIRED.name, subjects.desired("default", KEY))
+            await world.bus.purge_subject(REALIZED.name, subjects.realized("default", "node-1", KEY))
+            world.server.restart_followers()
+            await world.wish(a_wish(OTHER))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED, OTHER))
+            assert world.realized() is None
+
+
+class TestRestarts:
+    async def test_a_restart_changes_nothing_and_says_nothing(self, world: World) -> None:
+        async with world.programmer():
+            await world.wish(a_wish(KEY))
+            await world.wish(a_wish(OTHER, None))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED) and world.is_removed(1, OTHER))
+            await world.node.save()
+        before = world.words()
+        async with world.programmer():
+            await world.wish(a_wish("192.0.2.9:80/tcp"))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED, parse_key("192.0.2.9:80/tcp")))
+            assert world.engine.changes == 1
+        assert world.words() == [*before, "192.0.2.9:80/tcp r1 programmed answered"]
+
+    async def test_without_the_hub_the_state_file_serves(self, world: World) -> None:
+        async with world.programmer():
+            await world.wish(a_wish(KEY))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+            await world.node.save()
+        world.plane.clear()  # the data plane restarted too
+        async with world.programmer(bus=False):
+            await eventually(lambda: KEY in world.plane)
+
+    async def test_without_disk_and_hub_what_the_data_plane_holds_stays(self, world: World, tmp_path: Path) -> None:
+        async with world.programmer():
+            await world.wish(a_wish(KEY))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+        world.disk = tmp_path / "lost"
+        world.server.delete_stream(DESIRED.name)
+        async with world.programmer(wait=False):
+            await world.bus.ensure_stream(DESIRED)
+            await world.wish(a_wish(OTHER))
+            await eventually(lambda: world.node.word(OTHER) is None and OTHER in world.node)
+            assert list(world.plane) == [KEY]  # nobody has explained it, so nothing moves
+            await world.wish(a_wish(KEY, revision=2))
+            await eventually(lambda: set(world.plane) == {KEY, OTHER})
+
+    async def test_what_a_lost_disk_forgot_is_not_taken_from_the_past(self, world: World, tmp_path: Path) -> None:
+        async with world.programmer():
+            await world.wish(a_wish(KEY, ["10.0.0.2:31000"], generation=5, revision=9))
+            await eventually(lambda: world.is_realized(9, Probe.ANSWERED))
+        world.disk = tmp_path / "lost"
+        await world.wish(a_wish(KEY, ["10.0.0.1:31000"], generation=4, revision=99))
+        async with world.programmer(wait=False):
+            await eventually(lambda: world.node.has_replayed)
+            assert KEY not in world.node
+            await world.wish(a_wish(KEY, ["10.0.0.3:31000"], generation=6, revision=1))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+            assert "10.0.0.3" in world.engine.dump()
+
+    async def test_a_damaged_state_file_is_rebuilt_from_the_stream(self, world: World) -> None:
+        async with world.programmer():
+            await world.wish(a_wish(KEY))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+            await world.node.save()
+        (file,) = world.disk.glob("desired.jsonl")
+        file.write_bytes(file.read_bytes()[:-40])
+        async with world.programmer():
+            assert list(world.plane) == [KEY]
+            await world.node.save()
+        assert file.exists()
+        assert list(world.disk.glob("*.damaged-*"))
+        async with world.programmer(bus=False):
+            assert list(world.plane) == [KEY]
+
+    @pytest.mark.parametrize("acknowledged", [True, False])
+    async def test_a_removal_interrupted_anywhere_is_finished(self, world: World, acknowledged: bool) -> None:
+        async with world.programmer():
+            await world.wish(a_wish(KEY))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+            world.engine.is_away = not acknowledged
+            world.server.lose_publishes(10)
+            world.store(a_wish(KEY, None, revision=2))
+            await eventually(lambda: (KEY in world.plane) is not acknowledged)
+            await world.node.save()
+        world.server.faults.clear()
+        async with world.programmer():
+            await eventually(lambda: world.is_removed(2))
+            assert KEY not in world.plane
+
+
+async def test_the_node_says_what_it_is_and_when_it_is_not_ready(world: World) -> None:
+    async with world.programmer():
+        await eventually(lambda: (said := world.said_of_node()) is not None and said.ready)
+        said = world.said_of_node()
+        assert said is not None
+        assert (said.node, said.group, said.engine) == ("node-1", "default", "fake")
+        assert said.capabilities == ("affinity", "tcp", "udp")
+        world.node.set_connected(False)
+        await eventually(lambda: (said := world.said_of_node()) is not None and not said.ready)

@@ -1,0 +1,237 @@
+"""The watcher's process: alone, with nothing to talk to, and with a real API server and a real NATS."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from tests.integration.conftest import KubeApis
+
+from fleetlb.contracts import codec, subjects
+from fleetlb.contracts.objects import IpMode
+from fleetlb.contracts.streams import observed_stream
+from fleetlb.contracts.v1 import Ingress, ServiceObserved, ServiceReported, SnapshotAnswered
+from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Status
+from fleetlb.kube.cluster import Cluster, PatchKind
+from fleetlb.kube.errors import NotFound
+from fleetlb.kube.resources import SERVICES
+from fleetlb.runtime.bus import Message
+from fleetlb.runtime.jetstream import JetStreamBus
+from fleetlb.runtime.nats_resolver import push_account
+from fleetlb.testkit.nats_server import NatsServer, TenantAccount
+from fleetlb.testkit.scripted_kube import ScriptedKube
+
+pytestmark = pytest.mark.integration
+
+SCRIPT = Path(sys.executable).with_name("fleetlb-tenant-watcher")
+
+
+class WatcherProcess:
+    """One process of the watcher, and its three pages."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        self.log = folder / "watcher.log"
+        environ = {f"FLEETLB_{key.upper()}": str(value) for key, value in settings.items()}
+        environ |= {"FLEETLB_HTTP_ADDRESS": "127.0.0.1:0", "PATH": os.defpath}
+        with self.log.open("ab") as log:
+            self.child = subprocess.Popen([SCRIPT], env=environ, stdout=log, stderr=log)
+        self.url = ""
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+    def count(self, words: str) -> int:
+        return sum(words in str(line.get("msg", "")) for line in self.lines())
+
+    async def page(self, path: str) -> tuple[int, str]:
+        if not self.url:
+            await until(lambda: self.count("listening"))
+            (place,) = [line for line in self.lines() if line.get("msg") == "listening"]
+            self.url = "http://" + _address(place)
+        async with aiohttp.ClientSession() as session, session.get(self.url + path) as answer:
+            return answer.status, await answer.text()
+
+    async def ready(self) -> int:
+        return (await self.page("/readyz"))[0]
+
+    def terminate(self) -> int:
+        self.child.send_signal(signal.SIGTERM)
+        return self.child.wait(timeout=15)
+
+
+def _address(line: dict[str, Any]) -> str:
+    found = next(value for key, value in line.items() if key in ("http", "address", "addresses"))
+    return str(found[0] if isinstance(found, list) else found)
+
+
+async def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "not true in time"
+        await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def nats(tmp_path: Path) -> Iterator[NatsServer]:
+    folder = tmp_path / "nats"
+    folder.mkdir()
+    server = NatsServer(folder)
+    server.reserve_port()
+    yield server
+    server.stop()
+
+
+class Fleet:
+    """The hub's end of a real NATS."""
+
+    def __init__(self, bus: JetStreamBus, tenant: TenantAccount, tasks: asyncio.TaskGroup) -> None:
+        self.bus = bus
+        self.tenant = tenant
+        self.told: list[ServiceObserved] = []
+        self._tasks = tasks
+        self._revision = 0
+
+    async def begin(self) -> None:
+        stream = observed_stream(self.tenant.account)
+        await self.bus.ensure_stream(stream)
+        await self.bus.serve(subjects.ALL_SNAPSHOTS, self._answer)
+        await self.bus.replay_and_follow(
+            stream.name, stream.subjects[0], self._hear, on_replayed=lambda: None, on_restart=lambda: None
+        )
+
+    async def _answer(self, subject: str, body: bytes) -> bytes:
+        return codec.encode(SnapshotAnswered(reports=0))
+
+    def _hear(self, message: Message) -> None:
+        place = subjects.parse_observed(message.subject)
+        if place.kind == "service":
+            observed = codec.decode(ServiceObserved, message.data)
+            self.told.append(observed)
+            self._tasks.create_task(self._report(place, observed))
+
+    async def _report(self, place: subjects.ObservedSubject, observed: ServiceObserved) -> None:
+        self._revision += 1
+        gone = observed.service is None
+        report = ServiceReported(
+            generation=1,
+            revision=self._revision,
+            wish=observed.wish,
+            released=gone,
+            ingress=() if gone else (Ingress(ip="192.0.2.1", ip_mode=IpMode.PROXY),),
+            conditions=(
+                Condition(type=PROVISIONED, status=Status.TRUE, reason="Complete"),
+                Condition(type=SERVING, status=Status.TRUE, reason="ProbeAnswered"),
+            ),
+        )
+        await self.bus.notify(subjects.reported(place.account, place.cluster, place.uid), codec.encode(report))
+
+
+@pytest.fixture
+async def tasks() -> AsyncIterator[asyncio.TaskGroup]:
+    async with asyncio.TaskGroup() as group:
+        yield group
+
+
+async def test_alone_it_lives_is_not_ready_and_says_so_once(tmp_path: Path) -> None:
+    kube = ScriptedKube()
+    await kube.start()
+    kubeconfig = kube.kubeconfig(tmp_path)
+    await kube.stop()
+    watcher = WatcherProcess(
+        tmp_path, kubeconfig=kubeconfig, nats_url="nats://127.0.0.1:9", nats_creds=tmp_path / "none.creds"
+    )
+    try:
+        status, body = await watcher.page("/healthz")
+        assert (status, json.loads(body)["pid"]) == (200, watcher.child.pid)
+        status, body = await watcher.page("/readyz")
+        assert status == 503
+        assert {gate["gate"] for gate in json.loads(body)["closed"]} >= {"bus", "services-synced"}
+        await until(lambda: watcher.count("cannot connect to NATS") and watcher.count("does not answer yet"))
+        await asyncio.sleep(1.5)  # several attempts
+        assert watcher.count("cannot connect to NATS") == 1
+        assert watcher.count("does not answer yet") == 1
+        assert "fleetlb_watcher_services" in (await watcher.page("/metrics"))[1]
+        assert watcher.child.poll() is None
+        assert watcher.terminate() == 0
+    finally:
+        watcher.child.kill()
+        watcher.child.wait()
+
+
+@pytest.mark.timeout(120)
+async def test_it_waits_for_nats_serves_survives_a_restart_of_nats_and_ends(
+    tmp_path: Path, kube_apis: KubeApis, nats: NatsServer, tasks: asyncio.TaskGroup
+) -> None:
+    kubeconfig = kube_apis.start("watcher-process").kubeconfig
+    tenant = nats.mint_tenant("acme")
+    watcher = WatcherProcess(tmp_path, kubeconfig=kubeconfig, nats_url=nats.url, nats_creds=tenant.creds)
+    cluster = await Cluster.connect(kubeconfig)
+    spec = {"type": "LoadBalancer", "ports": [{"port": 443}], "selector": {"app": "web"}}
+    running: list[asyncio.Task[None]] = []
+    try:
+        await until(lambda: watcher.count("watching"))
+        assert await watcher.ready() == 503
+        await cluster.create(SERVICES, {"metadata": {"name": "web", "namespace": "default"}, "spec": spec})
+
+        async def shows(reason: str, name: str = "web", seconds: float = 20.0) -> None:
+            deadline = time.monotonic() + seconds
+            while True:
+                service = await cluster.get(SERVICES, name, "default")
+                if any(c["reason"] == reason for c in service["status"].get("conditions", [])):
+                    return
+                assert time.monotonic() < deadline, service["status"]
+                await asyncio.sleep(0.02)
+
+        await shows("HubUnreachable")
+        nats.start()
+        system = await JetStreamBus.connect(nats.url, tasks=tasks, creds=nats.system_creds, name="system")
+        await push_account(system, tenant.jwt)
+        bus = await JetStreamBus.connect(nats.url, tasks=tasks, creds=nats.hub_creds, name="hub")
+        fleet = Fleet(bus, tenant, tasks)
+        running.append(tasks.create_task(fleet.begin()))
+        await shows("ProbeAnswered")
+        assert await watcher.ready() == 200
+        nats.restart(hard=True)
+        await cluster.create(SERVICES, {"metadata": {"name": "next", "namespace": "default"}, "spec": spec})
+        await shows("ProbeAnswered", "next", seconds=30)
+        body = {"spec": {"type": "ClusterIP"}}
+        await cluster.patch(SERVICES, "next", body, kind=PatchKind.MERGE, namespace="default")
+        await _until_released(cluster, "next")
+        await cluster.delete(SERVICES, "web", "default")
+        await _until_gone(cluster, "web")
+        assert watcher.terminate() == 0
+        assert watcher.count("stopped")
+        for connection in (bus, system):
+            await connection.close()
+    finally:
+        watcher.child.kill()
+        watcher.child.wait()
+        for task in running:
+            task.cancel()
+        await cluster.close()
+
+
+async def _until_gone(cluster: Cluster, name: str) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            await cluster.get(SERVICES, name, "default")
+        except NotFound:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{name} is still there")
+
+
+async def _until_released(cluster: Cluster, name: str) -> None:
+    deadline = time.monotonic() + 20
+    while (await cluster.get(SERVICES, name, "default"))["metadata"].get("finalizers"):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)

@@ -1,0 +1,87 @@
+"""Which nodes load balancers may use, and what about a node is news."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from fleetlb.domain.services import TenantNode
+from fleetlb.testkit.tenant_objects import a_node
+from fleetlb_tenant_watcher.kube_objects import EXCLUDE_LABEL, Node
+from fleetlb_tenant_watcher.nodes import DOOMED_TAINT, Nodes, observe_node
+
+
+def node(name: str = "node-a", **given: Any) -> Node:
+    return msgspec.convert(a_node(name, **given), Node)
+
+
+@pytest.mark.parametrize(
+    ("given", "eligible"),
+    [
+        ({}, True),
+        ({"labels": {EXCLUDE_LABEL: ""}}, False),
+        ({"labels": {EXCLUDE_LABEL: "true"}}, False),
+        ({"labels": {EXCLUDE_LABEL: "no thanks"}}, False),
+        ({"labels": {EXCLUDE_LABEL: "fAlSe"}}, False),
+        ({"labels": {EXCLUDE_LABEL: "false"}}, True),
+        ({"labels": {EXCLUDE_LABEL: "0"}}, True),
+        ({"deleting": True}, False),
+        ({"conditions": [{"type": "Ready", "status": "False"}]}, True),
+        ({"taints": ("node.kubernetes.io/unschedulable",)}, True),
+    ],
+)
+def test_eligibility(given: dict[str, Any], eligible: bool) -> None:
+    assert observe_node(node(**given)).eligible is eligible
+
+
+def test_internal_addresses_come_first_and_nonsense_is_left_out() -> None:
+    given = (
+        ("ExternalIP", "198.51.100.1"),
+        ("InternalIP", "2001:DB8::1"),
+        ("Hostname", "node-a"),
+        ("InternalIP", "not an address"),
+        ("InternalIP", "10.0.0.1"),
+        ("InternalIP", "10.0.0.1"),
+    )
+    assert observe_node(node(addresses=given)).addresses == ("2001:db8::1", "10.0.0.1", "198.51.100.1")
+
+
+def test_no_more_addresses_than_the_message_takes() -> None:
+    given = tuple(("InternalIP", f"10.0.0.{n}") for n in range(20))
+    assert len(observe_node(node(addresses=given)).addresses) == 8
+
+
+def test_heartbeats_are_no_news() -> None:
+    nodes = Nodes()
+    assert nodes.put(node(conditions=[{"type": "Ready", "lastHeartbeatTime": "1"}]))
+    assert not nodes.put(node(version=2, conditions=[{"type": "Ready", "lastHeartbeatTime": "2"}]))
+    assert len(nodes) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"addresses": (("InternalIP", "10.9.9.9"),)}, {"labels": {EXCLUDE_LABEL: ""}}, {"deleting": True}],
+)
+def test_changes_are_news(change: dict[str, Any]) -> None:
+    nodes = Nodes()
+    nodes.put(node())
+    assert nodes.put(node(version=2, **change))
+
+
+def test_a_taint_of_the_autoscaler_counts_but_is_no_reason() -> None:
+    nodes = Nodes()
+    nodes.put(node("b"))
+    nodes.put(node("a"))
+    assert not nodes.put(node("a", version=2, taints=(DOOMED_TAINT,)))
+    assert [(n.name, n.eligible) for n in nodes.tell()] == [("a", False), ("b", True)]
+    assert not nodes.put(node("a", version=3))
+    assert all(n.eligible for n in nodes.tell())
+
+
+def test_nodes_go_and_are_told_in_order() -> None:
+    nodes = Nodes()
+    for name in ("c", "a", "b"):
+        nodes.put(node(name))
+    assert nodes.drop("b")
+    assert not nodes.drop("b")
+    assert nodes.tell() == tuple(TenantNode(name=name, addresses=("10.1.0.11",)) for name in ("a", "c"))

@@ -1,0 +1,248 @@
+"""The one parse: every field is honoured or refused with its name, whatever a tenant writes."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetlb.contracts.objects import IpMode
+from fleetlb.contracts.v1 import Ingress
+from fleetlb.domain.addresses import Family, Protocol
+from fleetlb.domain.conditions import PROVISIONED, SERVING, Reason, Refusal, Status
+from fleetlb.domain.services import ServicePort, TenantService, TrafficPolicy
+from fleetlb.testkit.tenant_objects import DEFAULT_PORTS, a_condition, a_service
+from fleetlb_tenant_watcher.kube_objects import Service
+from fleetlb_tenant_watcher.observing import SOURCE_RANGES, observe
+from fleetlb_tenant_watcher.service_views import OWN_FINALIZER, STANDARD_FINALIZER, Claim, Selection, ServiceView
+
+DEFAULT = Selection()
+CLASSY = Selection("example.com/lb")
+
+
+def view_of(selection: Selection = DEFAULT, **given: Any) -> ServiceView:
+    return observe(msgspec.convert(a_service(**given), Service), selection)
+
+
+def wish_of(**given: Any) -> TenantService:
+    wish = view_of(**given).wish
+    assert isinstance(wish, TenantService), wish
+    return wish
+
+
+def refusal_of(**given: Any) -> Refusal:
+    wish = view_of(**given).wish
+    assert isinstance(wish, Refusal), wish
+    return wish
+
+
+def test_a_wish_is_parsed() -> None:
+    assert wish_of() == TenantService(
+        namespace="shop",
+        name="web",
+        ports=(ServicePort(port=443, node_port=31777, protocol=Protocol.TCP, name="https"),),
+        ip_families=(Family.IPV4,),
+    )
+
+
+@pytest.mark.parametrize(
+    ("selection", "spec", "claim"),
+    [
+        (DEFAULT, {}, Claim.OURS),
+        (DEFAULT, {"type": "ClusterIP"}, Claim.PLAIN),
+        (DEFAULT, {"type": "NodePort"}, Claim.PLAIN),
+        (DEFAULT, {"type": "ExternalName"}, Claim.PLAIN),
+        (DEFAULT, {"loadBalancerClass": "example.com/lb"}, Claim.FOREIGN),
+        (DEFAULT, {"loadBalancerClass": ""}, Claim.FOREIGN),
+        (CLASSY, {"loadBalancerClass": "example.com/lb"}, Claim.OURS),
+        (CLASSY, {"loadBalancerClass": "example.com/LB"}, Claim.FOREIGN),
+        (CLASSY, {"loadBalancerClass": "example.com/lb2"}, Claim.FOREIGN),
+        (CLASSY, {}, Claim.FOREIGN),
+        (CLASSY, {"type": "ClusterIP"}, Claim.PLAIN),
+    ],
+)
+def test_selection_by_type_and_exact_class(selection: Selection, spec: dict[str, str], claim: Claim) -> None:
+    view = view_of(selection, **spec)
+    assert view.claim is claim
+    assert (view.wish is not None) is (claim is Claim.OURS)
+
+
+def test_a_service_being_deleted_has_no_wish() -> None:
+    view = view_of(deleting=True, finalizers=(STANDARD_FINALIZER,))
+    assert (view.is_wanted, view.wish, view.finalizers) == (False, None, (STANDARD_FINALIZER,))
+
+
+@pytest.mark.parametrize(
+    ("selection", "present", "ours", "others"),
+    [
+        (DEFAULT, (), (), False),
+        (DEFAULT, ("a/b", STANDARD_FINALIZER), (STANDARD_FINALIZER,), True),
+        (DEFAULT, (OWN_FINALIZER,), (), True),
+        (CLASSY, (OWN_FINALIZER,), (OWN_FINALIZER,), False),
+        (CLASSY, (OWN_FINALIZER, "a/b", STANDARD_FINALIZER), (STANDARD_FINALIZER, OWN_FINALIZER), True),
+    ],
+)
+def test_finalizers(selection: Selection, present: tuple[str, ...], ours: tuple[str, ...], others: bool) -> None:
+    view = view_of(selection, finalizers=present, loadBalancerClass=selection.load_balancer_class)
+    assert (view.finalizers, view.has_others) == (ours, others)
+
+
+def test_ports_of_both_protocols_and_all_numbers() -> None:
+    ports = (
+        {"name": "low", "protocol": "UDP", "port": 1, "nodePort": 30001},
+        {"name": "high", "protocol": "TCP", "port": 65535, "nodePort": 30002},
+        {"name": "same", "protocol": "TCP", "port": 1, "nodePort": 30001},
+    )
+    assert [(p.port, p.protocol, p.node_port, p.name) for p in wish_of(ports=ports).ports] == [
+        (1, Protocol.UDP, 30001, "low"),
+        (65535, Protocol.TCP, 30002, "high"),
+        (1, Protocol.TCP, 30001, "same"),
+    ]
+
+
+def test_two_hundred_and_fifty_ports_are_the_limit() -> None:
+    ports = tuple({"name": f"p{n}", "port": n, "nodePort": 30000 + n} for n in range(1, 252))
+    assert len(wish_of(ports=ports[:250]).ports) == 250
+    refusal = refusal_of(ports=ports)
+    assert refusal.reason is Reason.UNSUPPORTED
+    assert "spec.ports: 251" in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"ipFamilies": ["IPv6"]}, {"ip_families": (Family.IPV6,)}),
+        ({"ipFamilies": ["IPv6", "IPv4"]}, {"ip_families": (Family.IPV6, Family.IPV4)}),
+        ({"ipFamilies": None}, {"ip_families": (Family.IPV4,)}),
+        ({"externalTrafficPolicy": "Local"}, {"external_traffic_policy": TrafficPolicy.LOCAL}),
+        ({"externalTrafficPolicy": None}, {"external_traffic_policy": TrafficPolicy.CLUSTER}),
+        ({"sessionAffinity": "ClientIP"}, {"affinity_seconds": 10800}),
+        (
+            {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 77}}},
+            {"affinity_seconds": 77},
+        ),
+        ({"loadBalancerIP": "192.0.2.9"}, {"addresses": ("192.0.2.9",)}),
+        ({"annotations": {"fleetlb.dev/addresses": " 192.0.2.9 "}}, {"addresses": ("192.0.2.9",)}),
+        (
+            {
+                "annotations": {"fleetlb.dev/addresses": "2001:DB8:0::9, 192.0.2.9"},
+                "ipFamilies": ["IPv4", "IPv6"],
+                "loadBalancerIP": "192.0.2.9",
+            },
+            {"addresses": ("2001:db8::9", "192.0.2.9")},
+        ),
+        ({"annotations": {"fleetlb.dev/addresses": " , "}}, {"addresses": ()}),
+        ({"annotations": {"fleetlb.dev/pool": "gold"}}, {"pool": "gold"}),
+        ({"annotations": {"other.dev/x": "☃", SOURCE_RANGES: " "}}, {}),
+        ({"allocateLoadBalancerNodePorts": False}, {}),
+        ({"externalIPs": ["192.0.2.3"], "internalTrafficPolicy": "Local", "healthCheckNodePort": 32000}, {}),
+    ],
+)
+def test_fields_that_are_honoured(given: dict[str, Any], expected: dict[str, Any]) -> None:
+    wish = wish_of(**given)
+    default = TenantService(namespace="shop", name="web", ports=wish.ports)
+    assert wish == msgspec.structs.replace(default, **{"ip_families": (wish.ip_families), **expected})
+
+
+@pytest.mark.parametrize(
+    ("given", "reason", "words"),
+    [
+        ({"ports": ({**DEFAULT_PORTS[0], "protocol": "SCTP"},)}, Reason.UNSUPPORTED, ["spec.ports", "SCTP", "443"]),
+        ({"ports": ({"port": 80, "protocol": "TCP"},)}, Reason.UNSUPPORTED, ["spec.ports", "80", "nodePort"]),
+        ({"ports": ()}, Reason.INVALID, ["spec.ports", "empty"]),
+        (
+            {"loadBalancerSourceRanges": ["10.0.0.0/8"]},
+            Reason.UNSUPPORTED,
+            ["spec.loadBalancerSourceRanges: not enforced by this version"],
+        ),
+        (
+            {"loadBalancerSourceRanges": ["10.0.0.0/8", "10.0.0.0/99"]},
+            Reason.INVALID,
+            ["spec.loadBalancerSourceRanges", "'10.0.0.0/99'"],
+        ),
+        ({"annotations": {SOURCE_RANGES: "10.0.0.0/8 , ::/0"}}, Reason.UNSUPPORTED, [SOURCE_RANGES, "not enforced"]),
+        ({"annotations": {SOURCE_RANGES: "everybody"}}, Reason.INVALID, [SOURCE_RANGES, "'everybody'"]),
+        (
+            {"loadBalancerSourceRanges": ["10.0.0.0/8"], "annotations": {SOURCE_RANGES: "everybody"}},
+            Reason.UNSUPPORTED,
+            ["spec.loadBalancerSourceRanges"],
+        ),
+        ({"annotations": {"fleetlb.dev/sharing-key": "k"}}, Reason.UNSUPPORTED, ["fleetlb.dev/sharing-key"]),
+        ({"annotations": {"fleetlb.dev/Pool": "gold"}}, Reason.UNSUPPORTED, ["fleetlb.dev/Pool"]),
+        ({"annotations": {"fleetlb.dev/pool": "Gold.*>"}}, Reason.INVALID, ["fleetlb.dev/pool", "Gold.*>"]),
+        ({"annotations": {"fleetlb.dev/pool": "x" * 64}}, Reason.INVALID, ["fleetlb.dev/pool"]),
+        ({"annotations": {"fleetlb.dev/addresses": "192.0.2.300"}}, Reason.INVALID, ["addresses", "'192.0.2.300'"]),
+        ({"annotations": {"fleetlb.dev/addresses": "010.0.0.1"}}, Reason.INVALID, ["'010.0.0.1'"]),
+        ({"annotations": {"fleetlb.dev/addresses": "::ffff:10.0.0.1"}}, Reason.INVALID, ["mapped"]),
+        ({"annotations": {"fleetlb.dev/addresses": "192.0.2.0/24"}}, Reason.INVALID, ["'192.0.2.0/24'"]),
+        ({"annotations": {"fleetlb.dev/addresses": "192.0.2.1,192.0.2.2"}}, Reason.INVALID, ["one address of each"]),
+        ({"annotations": {"fleetlb.dev/addresses": "2001:db8::1"}}, Reason.INVALID, ["IPv6", "spec.ipFamilies"]),
+        ({"loadBalancerIP": "nonsense"}, Reason.INVALID, ["spec.loadBalancerIP", "'nonsense'"]),
+        (
+            {"loadBalancerIP": "192.0.2.1", "annotations": {"fleetlb.dev/addresses": "192.0.2.2"}},
+            Reason.INVALID,
+            ["spec.loadBalancerIP 192.0.2.1", "fleetlb.dev/addresses", "192.0.2.2"],
+        ),
+        ({"ipFamilies": ["IPv5"]}, Reason.UNSUPPORTED, ["spec.ipFamilies", "IPv5"]),
+    ],
+)
+def test_fields_that_are_refused_by_name(given: dict[str, Any], reason: Reason, words: list[str]) -> None:
+    refusal = refusal_of(**given)
+    assert refusal.reason is reason
+    for word in words:
+        assert word in refusal.message
+
+
+hostile = st.text(max_size=300) | st.sampled_from(["", " ", ",,", "0.0.0.0/0", "::", "\x00", "*.>", "1e9", "١.١.١.١"])
+
+
+@given(text=hostile, field=hostile, ranges=st.lists(hostile, max_size=3), key=hostile)
+def test_whatever_is_written_the_answer_is_a_short_value(text: str, field: str, ranges: list[str], key: str) -> None:
+    annotations = {"fleetlb.dev/addresses": text, "fleetlb.dev/pool": key, f"fleetlb.dev/{key}": text}
+    view = view_of(annotations=annotations, loadBalancerIP=field, loadBalancerSourceRanges=ranges)
+    if isinstance(view.wish, Refusal):
+        assert len(view.wish.message) < 1024
+    else:
+        assert isinstance(view.wish, TenantService)
+        again = msgspec.json.decode(msgspec.json.encode(view.wish), type=TenantService)
+        assert again == view.wish
+
+
+def test_only_our_own_conditions_are_seen() -> None:
+    view = view_of(
+        conditions=(
+            a_condition("LoadBalancerPortsError", "True", "X"),
+            a_condition(PROVISIONED, "True", "Complete", "m"),
+            a_condition(SERVING, "Perhaps", "Altered"),
+        )
+    )
+    assert [(c.type, c.status, c.reason) for c in view.conditions] == [
+        (PROVISIONED, Status.TRUE, "Complete"),
+        (SERVING, Status.UNKNOWN, "Altered"),
+    ]
+    assert view.shown(PROVISIONED) is view.conditions[0]
+    assert view.shown("other") is None
+
+
+@pytest.mark.parametrize(
+    ("shown", "seen"),
+    [
+        ({"ip": "192.0.2.1", "ipMode": "VIP"}, Ingress(ip="192.0.2.1", ip_mode=IpMode.VIP)),
+        ({"ip": "192.0.2.1", "ipMode": "Proxy"}, Ingress(ip="192.0.2.1", ip_mode=IpMode.PROXY)),
+        ({"ip": "192.0.2.1"}, None),
+        ({"hostname": "lb.example.com"}, None),
+        ({"ip": "192.0.2.1", "ipMode": "VIP", "hostname": "x"}, None),
+        ({"ip": "192.0.2.1", "ipMode": "VIP", "ports": [{"port": 1, "protocol": "TCP"}]}, None),
+    ],
+)
+def test_ingress_that_we_would_not_write_compares_as_different(shown: dict[str, Any], seen: Ingress | None) -> None:
+    assert view_of(ingress=(shown,)).ingress == (seen,)
+
+
+def test_what_does_not_matter_makes_no_difference() -> None:
+    one = a_service()
+    other = a_service(version=99)
+    other["metadata"] |= {"labels": {"x": "y"}, "annotations": {"kubectl.kubernetes.io/x": "y"}, "managedFields": []}
+    other["spec"] |= {"selector": {"a": "b"}}
+    assert observe(msgspec.convert(one, Service), DEFAULT) == observe(msgspec.convert(other, Service), DEFAULT)

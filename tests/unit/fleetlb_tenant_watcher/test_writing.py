@@ -1,0 +1,135 @@
+"""How a plan is carried out: in order, no further than the first failure, never on what has changed meanwhile."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from tests.unit.fleetlb_tenant_watcher.conftest import HandClocks
+
+from fleetlb.contracts.v1 import ServiceReported
+from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Status
+from fleetlb.domain.errors import Transient
+from fleetlb.testkit.tenant_objects import a_service
+from fleetlb_tenant_watcher.acting import Write
+from fleetlb_tenant_watcher.deciding import AddFinalizers, Announce, RemoveFinalizers, WriteStatus
+from fleetlb_tenant_watcher.kube_objects import Service
+from fleetlb_tenant_watcher.memory import Memory
+from fleetlb_tenant_watcher.service_views import STANDARD_FINALIZER, ServiceView
+from fleetlb_tenant_watcher.writing import Writer
+
+GUARDED = (STANDARD_FINALIZER,)
+See = Callable[..., bool]
+
+
+class Pen:
+    """Answers every write with the next prepared Service, None, or an error."""
+
+    def __init__(self) -> None:
+        self.done: list[object] = []
+        self.answers: list[dict[str, Any] | Exception | None] = []
+
+    async def write(self, view: ServiceView, action: Write) -> Service | None:
+        self.done.append(action)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return msgspec.convert(a_service(**answer), Service) if answer is not None else None
+
+    def announce(self, view: ServiceView, note: Announce) -> None:
+        self.done.append(note.reason)
+
+
+@pytest.fixture
+def pen() -> Pen:
+    return Pen()
+
+
+@pytest.fixture
+def changes() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def writer(memory: Memory, pen: Pen, clocks: HandClocks, changes: list[str]) -> Writer:
+    return Writer(memory, pen, pen, clock=clocks.now, hub_connected=lambda: True, on_change=changes.append)
+
+
+async def test_a_write_is_folded_and_told_on(
+    writer: Writer, memory: Memory, pen: Pen, changes: list[str], see: See
+) -> None:
+    see()
+    pen.answers = [{"version": 2, "finalizers": GUARDED}]
+    assert await writer.reconcile("uid-1") == 0.5
+    assert pen.done == [AddFinalizers(GUARDED)]
+    assert changes == ["uid-1"]
+    record = memory.get("uid-1")
+    assert record is not None
+    assert (record.is_guarded, record.version) == (True, 2)
+    assert memory.waiting == {"uid-1": 1000.0}
+
+
+async def test_after_a_write_everything_is_decided_again(
+    writer: Writer, pen: Pen, clocks: HandClocks, see: See
+) -> None:
+    see()
+    clocks.seconds += 10
+    pen.answers = [{"version": 2, "finalizers": GUARDED}]
+    assert await writer.reconcile("uid-1") == 0.0
+    assert pen.done == [AddFinalizers(GUARDED)]
+
+
+async def test_a_failure_ends_the_plan(writer: Writer, pen: Pen, see: See) -> None:
+    see()
+    pen.answers = [Transient("no")]
+    with pytest.raises(Transient):
+        await writer.reconcile("uid-1")
+    assert len(pen.done) == 1
+
+
+async def test_a_service_that_vanished_is_left_to_the_watch(writer: Writer, memory: Memory, pen: Pen, see: See) -> None:
+    see()
+    pen.answers = [None]
+    assert await writer.reconcile("uid-1") is None
+    assert memory.get("uid-1") is not None
+
+
+@pytest.mark.parametrize("answer", [{"version": 9, "deleting": True}, None], ids=["written", "already gone"])
+async def test_the_end_of_a_release(
+    writer: Writer, memory: Memory, pen: Pen, see: See, answer: dict[str, Any] | None
+) -> None:
+    see(finalizers=GUARDED, deleting=True)
+    record = memory.get("uid-1")
+    assert record is not None
+    record.releases = 1
+    memory.hear("uid-1", ServiceReported(generation=1, revision=1, released=True))
+    pen.answers = [answer]
+    await writer.reconcile("uid-1")
+    assert pen.done == [RemoveFinalizers(GUARDED), "DeletedLoadBalancer"]
+    assert (memory.get("uid-1") is not None) is (answer is not None)
+    assert await writer.reconcile("uid-1") is None
+    assert len(pen.done) == 2
+
+
+async def test_an_answered_service_waits_no_more(
+    writer: Writer, memory: Memory, pen: Pen, clocks: HandClocks, see: See
+) -> None:
+    see(finalizers=GUARDED)
+    await writer.reconcile("uid-1")
+    assert list(memory.waiting) == ["uid-1"]
+    record = memory.get("uid-1")
+    assert record is not None
+    conditions = tuple(
+        Condition(type=kind, status=Status.FALSE, reason="PoolExhausted", message="full")
+        for kind in (PROVISIONED, SERVING)
+    )
+    memory.hear("uid-1", ServiceReported(generation=1, revision=1, wish=record.wish, conditions=conditions))
+    pen.answers = [{"version": 3, "finalizers": GUARDED}]
+    await writer.reconcile("uid-1")
+    assert isinstance(pen.done[0], WriteStatus)
+    assert pen.done[1:] == ["SyncLoadBalancerFailed"]
+    assert memory.waiting == {}
+
+
+async def test_unknown_keys_are_content(writer: Writer) -> None:
+    assert await writer.reconcile("uid-9") is None
