@@ -1,0 +1,54 @@
+"""Namespaces, Secrets and the statuses that are ours, in the API server: an adapter. Decides nothing, keeps nothing."""
+
+from typing import Any, TypeVar
+
+from fleetlb.contracts.objects import AddressPool, BalancerGroup, Tenant
+from fleetlb.kube import patching
+from fleetlb.kube.cluster import Cluster, PatchKind
+from fleetlb.kube.fleet_objects import ADDRESS_POOLS, BALANCER_GROUPS, TENANTS
+from fleetlb.kube.resources import NAMESPACES, SECRETS, HasMetadata, Resource
+from fleetlb_manager.minting import Object
+
+K = TypeVar("K", bound=HasMetadata)
+
+
+class AccountObjects:
+    """What a tenant needs to connect."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        """In the management cluster."""
+        self._cluster = cluster
+
+    async def create_namespace(self, item: Object) -> None:
+        """Make a namespace. Raises AlreadyExists."""
+        await self._cluster.create(NAMESPACES, item)
+
+    async def read_secret(self, name: str, namespace: str) -> Object:
+        """A Secret. Raises NotFound."""
+        return await self._cluster.get(SECRETS, name, namespace)
+
+    async def create_secret(self, item: Object) -> Object:
+        """Make a Secret. Raises AlreadyExists."""
+        return await self._cluster.create(SECRETS, item)
+
+    async def replace_secret_data(self, name: str, namespace: str, item: Object) -> None:
+        """Put other data into a Secret."""
+        body = {"data": item["data"]}
+        await self._cluster.patch(SECRETS, name, body, kind=PatchKind.MERGE, namespace=namespace)
+
+    async def set_tenant_status(self, tenant: Tenant, status: dict[str, Any]) -> Tenant:
+        """Say how a Tenant is."""
+        return await self._set_status(TENANTS, tenant, status)
+
+    async def set_pool_status(self, pool: AddressPool, status: dict[str, Any]) -> AddressPool:
+        """Say how full a pool is."""
+        return await self._set_status(ADDRESS_POOLS, pool, status)
+
+    async def set_group_status(self, group: BalancerGroup, status: dict[str, Any]) -> BalancerGroup:
+        """Say how a group's nodes are."""
+        return await self._set_status(BALANCER_GROUPS, group, status)
+
+    async def _set_status(self, res: Resource[K], item: K, status: dict[str, Any]) -> K:
+        meta = item.metadata
+        body = patching.merge(meta.uid, status=status)
+        return await self._cluster.patch(res, meta.name, body, kind=PatchKind.MERGE, subresource="status")

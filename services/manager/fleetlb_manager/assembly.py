@@ -1,0 +1,211 @@
+"""Puts the manager together: memory, folding, queues, workers, watches. Everything that talks is given in.
+
+The one place that knows all parts; it decides nothing. Reads neither environment nor files.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
+
+from fleetlb.contracts.objects import BalancerGroup, Tenant
+from fleetlb.contracts.streams import PARKED_STREAM
+from fleetlb.kube.cluster import Cluster
+from fleetlb.kube.fleet_objects import (
+    ADDRESS_CLAIMS,
+    ADDRESS_POOLS,
+    BALANCER_GROUPS,
+    LOAD_BALANCERS,
+    TENANT_CLUSTERS,
+    TENANTS,
+)
+from fleetlb.kube.leases import SYSTEM_CLOCK, Clock, LeaseHolder
+from fleetlb.kube.watching import Reflector
+from fleetlb.runtime.bus import Bus
+from fleetlb_manager.account_objects import AccountObjects
+from fleetlb_manager.accounts import Accounts, Pusher
+from fleetlb_manager.choosing import Chooser
+from fleetlb_manager.claiming import Claiming
+from fleetlb_manager.clusters import Clusters
+from fleetlb_manager.folding_messages import MessageFolding
+from fleetlb_manager.folding_objects import ObjectFolding
+from fleetlb_manager.following import Following
+from fleetlb_manager.identities import ServiceKey
+from fleetlb_manager.leading import Leadership
+from fleetlb_manager.marking import StatusKey
+from fleetlb_manager.memory import Memory
+from fleetlb_manager.minting import Operator
+from fleetlb_manager.objects import ClaimObjects, ClusterObjects, LoadBalancerObjects
+from fleetlb_manager.parking import Parking
+from fleetlb_manager.planning import Planner
+from fleetlb_manager.publishing import Publishing
+from fleetlb_manager.queues import Queues, Work
+from fleetlb_manager.releasing import Releasing
+from fleetlb_manager.serving import Serving
+from fleetlb_manager.statuses import Statuses
+from fleetlb_manager.streams import Streams
+from fleetlb_manager.tenancy import Tenancy
+from fleetlb_manager.workbench import Workbench
+
+LEASE_NAME = "fleetlb-manager"
+
+
+class Surroundings(NamedTuple):
+    """What a manager is put into."""
+
+    cluster: Cluster
+    bus: Bus
+    push_account: Pusher
+    operator: Operator
+    system_namespace: str
+    identity: str
+    allow_loopback: bool
+    tasks: asyncio.TaskGroup
+    clock: Clock = SYSTEM_CLOCK
+
+
+class Manager:
+    """A whole manager; `runs` are its tasks."""
+
+    def __init__(self, given: Surroundings) -> None:
+        """Wires the parts; nothing runs yet."""
+        self.memory = Memory()
+        self.queues = Queues()
+        self.lease = LeaseHolder(
+            given.cluster,
+            namespace=given.system_namespace,
+            name=LEASE_NAME,
+            identity=given.identity,
+            on_acquired=lambda generation: self.leadership.on_acquired(generation),
+            on_lost=lambda: self.leadership.on_lost(),
+        )
+        self.leadership = Leadership(self.lease, synced=self.synced, refresh=self._refresh)
+        self._given = given
+        self._objects = ObjectFolding(self.memory, self.queues)
+        self._parking = Parking(given.bus)
+        messages = MessageFolding(self.memory, self.queues, self._parking, given.clock.monotonic)
+        self.streams = Streams(given.bus, may_create=lambda: self.leadership.acting)
+        self.streams.want(PARKED_STREAM)
+        self._following = Following(self.memory, messages, self.queues, given.bus, self.streams, tasks=given.tasks)
+        self._wire_workers()
+        self._reflectors = self._watches()
+        given.bus.on_reconnect(self._on_reconnect)
+
+    def runs(self) -> dict[str, Callable[[], Coroutine[Any, Any, object]]]:
+        """What must run for ever, by name."""
+        watches = {f"watch {index}": reflector.run for index, reflector in enumerate(self._reflectors)}
+        return {
+            **self.queues.runs(),
+            **watches,
+            "streams": self.streams.run,
+            "parking": self._parking.run,
+            "leadership": lambda: self.leadership.run(self.resume),
+            "lease": self.lease.run,
+        }
+
+    async def synced(self) -> None:
+        """Wait until every watch has had its first full set."""
+        for reflector in self._reflectors:
+            await reflector.synced.wait()
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether every watch has had its first full set."""
+        return all(reflector.synced.is_set() for reflector in self._reflectors)
+
+    def resume(self) -> None:
+        """Look at everything: a term begins, or much was missed."""
+        memory, queues = self.memory, self.queues
+        self.streams.look_now()
+        queues.tenancy()
+        for name in memory.tenants:
+            queues.account(name)
+            queues.status(StatusKey("tenant", name))
+        for name in memory.pools:
+            queues.status(StatusKey("pool", name))
+        for name in memory.groups:
+            queues.status(StatusKey("group", name))
+        for cluster in memory.observations.clusters():
+            queues.cluster(cluster)
+        keys: set[ServiceKey] = {*memory.observations.services(), *memory.load_balancers.services()}
+        for key in sorted(keys.union(memory.claims.owners()), key=memory.lines.since):
+            queues.service(key)
+        for slot in {*memory.desired.slots(), *memory.realized.slots()}:
+            queues.slot(slot)
+        for address in list(memory.claims.passing()):
+            queues.claim(address)
+
+    def forget_pushed_accounts(self) -> None:
+        """The NATS servers may have lost the accounts: push them again."""
+        self._accounts.forget_pushed()
+        for name in self.memory.tenants:
+            self.queues.account(name)
+
+    def _wire_workers(self) -> None:
+        given, memory = self._given, self.memory
+        bench = Workbench(memory, self._objects, self.queues, self.leadership, given.clock)
+        claims, load_balancers = ClaimObjects(given.cluster), LoadBalancerObjects(given.cluster)
+        store = AccountObjects(given.cluster)
+        chooser = Chooser(memory.book, memory.lines, memory.capabilities)
+        publishing = Publishing(bench, given.bus, on_stream_missing=self.streams.look_now)
+        releasing = Releasing(bench, claims, load_balancers, given.bus, chooser)
+        serving = Serving(
+            bench,
+            load_balancers,
+            chooser=chooser,
+            claiming=Claiming(bench, claims, chooser),
+            releasing=releasing,
+            planner=Planner(bench, publishing),
+        )
+        self._accounts = Accounts(
+            bench,
+            store,
+            given.operator,
+            push=given.push_account,
+            want_stream=self.streams.ensure,
+            on_tenant=self._tenant_set,
+            system_namespace=given.system_namespace,
+        )
+        self.queues.begin(
+            Work(
+                service=serving.reconcile,
+                slot=publishing.reconcile,
+                claim=releasing.reconcile_claim,
+                cluster=Clusters(bench, ClusterObjects(given.cluster), given.bus).reconcile,
+                account=self._accounts.reconcile,
+                tenancy=Tenancy(memory, self.queues, allow_loopback=given.allow_loopback).reconcile,
+                status=Statuses(bench, store).reconcile,
+            )
+        )
+
+    def _watches(self) -> tuple[Reflector[Any], ...]:
+        cluster, fold = self._given.cluster, self._objects
+        return (
+            Reflector(cluster, TENANTS, on_set=self._tenant_set, on_gone=self._tenant_gone),
+            Reflector(cluster, ADDRESS_POOLS, on_set=fold.pool_set, on_gone=fold.pool_gone),
+            Reflector(cluster, BALANCER_GROUPS, on_set=self._group_set, on_gone=fold.group_gone),
+            Reflector(cluster, ADDRESS_CLAIMS, on_set=fold.claim_set, on_gone=fold.claim_gone),
+            Reflector(cluster, LOAD_BALANCERS, on_set=fold.load_balancer_set, on_gone=fold.load_balancer_gone),
+            Reflector(cluster, TENANT_CLUSTERS, on_set=fold.cluster_set, on_gone=fold.cluster_gone),
+        )
+
+    def _tenant_set(self, tenant: Tenant) -> None:
+        self._objects.tenant_set(tenant)
+        self._following.tenant(tenant)
+
+    def _tenant_gone(self, tenant: Tenant) -> None:
+        self._objects.tenant_gone(tenant)
+        self._following.tenant_gone(tenant.metadata.name)
+
+    def _group_set(self, group: BalancerGroup) -> None:
+        self._objects.group_set(group)
+        self._following.group(group)
+
+    def _on_reconnect(self) -> None:
+        self.streams.look_now()
+
+    async def _refresh(self) -> None:
+        """What the last holder wrote and a watch may not have shown yet."""
+        for claim in await self._given.cluster.list(ADDRESS_CLAIMS):
+            self._objects.claim_set(claim)
+        for item in await self._given.cluster.list(LOAD_BALANCERS):
+            self._objects.load_balancer_set(item)

@@ -1,0 +1,221 @@
+"""From a granted wish to addresses: those it holds stay, those asked for by name are looked up, others are chosen.
+
+Synchronous on purpose: between looking into the book and noting the choice there, nobody else can choose. A choice is a
+proposal until its claims are written; proposals are remembered, so that trying again proposes the same. Does no I/O.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from fleetlb.contracts.objects import AddressClaim, ClaimPhase
+from fleetlb.domain.address_pools import is_buggy, number_of, size_of
+from fleetlb.domain.addresses import Family, family_of, parse_address
+from fleetlb.domain.allocation import AddressBook
+from fleetlb.domain.conditions import Reason, Refusal
+from fleetlb.domain.planning import judge_capabilities
+from fleetlb.domain.services import TenantService
+from fleetlb.domain.tenancy import Grant
+from fleetlb_manager.identities import ServiceKey
+from fleetlb_manager.waiting_lines import WaitingLines, address_resource, pool_resource
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """One address that a load balancer has or is to claim."""
+
+    address: str
+    pool: str
+    group: str
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """Addresses of one balancer group, in the order of the Service's families."""
+
+    group: str
+    holdings: tuple[Holding, ...]
+
+
+class Denial(msgspec.Struct, frozen=True):
+    """No address, why, and what would change that."""
+
+    refusal: Refusal
+    waits_for: tuple[str, ...] = ()
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known when addresses are chosen."""
+
+    key: ServiceKey
+    service: TenantService
+    grant: Grant
+    claims: tuple[AddressClaim, ...] = ()
+    """The Service's own claims, in every phase."""
+    preferred: tuple[str, ...] = ()
+    """Addresses that it had: given again if nobody has them."""
+
+    def held(self, family: Family) -> Holding | None:
+        """The bound address of a family that the wish may keep: one in its pool, if it asks for a pool."""
+        fitting = [
+            Holding(claim.spec.address, claim.spec.pool, claim.spec.group)
+            for claim in self.claims
+            if claim.spec.phase is ClaimPhase.BOUND
+            and family_of(claim.spec.address) is family
+            and self.service.pool in ("", claim.spec.pool)
+        ]
+        known = [holding for holding in fitting if holding.address in self.preferred]
+        return next(iter(known or fitting), None)
+
+
+Capabilities = Callable[[str], frozenset[str] | None]
+"""What a balancer group can do, by its name; None: there is no such group."""
+
+
+class Chooser:
+    """Chooses addresses out of the book."""
+
+    def __init__(self, book: AddressBook, lines: WaitingLines, capabilities: Capabilities) -> None:
+        """`lines` say which free addresses are kept for those who waited longer."""
+        self._book = book
+        self._lines = lines
+        self._capabilities = capabilities
+        self._proposed: dict[ServiceKey, tuple[str, ...]] = {}
+
+    def choose(self, wish: Wish) -> Choice | Denial:
+        """Addresses for a wish, taken in the book; or why there are none, with nothing taken."""
+        proposed = self._proposed.pop(wish.key, ())
+        wish = msgspec.structs.replace(wish, preferred=(*wish.preferred, *proposed))
+        fixed: dict[Family, Holding] = {}
+        outcome: Choice | Denial | None = None
+        for family in wish.service.ip_families:
+            found = self._fixed(wish, family)
+            if isinstance(found, Denial):
+                outcome = found
+                break
+            if found is not None:
+                fixed[family] = found
+        outcome = outcome or self._complete(wish, fixed)
+        kept = outcome.holdings if isinstance(outcome, Choice) else ()
+        claimed = {claim.spec.address for claim in wish.claims}
+        addresses = tuple(holding.address for holding in kept if holding.address not in claimed)
+        for address in proposed:
+            if address not in addresses and address not in claimed:
+                self._book.give_back(address)
+        if addresses:
+            self._proposed[wish.key] = addresses
+        return outcome
+
+    def settle(self, key: ServiceKey, address: str) -> None:
+        """A proposed address is claimed, by this Service or by somebody else."""
+        rest = tuple(a for a in self._proposed.pop(key, ()) if a != address)
+        if rest:
+            self._proposed[key] = rest
+
+    def abandon(self, key: ServiceKey) -> list[str]:
+        """The Service wants no address any more; returns the addresses that are free again."""
+        proposed = list(self._proposed.pop(key, ()))
+        for address in proposed:
+            self._book.give_back(address)
+        return proposed
+
+    def _fixed(self, wish: Wish, family: Family) -> Holding | Denial | None:
+        """The address that a family must get: the one asked for, or the one held. None: any will do."""
+        for address in wish.service.addresses:
+            if family_of(address) is family:
+                return self._requested(wish, address)
+        return wish.held(family)
+
+    def _requested(self, wish: Wish, address: str) -> Holding | Denial:
+        own = next((claim for claim in wish.claims if claim.spec.address == address), None)
+        if own is not None and own.spec.phase is ClaimPhase.BOUND:
+            return Holding(address, own.spec.pool, own.spec.group)
+        holding = self._located(wish, address)
+        if holding is None:
+            text = f"fleetlb.dev/addresses: {address} lies in no address pool that this tenant may use"
+            return Denial(Refusal(Reason.ADDRESS_NOT_ALLOWED, text))
+        resource = address_resource(address)
+        is_taken = self._book.holder(address) not in (None, str(wish.key)) or own is not None
+        if is_taken or self._lines.kept_from(wish.key, resource):
+            text = f"fleetlb.dev/addresses: {address} is in use, or rests after its last use"
+            return Denial(Refusal(Reason.ADDRESS_IN_USE, text), (resource,))
+        return holding
+
+    def _located(self, wish: Wish, address: str) -> Holding | None:
+        """Where an address lies, if the wish may have it from there."""
+        for pool in self._pools(wish, self._book.pools_of(address)):
+            if not (self._book.pools[pool].avoid_buggy and is_buggy(*number_of(parse_address(address)))):
+                return Holding(address, pool, self._book.pools[pool].group)
+        return None
+
+    def _pools(self, wish: Wish, names: Iterable[str]) -> list[str]:
+        """Those of the pools that the wish may use and whose group exists, in order."""
+        service, usable = wish.service, []
+        for name in sorted(names):
+            pool = self._book.pools[name]
+            if service.pool not in ("", name) or not wish.grant.may_use_pool(name, pool.group):
+                continue
+            if self._capabilities(pool.group) is not None:
+                usable.append(name)
+        return usable
+
+    def _complete(self, wish: Wish, fixed: dict[Family, Holding]) -> Choice | Denial:
+        """Choose for the families that are not fixed; all addresses in one group, all or none."""
+        groups = {holding.group for holding in fixed.values()}
+        if len(groups) > 1:
+            text = "fleetlb.dev/addresses: the addresses belong to different balancer groups"
+            return Denial(Refusal(Reason.ADDRESS_NOT_ALLOWED, text))
+        pools = self._pools(wish, self._book.pools)
+        if not wish.service.pool:
+            pools = [name for name in pools if self._book.pools[name].auto_assign]
+        candidates = sorted(groups) or list(dict.fromkeys(self._book.pools[name].group for name in pools))
+        denials: list[Denial] = []
+        for group in candidates:
+            outcome = self._choose_in(wish, group, [p for p in pools if self._book.pools[p].group == group], fixed)
+            if isinstance(outcome, Choice):
+                return outcome
+            denials.append(outcome)
+        if not denials:
+            asked = f"fleetlb.dev/pool: pool {wish.service.pool!r}" if wish.service.pool else "no address pool"
+            verb = "is not granted to this tenant" if wish.service.pool else "is granted to this tenant"
+            return Denial(Refusal(Reason.ADDRESS_NOT_ALLOWED, f"{asked} {verb}"))
+        waits = tuple(resource for denial in denials for resource in denial.waits_for)
+        first = next((denial for denial in denials if denial.waits_for), denials[0])
+        return Denial(first.refusal, waits)
+
+    def _choose_in(self, wish: Wish, group: str, pools: Sequence[str], fixed: dict[Family, Holding]) -> Choice | Denial:
+        refusal = judge_capabilities(wish.service, self._capabilities(group) or frozenset())
+        if refusal:
+            return Denial(refusal)
+        owner = str(wish.key)
+        had = {a for a in (holding.address for holding in fixed.values()) if self._book.holder(a) == owner}
+        had.update(a for a in wish.preferred if self._book.holder(a) == owner)
+        holdings: list[Holding] = []
+        for family in wish.service.ip_families:
+            found = fixed.get(family) or self._choose_one(wish, family, pools)
+            if isinstance(found, Denial):
+                for holding in holdings:
+                    if holding.address not in had:
+                        self._book.give_back(holding.address)
+                return found
+            self._book.take(found.address, owner)
+            holdings.append(found)
+        return Choice(group, tuple(holdings))
+
+    def _choose_one(self, wish: Wish, family: Family, pools: Sequence[str]) -> Holding | Denial:
+        going = {claim.spec.address for claim in wish.claims}
+        for address in wish.preferred:
+            located = self._located(wish, address) if family_of(address) is family else None
+            is_free = address not in going and self._book.holder(address) in (None, str(wish.key))
+            if located is not None and located.pool in pools and is_free:
+                return located
+        sized = [pool for pool in pools if size_of(self._book.pools[pool], family)]
+        if not sized:
+            text = f"spec.ipFamilies: no address pool that this tenant may use has {family} addresses"
+            return Denial(Refusal(Reason.UNSUPPORTED, text))
+        for pool in sized:
+            kept = self._lines.kept_from(wish.key, pool_resource(pool, family))
+            if self._book.counts(pool, family).free > kept:
+                free = self._book.choose(pool, family)
+                if free is not None:
+                    return Holding(free, pool, self._book.pools[pool].group)
+        text = f"no free {family} address in {', '.join(f'pool {pool}' for pool in sized)}"
+        return Denial(Refusal(Reason.POOL_EXHAUSTED, text), tuple(pool_resource(pool, family) for pool in sized))

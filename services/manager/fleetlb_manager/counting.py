@@ -1,0 +1,81 @@
+"""Statuses as they should be, from memory: counts that equal the claims. Pure.
+
+Written out in full, zeros too: a merge patch leaves alone what it does not name.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from fleetlb.contracts.objects import AddressPoolStatus, BalancerGroup, PoolCounts, TenantUsage
+from fleetlb.contracts.v1 import NodeRealized
+from fleetlb.domain.address_pools import SHOWN_LIMIT
+from fleetlb.domain.addresses import Family
+from fleetlb.domain.allocation import AddressBook
+from fleetlb.domain.conditions import READY, Condition, Status
+from fleetlb.domain.tenancy import Usage
+from fleetlb_manager.balancer_groups import nodes_as_heard
+
+
+def tenant_usage(usage: Usage) -> TenantUsage:
+    """What a tenant holds."""
+    return TenantUsage(load_balancers=usage.load_balancers, addresses=usage.addresses, ports=usage.ports)
+
+
+def pool_counts(book: AddressBook, pool: str, family: Family) -> PoolCounts:
+    """How full one family of a pool is."""
+    counts = book.counts(pool, family)
+    return PoolCounts(
+        total=min(counts.total, SHOWN_LIMIT),
+        used=counts.used,
+        quarantined=counts.quarantined,
+        free=min(counts.free, SHOWN_LIMIT),
+    )
+
+
+def pool_status(book: AddressBook, pool: str) -> AddressPoolStatus:
+    """How full a pool is."""
+    return AddressPoolStatus(ipv4=pool_counts(book, pool, Family.IPV4), ipv6=pool_counts(book, pool, Family.IPV6))
+
+
+def pools_condition(pool: str, book: AddressBook, generation: int) -> Condition:
+    """Whether a pool can be used; that a range lies in another pool too, where counts are shared, is said."""
+    mine = book.pools[pool].intervals
+    for name in sorted(book.pools):
+        if name != pool and any(a.overlaps(b) for a in mine for b in book.pools[name].intervals):
+            text = f"a range of this pool lies in pool {name} too; an address is given once all the same"
+            return Condition(
+                type=READY, status=Status.FALSE, reason="Overlap", message=text, observed_generation=generation
+            )
+    return Condition(
+        type=READY,
+        status=Status.TRUE,
+        reason="Complete",
+        message="addresses are given out of this pool",
+        observed_generation=generation,
+    )
+
+
+def group_condition(group: BalancerGroup, heard: Mapping[str, NodeRealized]) -> Condition:
+    """Whether every node of a group was heard of as ready."""
+    missing = [node.name for node in nodes_as_heard(group, heard) if not node.ready]
+    generation = group.metadata.generation
+    if missing:
+        text = f"not heard of as ready: {', '.join(missing)}"
+        return Condition(
+            type=READY, status=Status.FALSE, reason="NodesMissing", message=text, observed_generation=generation
+        )
+    return Condition(
+        type=READY,
+        status=Status.TRUE,
+        reason="Complete",
+        message="every node is ready",
+        observed_generation=generation,
+    )
+
+
+def in_full(value: msgspec.Struct) -> dict[str, Any]:
+    """A flat struct as JSON names and values, defaults included."""
+    names = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
+    return {encoded: msgspec.to_builtins(getattr(value, name)) for name, encoded in names}

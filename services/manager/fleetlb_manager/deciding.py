@@ -1,0 +1,126 @@
+"""What to do about one Service, and what its LoadBalancer should say: pure decisions over what is known.
+
+Never acts on silence: a Service of which nothing is known stays as it is, whatever objects it has.
+"""
+
+import enum
+from collections.abc import Iterable
+
+import msgspec
+
+from fleetlb.contracts.objects import AddressClaim, ClaimPhase, LoadBalancer, LoadBalancerSpec
+from fleetlb.domain.addresses import family_of
+from fleetlb.domain.conditions import Reason, Refusal
+from fleetlb.domain.services import TenantService
+from fleetlb.domain.tenancy import Usage, judge_wish
+from fleetlb_manager.choosing import Choice, Denial, Holding
+from fleetlb_manager.identities import ServiceKey
+from fleetlb_manager.observations import ObservedService
+from fleetlb_manager.registering import NOT_READY, Registration
+from fleetlb_manager.waiting_lines import quota_resource
+
+
+class Course(enum.Enum):
+    """The direction in which a Service is to be moved."""
+
+    KEEP = "keep"
+    SERVE = "serve"
+    RELEASE = "release"
+
+
+def decide_course(
+    observed: ObservedService | None,
+    absent: bool,
+    load_balancer: LoadBalancer | None,
+    claims: Iterable[AddressClaim],
+) -> Course:
+    """Serve, release, or leave alone. `absent`: inventories have proven that the Service is gone."""
+    if absent or (observed is not None and observed.service is None):
+        return Course.RELEASE
+    if observed is None:
+        return Course.KEEP
+    going = {claim.spec.address for claim in claims if claim.spec.phase is not ClaimPhase.BOUND}
+    if load_balancer is not None and going.intersection(load_balancer.spec.addresses):
+        return Course.RELEASE  # wished again in the middle of a release: that is finished first
+    return Course.SERVE
+
+
+def judge(service: TenantService, registration: Registration, beside: Usage, held: Usage) -> Refusal | None:
+    """Whether a wish may be granted at all; whether there is an address for it is judged elsewhere.
+
+    `beside`: what the tenant holds without this Service; `held`: what the Service holds. A quota that was lowered takes
+    nothing away, so a wish for no more than is held meets no quota.
+    """
+    grant = registration.grant
+    if grant is None:
+        return NOT_READY
+    addresses, ports = len(service.ip_families), len(service.ports)
+    if held.load_balancers and addresses <= held.addresses and ports <= held.ports:
+        grant = msgspec.structs.replace(grant, max_load_balancers=None, max_addresses=None, max_ports=None)
+    return judge_wish(grant, service, beside) or _judge_families(service)
+
+
+def _judge_families(service: TenantService) -> Refusal | None:
+    """Addresses asked for: one of each family that the Service has, at the most."""
+    families = [family_of(address) for address in service.addresses]
+    for address, family in zip(service.addresses, families, strict=True):
+        if families.count(family) > 1 or family not in service.ip_families:
+            text = f"fleetlb.dev/addresses: {address} does not fit: ask for one address of each family in ipFamilies"
+            return Refusal(Reason.INVALID, text)
+    return None
+
+
+def denial_of(refusal: Refusal | None, tenant: str) -> Denial:
+    """A refusal, and what would end it."""
+    if refusal is None:
+        return Denial(NOT_READY)
+    waits_for = (quota_resource(tenant),) if refusal.reason is Reason.QUOTA_EXCEEDED else ()
+    return Denial(refusal, waits_for)
+
+
+def standing_choice(
+    load_balancer: LoadBalancer | None, service: TenantService, claims: Iterable[AddressClaim]
+) -> Choice | None:
+    """The addresses of a wish that was granted before and is still the same, if all of them are still bound."""
+    if load_balancer is None:
+        return None
+    spec = load_balancer.spec
+    if spec.refusal or not spec.addresses or spec.service != service:
+        return None
+    bound = {claim.spec.address: claim for claim in claims if claim.spec.phase is ClaimPhase.BOUND}
+    if not all(address in bound and bound[address].spec.group == spec.group for address in spec.addresses):
+        return None
+    return Choice(spec.group, tuple(Holding(a, bound[a].spec.pool, spec.group) for a in spec.addresses))
+
+
+def granted_spec(key: ServiceKey, wish: str, service: TenantService, choice: Choice) -> LoadBalancerSpec:
+    """What the object says of a granted wish."""
+    return LoadBalancerSpec(
+        tenant=key.tenant,
+        cluster_uid=key.cluster,
+        wish=wish,
+        service=service,
+        group=choice.group,
+        pool=choice.holdings[0].pool,
+        addresses=tuple(holding.address for holding in choice.holdings),
+    )
+
+
+def refused_spec(
+    key: ServiceKey, wish: str, service: TenantService, refusal: Refusal, load_balancer: LoadBalancer | None
+) -> LoadBalancerSpec:
+    """What the object says of a refused wish: beside addresses, the wish that was granted last stays in force."""
+    if load_balancer is None or not load_balancer.spec.addresses:
+        return LoadBalancerSpec(tenant=key.tenant, cluster_uid=key.cluster, wish=wish, service=service, refusal=refusal)
+    before = load_balancer.spec
+    return LoadBalancerSpec(
+        tenant=key.tenant,
+        cluster_uid=key.cluster,
+        wish=wish,
+        service=before.service,
+        group=before.group,
+        pool=before.pool,
+        addresses=before.addresses,
+        ip_mode=before.ip_mode,
+        refusal=refusal,
+    )

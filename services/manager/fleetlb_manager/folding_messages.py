@@ -1,0 +1,103 @@
+"""Messages of the streams, folded into memory as they arrive, and what each marks.
+
+Synchronous; decides nothing. A tenant's message that cannot be read is parked and counted, and changes nothing else.
+"""
+
+from collections.abc import Callable
+
+import structlog
+from prometheus_client import Counter
+
+from fleetlb.contracts import codec
+from fleetlb.contracts.v1 import NodeRealized, Owner, VirtualServerDesired, VirtualServerRealized
+from fleetlb.domain.errors import Poison
+from fleetlb.runtime.bus import Message
+from fleetlb_manager.claims import is_wanted
+from fleetlb_manager.identities import ServiceKey, Slot
+from fleetlb_manager.marking import Marks, StatusKey
+from fleetlb_manager.memory import Memory
+from fleetlb_manager.observations import NodesChanged, ServiceChanged
+from fleetlb_manager.parking import Parking
+
+UNREADABLE = Counter("fleetlb_unreadable_messages_total", "Messages of the hub that could not be read.", ["stream"])
+
+log = structlog.get_logger(__name__)
+
+
+class MessageFolding:
+    """From messages to memory and marks."""
+
+    def __init__(self, memory: Memory, marks: Marks, parking: Parking, monotonic: Callable[[], float]) -> None:
+        """`marks` hears of everything that changed."""
+        self._memory = memory
+        self._marks = marks
+        self._parking = parking
+        self._monotonic = monotonic
+
+    def observed(self, tenant: str, account: str, message: Message) -> None:
+        """A tenant's watcher said something. Whose stream it is says who speaks."""
+        try:
+            said = self._memory.observations.fold(tenant, message.subject, message.data, self._monotonic())
+        except Poison as problem:
+            self._parking.put(tenant, account, message.stream_sequence, message.data, str(problem))
+            return
+        if isinstance(said, ServiceChanged):
+            self._service_changed(said.key)
+        elif isinstance(said, NodesChanged):
+            self._marks.cluster(said.cluster)
+        else:
+            self._marks.cluster(said.cluster)
+
+    def desired(self, group: str, message: Message) -> None:
+        """The echo of what this manager, or one before it, published."""
+        try:
+            said = codec.decode(VirtualServerDesired, message.data)
+        except Poison as problem:
+            self._unreadable("desired", problem)
+            return
+        slot = Slot(group, said.key)
+        if not self._memory.desired.note_message(slot, said):
+            log.warning("a manager without the lease overwrote a virtual server", slot=str(slot))
+            self._marks.service(_service_of(said.owner))
+        if said.server is None or not is_wanted(self._memory.claims.at(said.key.address), slot):
+            self._marks.slot(slot)
+
+    def realized(self, group: str, message: Message) -> None:
+        """A balancer node said what it serves, or what it is."""
+        try:
+            if message.subject.endswith(".node"):
+                self._node_realized(group, codec.decode(NodeRealized, message.data))
+                return
+            said = codec.decode(VirtualServerRealized, message.data)
+        except Poison as problem:
+            self._unreadable("realized", problem)
+            return
+        self._memory.desired.see(said.revision)
+        slot = self._memory.realized.note(group, said)
+        published = self._memory.desired.get(slot)
+        if published is None or published.removed:
+            self._marks.slot(slot)
+
+    def _service_changed(self, key: ServiceKey) -> None:
+        absences = self._memory.absences.get(key.cluster_key)
+        said = self._memory.observations.service(key)
+        if absences is not None and said is not None and said.service is not None:
+            absences.appeared(key.uid)
+        self._marks.service(key)
+
+    def _node_realized(self, group: str, said: NodeRealized) -> None:
+        before = self._memory.capabilities(group)
+        if not self._memory.realized.note_node(group, said):
+            return
+        self._marks.status(StatusKey("group", group))
+        if self._memory.capabilities(group) != before:
+            for key in sorted(self._memory.load_balancers.refused(), key=self._memory.lines.since):
+                self._marks.service(key)
+
+    def _unreadable(self, stream: str, problem: Poison) -> None:
+        UNREADABLE.labels(stream).inc()
+        log.error("a message cannot be read", stream=stream, problem=str(problem)[:256])
+
+
+def _service_of(owner: Owner) -> ServiceKey:
+    return ServiceKey(owner.tenant, owner.cluster_uid, owner.service_uid)

@@ -1,0 +1,194 @@
+"""Objects of the management cluster, folded into memory as they are seen or written, and what each marks.
+
+Synchronous; decides nothing. An answer to our own write is folded like a watch event: whichever comes first counts.
+"""
+
+from collections.abc import Iterable
+
+import structlog
+
+from fleetlb.contracts.objects import (
+    AddressClaim,
+    AddressPool,
+    BalancerGroup,
+    ClaimPhase,
+    LoadBalancer,
+    Tenant,
+    TenantCluster,
+)
+from fleetlb.domain.address_pools import AddressRange, parse_intervals
+from fleetlb.domain.addresses import family_of
+from fleetlb_manager.claims import owner_of
+from fleetlb_manager.marking import Marks, StatusKey
+from fleetlb_manager.memory import Memory
+from fleetlb_manager.newest import HasMeta, is_newer
+from fleetlb_manager.waiting_lines import address_resource, pool_resource, quota_resource
+
+log = structlog.get_logger(__name__)
+
+
+class ObjectFolding:
+    """From objects to memory and marks."""
+
+    def __init__(self, memory: Memory, marks: Marks) -> None:
+        """`marks` hears of everything that changed."""
+        self._memory = memory
+        self._marks = marks
+
+    def tenant_set(self, tenant: Tenant) -> None:
+        """A Tenant is there."""
+        name = tenant.metadata.name
+        known = self._memory.tenants.get(name)
+        if not _is_newer(tenant, known):
+            return
+        self._memory.tenants[name] = tenant
+        if known is None or known.spec != tenant.spec or known.metadata.uid != tenant.metadata.uid:
+            self._marks.tenancy()
+        if known is None or known.status != tenant.status or known.metadata.uid != tenant.metadata.uid:
+            self._marks.account(name)
+            self._marks.status(StatusKey("tenant", name))
+
+    def tenant_gone(self, tenant: Tenant) -> None:
+        """A Tenant was deleted: its objects stay, nothing is decided for it any more."""
+        self._memory.tenants.pop(tenant.metadata.name, None)
+        self._marks.tenancy()
+        self._marks.account(tenant.metadata.name)
+
+    def pool_set(self, pool: AddressPool) -> None:
+        """An AddressPool is there; ranges that cannot be read leave the last good ones in force."""
+        name, spec = pool.metadata.name, pool.spec
+        if not _is_newer(pool, self._memory.pools.get(name)):
+            return
+        self._memory.pools[name] = pool
+        try:
+            intervals = parse_intervals(spec.addresses)
+        except ValueError as problem:
+            log.error("an address pool cannot be read; its last ranges stay", pool=name, problem=str(problem))
+            return
+        wanted = AddressRange(
+            name=name,
+            intervals=intervals,
+            auto_assign=spec.auto_assign,
+            avoid_buggy=spec.avoid_buggy_ips,
+            quarantine_seconds=spec.quarantine_seconds,
+            group=spec.group,
+        )
+        self._marks.status(StatusKey("pool", name))
+        if self._memory.book.pools.get(name) != wanted:
+            self._memory.book.set_pool(wanted)
+            self._wake_refused()
+            self._mark_quarantined()
+
+    def pool_gone(self, pool: AddressPool) -> None:
+        """An AddressPool was deleted: addresses given out of it stay."""
+        self._memory.pools.pop(pool.metadata.name, None)
+        self._memory.book.drop_pool(pool.metadata.name)
+        self._mark_quarantined()
+
+    def group_set(self, group: BalancerGroup) -> None:
+        """A BalancerGroup is there."""
+        name = group.metadata.name
+        known = self._memory.groups.get(name)
+        if not _is_newer(group, known):
+            return
+        self._memory.groups[name] = group
+        self._marks.status(StatusKey("group", name))
+        if known is None or known.spec != group.spec:
+            self._wake_refused()
+            for slot in list(self._memory.desired.slots()):
+                if slot.group == name:
+                    self._marks.slot(slot)
+
+    def group_gone(self, group: BalancerGroup) -> None:
+        """A BalancerGroup was deleted: nothing of it is let go without the word of its nodes."""
+        self._memory.groups.pop(group.metadata.name, None)
+
+    def claim_set(self, claim: AddressClaim) -> None:
+        """An AddressClaim is there."""
+        owner = owner_of(claim)
+        before = self._memory.usage.of(owner.tenant)
+        if not self._memory.claims.put(claim):
+            return
+        address = claim.spec.address
+        if claim.spec.phase is not ClaimPhase.BOUND:
+            self._marks.claim(address)
+        self._claim_changed(claim)
+        if self._memory.usage.of(owner.tenant) != before:
+            self._call(quota_resource(owner.tenant))
+
+    def claim_gone(self, claim: AddressClaim) -> None:
+        """An AddressClaim was deleted: its address is free, the oldest who waits for one is next."""
+        owner = owner_of(claim)
+        before = self._memory.usage.of(owner.tenant)
+        pools = self._memory.claims.drop(claim)
+        if pools is None:
+            return
+        self._claim_changed(claim)
+        self.address_free(claim.spec.address, pools)
+        if self._memory.usage.of(owner.tenant) != before:
+            self._call(quota_resource(owner.tenant))
+
+    def address_free(self, address: str, pools: Iterable[str]) -> None:
+        """An address can be given again."""
+        self._call(address_resource(address))
+        for pool in pools:
+            self._call(pool_resource(pool, family_of(address)))
+
+    def load_balancer_set(self, item: LoadBalancer) -> None:
+        """A LoadBalancer is there."""
+        key = self._memory.load_balancers.put(item)
+        if key is not None:
+            self._marks.service(key)
+
+    def load_balancer_gone(self, item: LoadBalancer) -> None:
+        """A LoadBalancer was deleted."""
+        key = self._memory.load_balancers.drop(item.metadata)
+        if key is not None:
+            self._marks.service(key)
+
+    def cluster_set(self, item: TenantCluster) -> None:
+        """A TenantCluster is there; its nodes concern every load balancer of the cluster."""
+        key = self._memory.clusters.put(item)
+        if key is not None:
+            self._marks.cluster(key)
+            for service in self._memory.load_balancers.in_cluster(key):
+                self._marks.service(service)
+
+    def cluster_gone(self, item: TenantCluster) -> None:
+        """A TenantCluster was deleted."""
+        key = self._memory.clusters.drop(item.metadata)
+        if key is not None:
+            self._marks.cluster(key)
+
+    def call_next(self, resources: Iterable[str]) -> None:
+        """Units of resources were kept for a Service that did not need them."""
+        for resource in resources:
+            self._call(resource)
+
+    def _claim_changed(self, claim: AddressClaim) -> None:
+        owner = owner_of(claim)
+        self._marks.service(owner)
+        for slot in self._memory.slots_at(claim.spec.address):
+            self._marks.slot(slot)
+        self._marks.status(StatusKey("tenant", owner.tenant))
+        for pool in self._memory.book.pools_of(claim.spec.address):
+            self._marks.status(StatusKey("pool", pool))
+
+    def _call(self, resource: str) -> None:
+        key = self._memory.lines.call(resource)
+        if key is not None:
+            self._marks.service(key)
+
+    def _wake_refused(self) -> None:
+        """An operator's act may have ended any refusal; the oldest first is kept by their order."""
+        for key in sorted(self._memory.load_balancers.refused(), key=self._memory.lines.since):
+            self._marks.service(key)
+
+    def _mark_quarantined(self) -> None:
+        for address in list(self._memory.claims.passing()):
+            self._marks.claim(address)
+
+
+def _is_newer(item: HasMeta, known: HasMeta | None) -> bool:
+    """A watch may tell of a version older than the answer to our own write."""
+    return known is None or is_newer(item.metadata, known.metadata)

@@ -1,0 +1,104 @@
+"""The LoadBalancer and TenantCluster objects as last known, by identity. Pure memory; every operation is O(1)."""
+
+from collections.abc import Iterable
+
+from fleetlb.contracts.objects import LoadBalancer, ObjectMeta, TenantCluster
+from fleetlb_manager.identities import ClusterKey, ServiceKey, namespace_of
+from fleetlb_manager.newest import Newest
+
+
+class LoadBalancers:
+    """All LoadBalancers."""
+
+    def __init__(self) -> None:
+        """None known."""
+        self._newest: Newest[LoadBalancer] = Newest()
+        self._in_cluster: dict[ClusterKey, set[ServiceKey]] = {}
+        self._refused: dict[ServiceKey, None] = {}
+
+    def get(self, key: ServiceKey) -> LoadBalancer | None:
+        """The object of a Service; an object of that name that speaks of another cluster is not it."""
+        found = self._newest.get(key.uid, namespace_of(key.tenant))
+        return found if found is not None and key_of(found) == key else None
+
+    def services(self) -> Iterable[ServiceKey]:
+        """Services that have an object."""
+        return (key for keys in self._in_cluster.values() for key in keys)
+
+    def in_cluster(self, cluster: ClusterKey) -> Iterable[ServiceKey]:
+        """Services of one cluster that have an object."""
+        return self._in_cluster.get(cluster, ())
+
+    def refused(self) -> Iterable[ServiceKey]:
+        """Services whose object says no."""
+        return self._refused
+
+    def put(self, item: LoadBalancer) -> ServiceKey | None:
+        """Note a version of an object; the Service if its spec is not what was known."""
+        key = key_of(item)
+        known = self._newest.get(item.metadata.name, item.metadata.namespace)
+        if not self._newest.put(item):
+            return None
+        if known is not None and key_of(known) != key:
+            self._forget(key_of(known))
+        self._in_cluster.setdefault(key.cluster_key, set()).add(key)
+        if item.spec.refusal:
+            self._refused[key] = None
+        else:
+            self._refused.pop(key, None)
+        same = known is not None and known.metadata.uid == item.metadata.uid and known.spec == item.spec
+        return None if same else key
+
+    def drop(self, meta: ObjectMeta) -> ServiceKey | None:
+        """Note that an object is deleted; its Service if it was known."""
+        known = self._newest.drop(meta)
+        if known is None:
+            return None
+        self._forget(key_of(known))
+        return key_of(known)
+
+    def _forget(self, key: ServiceKey) -> None:
+        self._refused.pop(key, None)
+        keys = self._in_cluster.get(key.cluster_key, set())
+        keys.discard(key)
+        if not keys:
+            self._in_cluster.pop(key.cluster_key, None)
+
+
+class TenantClusters:
+    """All TenantClusters."""
+
+    def __init__(self) -> None:
+        """None known."""
+        self._newest: Newest[TenantCluster] = Newest()
+
+    def get(self, key: ClusterKey) -> TenantCluster | None:
+        """The object of a cluster."""
+        return self._newest.get(key.cluster, namespace_of(key.tenant))
+
+    def put(self, item: TenantCluster) -> ClusterKey | None:
+        """Note a version of an object; the cluster if its nodes are not what was known."""
+        key = cluster_of(item)
+        known = self.get(key)
+        if not self._newest.put(item):
+            return None
+        return key if known is None or known.spec != item.spec else None
+
+    def drop(self, meta: ObjectMeta) -> ClusterKey | None:
+        """Note that an object is deleted; its cluster if it was known."""
+        known = self._newest.drop(meta)
+        return cluster_of(known) if known else None
+
+
+def key_of(item: LoadBalancer) -> ServiceKey:
+    """Whose load balancer it is. The tenant is who owns the namespace, whatever the spec says."""
+    return ServiceKey(_tenant(item.metadata), item.spec.cluster_uid, item.metadata.name)
+
+
+def cluster_of(item: TenantCluster) -> ClusterKey:
+    """Which cluster it describes."""
+    return ClusterKey(_tenant(item.metadata), item.metadata.name)
+
+
+def _tenant(meta: ObjectMeta) -> str:
+    return meta.namespace.removeprefix("tenant-")

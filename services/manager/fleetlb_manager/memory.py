@@ -1,0 +1,72 @@
+"""Everything the manager knows, in one place: folded from watches, streams and its own writes' answers (ADR 4).
+
+Lost without harm at every exit: what is not in the API server or in the streams is not needed. No I/O, no decisions.
+"""
+
+from fleetlb.contracts.objects import AddressPool, BalancerGroup, Tenant
+from fleetlb.domain.allocation import AddressBook
+from fleetlb_manager.balancer_groups import capabilities_of
+from fleetlb_manager.claims import Claims
+from fleetlb_manager.identities import ClusterKey, ServiceKey, Slot
+from fleetlb_manager.inventories import Absences
+from fleetlb_manager.load_balancers import LoadBalancers, TenantClusters
+from fleetlb_manager.observations import Observations
+from fleetlb_manager.registering import Registration
+from fleetlb_manager.usage import UsageLedger
+from fleetlb_manager.virtual_server_tables import DesiredTable, RealizedTable
+from fleetlb_manager.waiting_lines import WaitingLines
+
+
+class Memory:
+    """What is known."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self.tenants: dict[str, Tenant] = {}
+        self.registrations: dict[str, Registration] = {}
+        self.groups: dict[str, BalancerGroup] = {}
+        self.pools: dict[str, AddressPool] = {}
+        self.book = AddressBook()
+        self.usage = UsageLedger()
+        self.claims = Claims(self.book, self.usage)
+        self.load_balancers = LoadBalancers()
+        self.clusters = TenantClusters()
+        self.observations = Observations()
+        self.absences: dict[ClusterKey, Absences] = {}
+        self.desired = DesiredTable()
+        self.realized = RealizedTable()
+        self.lines = WaitingLines()
+        self.let_go: set[Slot] = set()
+        """Slots that every node has acknowledged to have let go in this run, and that were purged."""
+        self.replayed: set[str] = set()
+        """Names of streams whose replay is complete."""
+
+    def is_absent(self, key: ServiceKey) -> bool:
+        """Whether inventories have proven that a Service is gone."""
+        absences = self.absences.get(key.cluster_key)
+        return absences is not None and absences.is_proven(key.uid)
+
+    def account_of(self, tenant: str) -> str:
+        """A tenant's NATS account; empty while it has none."""
+        found = self.tenants.get(tenant)
+        return found.status.account if found else ""
+
+    def capabilities(self, group: str) -> frozenset[str] | None:
+        """What a balancer group can do; None if there is no such group."""
+        found = self.groups.get(group)
+        return capabilities_of(found, self.realized.nodes(group)) if found else None
+
+    def nodes_of(self, group: str) -> tuple[str, ...] | None:
+        """The nodes whose word counts; None if there is no such group."""
+        found = self.groups.get(group)
+        return found.spec.nodes if found else None
+
+    def services_in(self, cluster: ClusterKey) -> set[ServiceKey]:
+        """Every Service of a cluster that anything is known of."""
+        observed = self.observations.cluster(cluster)
+        keys = {ServiceKey(*cluster, uid) for uid in observed.services} if observed else set()
+        return keys.union(self.load_balancers.in_cluster(cluster), self.claims.owners_in(cluster))
+
+    def slots_at(self, address: str) -> set[Slot]:
+        """Every virtual server of an address that a stream speaks of."""
+        return {*self.desired.at(address), *self.realized.at(address)}

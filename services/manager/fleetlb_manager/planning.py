@@ -1,0 +1,70 @@
+"""From a LoadBalancer, its cluster's nodes and its endpoints to what should be published. Writes nothing.
+
+Without a grant, or without a word of the watcher about the Service, nothing is planned: what is published stays.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from fleetlb.contracts.objects import LoadBalancer
+from fleetlb.contracts.v1 import LoadBalancerRevision
+from fleetlb.domain.allocation import AddressBook
+from fleetlb.domain.planning import plan_virtual_servers
+from fleetlb.domain.services import TenantNode
+from fleetlb_manager import timestamps
+from fleetlb_manager.identities import ServiceKey, Slot
+from fleetlb_manager.observations import ObservedService
+from fleetlb_manager.publishing import Publishing, owner_of_service
+from fleetlb_manager.virtual_server_tables import Content
+from fleetlb_manager.workbench import Workbench
+
+
+class Planner:
+    """Plans one load balancer at a time."""
+
+    def __init__(self, bench: Workbench, publishing: Publishing) -> None:
+        """What differs from what is published goes to `publishing`."""
+        self._memory = bench.memory
+        self._clock = bench.clock
+        self._publishing = publishing
+
+    def plan(self, key: ServiceKey, item: LoadBalancer, observed: ObservedService, began: float) -> None:
+        """Publish whatever is not published like this. `began`: when the present run started, for the hops."""
+        registration = self._memory.registrations.get(key.tenant)
+        if registration is None or registration.grant is None or not item.spec.addresses:
+            return
+        cluster = self._memory.clusters.get(key.cluster_key)
+        nodes = without_virtual_addresses(cluster.spec.nodes if cluster else (), self._memory.book)
+        revision = LoadBalancerRevision(item.metadata.uid, item.metadata.generation)
+        hops = timestamps.with_hops(
+            self._memory.observations.take_hops(key), [("decide", began), ("claim", self._clock.wall())]
+        )
+        spec = item.spec
+        for planned in plan_virtual_servers(
+            spec.service, spec.addresses, observed.endpoints, nodes, registration.grant
+        ):
+            content = Content(
+                owner=owner_of_service(key),
+                server=planned.server,
+                reason=planned.reason or "",
+                load_balancer=revision,
+            )
+            self._publishing.want(Slot(spec.group, planned.server.key), content, hops)
+
+
+def without_virtual_addresses(nodes: Iterable[TenantNode], book: AddressBook) -> tuple[TenantNode, ...]:
+    """Nodes without addresses that lie in a pool: a VIP as a backend of a VIP would send traffic in circles."""
+    return tuple(_cleaned(node, book) for node in nodes)
+
+
+def _cleaned(node: TenantNode, book: AddressBook) -> TenantNode:
+    addresses = tuple(address for address in node.addresses if not _is_virtual(address, book))
+    return node if len(addresses) == len(node.addresses) else msgspec.structs.replace(node, addresses=addresses)
+
+
+def _is_virtual(address: str, book: AddressBook) -> bool:
+    try:
+        return bool(book.pools_of(address))
+    except ValueError:
+        return False  # no address at all: the plan refuses it by itself

@@ -1,0 +1,190 @@
+"""The only writer of `desired`: publishes virtual servers, lets go of those nobody may serve, purges what is gone.
+
+One worker per slot, so that a publish and a purge of one subject never cross. Last gate before the balancer nodes: a
+server is published only while its address is bound to its owner (A1, A7), whatever a caller asked for before.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import structlog
+
+from fleetlb.contracts import codec, streams, subjects
+from fleetlb.contracts.objects import AddressClaim, ClaimPhase
+from fleetlb.contracts.v1 import Hops, Owner, VirtualServerDesired
+from fleetlb.runtime.bus import Ack, StreamMissing
+from fleetlb_manager.claims import is_wanted, owner_of, slots_of
+from fleetlb_manager.identities import ServiceKey, Slot
+from fleetlb_manager.letting_go import Step, decide_removal
+from fleetlb_manager.virtual_server_tables import Content, Published
+from fleetlb_manager.workbench import Workbench
+
+log = structlog.get_logger(__name__)
+
+NOBODY = Owner(tenant="", cluster_uid="", service_uid="")
+"""Owner in a tombstone for a virtual server that nobody is known to have owned."""
+
+
+ASK_AGAIN_SECONDS = 30.0
+"""A node that has not acknowledged a removal for so long is asked once more."""
+
+
+class Publisher(Protocol):
+    """What is needed of a bus."""
+
+    async def publish(self, subject: str, body: bytes, *, message_id: str) -> Ack:
+        """Put a message into its stream."""
+
+    async def purge_subject(self, stream: str, subject: str) -> None:
+        """Remove the messages of one subject."""
+
+
+class _Pending(NamedTuple):
+    content: Content
+    hops: Hops
+
+
+class Publishing:
+    """What should be published and is not yet, and the worker that does it."""
+
+    def __init__(
+        self, bench: Workbench, bus: Publisher, *, on_stream_missing: Callable[[], None] = lambda: None
+    ) -> None:
+        """`on_stream_missing`: a stream must be made before anything can be published."""
+        self._memory = bench.memory
+        self._marks = bench.marks
+        self._authority = bench.authority
+        self._monotonic = bench.clock.monotonic
+        self._bus = bus
+        self._on_stream_missing = on_stream_missing
+        self._pending: dict[Slot, _Pending] = {}
+        self._in_flight: set[Slot] = set()
+        self._asked: dict[Slot, float] = {}
+
+    def want(self, slot: Slot, content: Content, hops: Hops = ()) -> None:
+        """A slot should hold this; nothing happens if the stream says so already."""
+        if slot not in self._in_flight and self._stands(slot, content):
+            self._pending.pop(slot, None)
+            return
+        self._pending[slot] = _Pending(content, hops)
+        self._marks.slot(slot)
+
+    async def reconcile(self, slot: Slot) -> float | None:
+        """Do what is left to do for one slot; the seconds until it must be looked at again. Raises Transient."""
+        if not self._authority.acting or not self._is_replayed(slot.group):
+            return None
+        claim = self._memory.claims.at(slot.key.address)
+        pending = self._pending.get(slot)
+        if is_wanted(claim, slot):
+            if pending is not None and claim is not None:
+                await self._serve(slot, pending, claim)
+            return None
+        self._pending.pop(slot, None)
+        return await self._let_go(slot, claim)
+
+    async def _serve(self, slot: Slot, pending: _Pending, claim: AddressClaim) -> None:
+        if _service_of(pending.content.owner) != owner_of(claim):
+            del self._pending[slot]  # planned before the address changed hands
+            return
+        self._memory.let_go.discard(slot)
+        self._asked.pop(slot, None)
+        content = pending.content
+        if self._stands(slot, content):
+            del self._pending[slot]
+            return
+        message = VirtualServerDesired(
+            key=slot.key,
+            generation=self._authority.generation,
+            revision=self._memory.desired.next_revision(),
+            owner=content.owner,
+            load_balancer=content.load_balancer,
+            server=content.server,
+            reason=content.reason,
+            hops=pending.hops,
+        )
+        self._in_flight.add(slot)
+        try:
+            await self._publish(slot, message, content.digest)
+        finally:
+            self._in_flight.discard(slot)
+        if self._pending.get(slot) is pending:
+            del self._pending[slot]
+
+    async def _let_go(self, slot: Slot, claim: AddressClaim | None) -> float | None:
+        step = decide_removal(
+            self._memory.desired.get(slot),
+            self._memory.realized.get(slot),
+            self._memory.nodes_of(slot.group),
+            proof_needed=self._is_proof_needed(slot, claim),
+        )
+        if step is Step.WAIT:
+            left = self._asked.setdefault(slot, self._monotonic()) + ASK_AGAIN_SECONDS - self._monotonic()
+            if left > 0:
+                return left
+            step = Step.TOMBSTONE  # a node may have answered into a stream that was lost
+        if step is Step.TOMBSTONE:
+            await self._bury(slot, claim)
+            return ASK_AGAIN_SECONDS
+        if step is Step.PURGE:
+            await self._purge(slot)
+            if claim is not None and claim.spec.phase is ClaimPhase.RELEASING:
+                self._memory.let_go.add(slot)
+                self._marks.claim(slot.key.address)
+        return None
+
+    async def _bury(self, slot: Slot, claim: AddressClaim | None) -> None:
+        self._asked[slot] = self._monotonic()
+        message = VirtualServerDesired(
+            key=slot.key,
+            generation=self._authority.generation,
+            revision=self._memory.desired.next_revision(),
+            owner=owner_of_service(owner_of(claim)) if claim is not None else NOBODY,
+        )
+        await self._publish(slot, message, "")
+
+    def _stands(self, slot: Slot, content: Content) -> bool:
+        published = self._memory.desired.get(slot)
+        return published is not None and not published.removed and published.digest == content.digest
+
+    def _is_proof_needed(self, slot: Slot, claim: AddressClaim | None) -> bool:
+        """A claim that is released waits for the word of every node about each of its virtual servers, in this run."""
+        if claim is None or claim.spec.phase is not ClaimPhase.RELEASING or slot in self._memory.let_go:
+            return False
+        return slot in slots_of(claim)
+
+    async def _publish(self, slot: Slot, message: VirtualServerDesired, digest: str) -> None:
+        # Never the same revision twice: after an unknown outcome the content may be another one by then.
+        name = f"{slot}-{message.generation}-{message.revision}"
+        try:
+            await self._bus.publish(subjects.desired(*slot), codec.encode(message), message_id=name)
+        except StreamMissing:
+            self._on_stream_missing()
+            raise
+        published = Published(message.generation, message.revision, digest, message.server is None)
+        self._memory.desired.note(slot, published)
+        if published.removed:
+            self._marks.slot(slot)
+
+    async def _purge(self, slot: Slot) -> None:
+        """The tombstone first: what remains if the run ends in between says that nothing is served."""
+        if self._memory.desired.get(slot) is not None:
+            await self._bus.purge_subject(streams.desired_stream(slot.group).name, subjects.desired(*slot))
+            self._memory.desired.forget(slot)
+        for node in list(self._memory.realized.get(slot)):
+            subject = subjects.realized(slot.group, node, slot.key)
+            await self._bus.purge_subject(streams.realized_stream(slot.group).name, subject)
+        self._memory.realized.forget(slot)
+        self._asked.pop(slot, None)
+
+    def _is_replayed(self, group: str) -> bool:
+        names = {streams.desired_stream(group).name, streams.realized_stream(group).name}
+        return names <= self._memory.replayed
+
+
+def owner_of_service(key: ServiceKey) -> Owner:
+    """A Service as the owner in a message."""
+    return Owner(tenant=key.tenant, cluster_uid=key.cluster, service_uid=key.uid)
+
+
+def _service_of(owner: Owner) -> ServiceKey:
+    return ServiceKey(owner.tenant, owner.cluster_uid, owner.service_uid)

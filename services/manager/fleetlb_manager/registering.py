@@ -1,0 +1,94 @@
+"""Which tenants are served, and what each is granted: Tenant objects, judged together. Pure.
+
+Node networks must not overlap: the older Tenant keeps them, the younger one is not ready until somebody corrects it. A
+Tenant that cannot be read is not ready either; no other is affected.
+"""
+
+import bisect
+from collections.abc import Iterable
+
+import msgspec
+
+from fleetlb.contracts.objects import Tenant
+from fleetlb.domain.addresses import IPNetwork
+from fleetlb.domain.conditions import Reason, Refusal
+from fleetlb.domain.tenancy import Grant, parse_node_networks, parse_port_range
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """A Tenant's grant, or why it has none."""
+
+    grant: Grant | None = None
+    refusal: Refusal | None = None
+
+
+NOT_READY = Refusal(
+    Reason.TENANT_NOT_READY, "this tenant is not ready; ask the platform team, whose Tenant object says why"
+)
+"""What a tenant is told: the reason may name somebody else."""
+
+
+def register(tenants: Iterable[Tenant], *, allow_loopback: bool) -> dict[str, Registration]:
+    """Judge all tenants; O(n log n) for n networks."""
+    taken = _Networks()
+    registered: dict[str, Registration] = {}
+    for tenant in sorted(tenants, key=lambda t: (t.metadata.creation_timestamp or "", t.metadata.name)):
+        name = tenant.metadata.name
+        try:
+            grant = grant_of(tenant, allow_loopback=allow_loopback)
+        except ValueError as problem:
+            registered[name] = Registration(refusal=Refusal(Reason.INVALID, str(problem)))
+            continue
+        refusal = taken.add(name, grant.node_networks)
+        registered[name] = Registration(refusal=refusal) if refusal else Registration(grant=grant)
+    return registered
+
+
+def grant_of(tenant: Tenant, *, allow_loopback: bool) -> Grant:
+    """A Tenant's spec, parsed. Raises ValueError naming the field."""
+    spec = tenant.spec
+    return Grant(
+        tenant=tenant.metadata.name,
+        node_networks=parse_node_networks(spec.node_cidrs),
+        node_ports=parse_port_range(spec.node_port_range),
+        pools=frozenset(spec.pools),
+        groups=frozenset(spec.groups),
+        max_load_balancers=spec.quotas.load_balancers,
+        max_addresses=spec.quotas.addresses,
+        max_ports=spec.quotas.ports,
+        allow_loopback=allow_loopback,
+    )
+
+
+class _Networks:
+    """Disjoint address intervals and whose they are, in order; one tenant's own may touch or repeat."""
+
+    def __init__(self) -> None:
+        self._starts: list[tuple[int, int]] = []
+        self._spans: list[tuple[int, str, IPNetwork]] = []
+
+    def add(self, tenant: str, networks: Iterable[IPNetwork]) -> Refusal | None:
+        """Take networks for a tenant, all or none."""
+        networks = tuple(networks)
+        for network in networks:
+            other = self._overlapping(network)
+            if other:
+                text = f"spec.nodeCIDRs: {network} overlaps {other[2]} of the older tenant {other[1]}"
+                return Refusal(Reason.OVERLAP, text)
+        for network in sorted(networks, key=lambda n: n.prefixlen):  # the larger first: it covers the smaller
+            if self._overlapping(network) is None:
+                self._insert(tenant, network)
+        return None
+
+    def _overlapping(self, network: IPNetwork) -> tuple[int, str, IPNetwork] | None:
+        """Networks are nested or apart: only the last one that begins before our end can overlap."""
+        at = bisect.bisect_right(self._starts, (network.version, int(network.broadcast_address))) - 1
+        if at < 0 or self._starts[at][0] != network.version or self._spans[at][0] < int(network.network_address):
+            return None
+        return self._spans[at]
+
+    def _insert(self, tenant: str, network: IPNetwork) -> None:
+        start = (network.version, int(network.network_address))
+        at = bisect.bisect_left(self._starts, start)
+        self._starts.insert(at, start)
+        self._spans.insert(at, (int(network.broadcast_address), tenant, network))

@@ -1,0 +1,222 @@
+"""From a wish to an address, an object and virtual servers: the worker of one Service.
+
+    wish → judged → addresses chosen → claims → LoadBalancer → plan → `desired`
+
+Two writes for a new Service, none for a change of endpoints or nodes. Level-triggered: every run looks at what is there
+and does what is missing, so it can be interrupted after any write.
+"""
+
+from typing import Protocol
+
+import structlog
+from prometheus_client import Counter
+
+from fleetlb.contracts.objects import (
+    CLUSTER_LABEL,
+    NAME_LABEL,
+    NAMESPACE_LABEL,
+    TENANT_LABEL,
+    ClaimPhase,
+    LoadBalancer,
+    LoadBalancerSpec,
+    ObjectMeta,
+)
+from fleetlb.domain.errors import Transient
+from fleetlb.domain.services import TenantService
+from fleetlb.domain.tenancy import Usage
+from fleetlb.kube.errors import AlreadyExists, Conflict, NotFound
+from fleetlb_manager import timestamps
+from fleetlb_manager.choosing import Choice, Chooser, Denial, Wish
+from fleetlb_manager.claiming import Claiming
+from fleetlb_manager.deciding import (
+    Course,
+    decide_course,
+    denial_of,
+    granted_spec,
+    judge,
+    refused_spec,
+    standing_choice,
+)
+from fleetlb_manager.identities import ServiceKey, namespace_of
+from fleetlb_manager.load_balancers import key_of
+from fleetlb_manager.observations import ObservedService
+from fleetlb_manager.planning import Planner
+from fleetlb_manager.releasing import Releasing
+from fleetlb_manager.waiting_lines import quota_resource
+from fleetlb_manager.workbench import Workbench
+
+REFUSALS = Counter("fleetlb_refusals_total", "Wishes refused, by reason.", ["reason"])
+MAX_RACES = 16
+"""Addresses tried in one run; after so many lost races the memory is plainly old."""
+
+log = structlog.get_logger(__name__)
+
+
+class LoadBalancerStore(Protocol):
+    """LoadBalancers in the API server."""
+
+    async def create(self, item: LoadBalancer) -> LoadBalancer:
+        """Make the object of a Service. Raises AlreadyExists."""
+
+    async def read(self, name: str, namespace: str) -> LoadBalancer:
+        """The object as it is. Raises NotFound."""
+
+    async def set_spec(self, item: LoadBalancer, spec: LoadBalancerSpec) -> LoadBalancer:
+        """Replace the spec. Raises Conflict, NotFound."""
+
+
+class Serving:
+    """Moves one Service at a time to where its wish is answered."""
+
+    def __init__(
+        self,
+        bench: Workbench,
+        load_balancers: LoadBalancerStore,
+        *,
+        chooser: Chooser,
+        claiming: Claiming,
+        releasing: Releasing,
+        planner: Planner,
+    ) -> None:
+        """Each collaborator does one step."""
+        self._memory = bench.memory
+        self._folding = bench.folding
+        self._authority = bench.authority
+        self._clock = bench.clock
+        self._load_balancers = load_balancers
+        self._chooser = chooser
+        self._claiming = claiming
+        self._releasing = releasing
+        self._planner = planner
+
+    async def reconcile(self, key: ServiceKey) -> None:
+        """Do what is left to do for one Service. Raises Transient."""
+        if not self._authority.acting or key.tenant not in self._memory.registrations:
+            return
+        began = self._clock.wall()
+        observed = self._memory.observations.service(key)
+        known = self._memory.load_balancers.get(key)
+        claims = self._memory.claims.of(key)
+        course = decide_course(observed, self._memory.is_absent(key), known, claims)
+        if course is Course.RELEASE:
+            await self._releasing.release_service(key)
+        elif course is Course.SERVE and observed is not None and observed.service is not None:
+            item = await self._answer(key, observed, observed.service)
+            self._planner.plan(key, item, observed, began)
+
+    async def _answer(self, key: ServiceKey, observed: ObservedService, service: TenantService) -> LoadBalancer:
+        """Grant or refuse the wish, in objects; returns the LoadBalancer as it is now."""
+        for _ in range(MAX_RACES):
+            outcome = self._decide(key, service)
+            if isinstance(outcome, Denial):
+                known = self._memory.load_balancers.get(key)
+                if known is None or known.spec.refusal != outcome.refusal:
+                    REFUSALS.labels(outcome.refusal.reason).inc()
+                return await self._write(key, refused_spec(key, observed.wish, service, outcome.refusal, known))
+            try:
+                if await self._claiming.claim_all(key, service, outcome):
+                    item = await self._write(key, granted_spec(key, observed.wish, service, outcome))
+                    await self._give_up_surplus(key, outcome)
+                    return item
+            finally:
+                self._memory.usage.settle(key)
+        raise Transient(f"{key}: {MAX_RACES} addresses in a row were taken meanwhile")
+
+    def _decide(self, key: ServiceKey, service: TenantService) -> Choice | Denial:
+        """Without a pause, so that no two Services are judged on the same free unit."""
+        registration = self._memory.registrations[key.tenant]
+        known, claims = self._memory.load_balancers.get(key), self._memory.claims.of(key)
+        standing = standing_choice(known, service, claims)
+        if standing is not None and registration.grant is not None:
+            self._folding.call_next(self._memory.lines.leave(key))
+            return standing
+        refusal = judge(service, registration, self._usage_beside(key), self._memory.usage.held_by(key))
+        if refusal is not None or registration.grant is None:
+            return self._deny(key, denial_of(refusal, key.tenant))
+        outcome = self._chooser.choose(
+            Wish(
+                key=key,
+                service=service,
+                grant=registration.grant,
+                claims=claims,
+                preferred=known.spec.addresses if known else (),
+            )
+        )
+        if isinstance(outcome, Denial):
+            return self._deny(key, outcome)
+        wanted = Usage(load_balancers=1, addresses=len(outcome.holdings), ports=len(service.ports))
+        self._memory.usage.reserve(key, wanted)
+        self._folding.call_next(self._memory.lines.leave(key))
+        return outcome
+
+    def _usage_beside(self, key: ServiceKey) -> Usage:
+        """What the tenant holds without this Service, with what is kept for Services of it that waited longer."""
+        usage, kept = self._memory.usage.without(key), self._memory.lines.kept_from(key, quota_resource(key.tenant))
+        if not kept:
+            return usage
+        return Usage(
+            load_balancers=usage.load_balancers + kept, addresses=usage.addresses + kept, ports=usage.ports + kept
+        )
+
+    def _deny(self, key: ServiceKey, denial: Denial) -> Denial:
+        for address in self._chooser.abandon(key):
+            self._folding.address_free(address, self._memory.book.pools_of(address))
+        lines, known = self._memory.lines, self._memory.load_balancers.get(key)
+        if denial.waits_for:
+            created = known.metadata.creation_timestamp if known else None
+            since = created or timestamps.to_text(self._clock.wall())
+            self._folding.call_next(lines.wait(key, denial.waits_for, since))
+        else:
+            self._folding.call_next(lines.leave(key))
+        return denial
+
+    async def _write(self, key: ServiceKey, spec: LoadBalancerSpec) -> LoadBalancer:
+        """Make the object say this; writes nothing if it does already."""
+        known = self._memory.load_balancers.get(key)
+        if known is not None and known.spec == spec:
+            return known
+        namespace = namespace_of(key.tenant)
+        try:
+            if known is None:
+                item = await self._load_balancers.create(new_load_balancer(key, spec))
+            else:
+                item = await self._load_balancers.set_spec(known, spec)
+        except NotFound as problem:
+            if known is not None:
+                self._folding.load_balancer_gone(known)
+            raise Transient(f"load balancer {namespace}/{key.uid}: {problem}") from problem
+        except (AlreadyExists, Conflict) as problem:
+            await self._look_again(key, known, problem)
+            raise Transient(f"load balancer {namespace}/{key.uid} changed meanwhile") from problem
+        self._folding.load_balancer_set(item)
+        return item
+
+    async def _look_again(self, key: ServiceKey, known: LoadBalancer | None, problem: Exception) -> None:
+        try:
+            found = await self._load_balancers.read(key.uid, namespace_of(key.tenant))
+        except NotFound:
+            raise Transient(f"{key}: the object came and went") from problem
+        if key_of(found) != key:
+            log.warning("two clusters of a tenant have a Service of one UID", service=str(key))
+            raise Transient(f"{key}: the object belongs to another cluster", retry_after=300.0) from problem
+        if known is not None and found.metadata.generation == known.metadata.generation:
+            raise problem  # not an old picture: the API server refuses the spec itself
+        self._folding.load_balancer_set(found)
+
+    async def _give_up_surplus(self, key: ServiceKey, choice: Choice) -> None:
+        """Addresses that the wish asks for no more, once the object does not name them."""
+        wanted = {holding.address for holding in choice.holdings}
+        for claim in self._memory.claims.of(key):
+            if claim.spec.phase is ClaimPhase.BOUND and claim.spec.address not in wanted:
+                await self._releasing.begin(claim)
+
+
+def new_load_balancer(key: ServiceKey, spec: LoadBalancerSpec) -> LoadBalancer:
+    """The object of a Service, named by its UID in its tenant's namespace."""
+    labels = {
+        TENANT_LABEL: key.tenant,
+        CLUSTER_LABEL: key.cluster,
+        NAMESPACE_LABEL: spec.service.namespace,
+        NAME_LABEL: spec.service.name,
+    }
+    return LoadBalancer(metadata=ObjectMeta(name=key.uid, namespace=namespace_of(key.tenant), labels=labels), spec=spec)

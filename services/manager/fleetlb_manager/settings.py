@@ -1,0 +1,33 @@
+"""What the manager can be told by its environment. Pools, groups, tenants and quotas are objects, not settings."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from fleetlb.runtime.settings import ProcessSettings
+
+
+class ManagerSettings(ProcessSettings, frozen=True, kw_only=True):
+    """The manager's settings."""
+
+    nats_url: Annotated[str, msgspec.Meta(description="where NATS is, such as nats://nats:4222")]
+    nats_creds: Annotated[Path, msgspec.Meta(description="path of the hub account's credentials file")]
+    nats_system_creds: Annotated[
+        Path, msgspec.Meta(description="path of the system account's credentials file, to push tenants' accounts")
+    ]
+    nats_operator_seed: Annotated[
+        Path, msgspec.Meta(description="path of the file with the operator's seed, which signs tenants' accounts")
+    ]
+    nats_hub_account: Annotated[
+        str, msgspec.Meta(description="public key of the hub account (A…)", pattern="^A[A-Z2-7]{55}$")
+    ]
+    kubeconfig: Annotated[
+        Path | None, msgspec.Meta(description="path of the management cluster's kubeconfig; in a pod it is not needed")
+    ] = None
+    system_namespace: Annotated[
+        str, msgspec.Meta(description="namespace of the Lease and of the tenants' account seeds")
+    ] = "fleetlb-system"
+    allow_loopback_backends: Annotated[
+        bool, msgspec.Meta(description="true lets tenants have backends on loopback: for a fleet on one machine only")
+    ] = False

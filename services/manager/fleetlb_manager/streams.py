@@ -1,0 +1,91 @@
+"""Makes the hub's streams exist, and looks now and then whether they still do: a stream that is lost is made anew.
+
+Must not know what is in a stream; whoever follows one notices by itself that it was replaced.
+"""
+
+import asyncio
+import contextlib
+from typing import NoReturn, Protocol
+
+import structlog
+
+from fleetlb.contracts.streams import StreamSpec
+from fleetlb.domain.errors import FleetlbError, Transient
+from fleetlb.runtime.bus import StreamState
+
+LOOK_SECONDS = 5.0
+PACE_SECONDS = 0.02
+"""Between two looks, so that a thousand streams are not looked at in one burst."""
+
+log = structlog.get_logger(__name__)
+
+
+class StreamBus(Protocol):
+    """The one thing needed of a bus."""
+
+    async def ensure_stream(self, spec: StreamSpec) -> StreamState:
+        """Make a stream with these settings exist."""
+
+
+class Permission(Protocol):
+    """Whether something may be done now."""
+
+    def __call__(self) -> bool: ...
+
+
+class Streams:
+    """The streams that must exist."""
+
+    def __init__(self, bus: StreamBus, *, may_create: Permission) -> None:
+        """`may_create`: a standby makes nothing."""
+        self._bus = bus
+        self._may_create = may_create
+        self._wanted: dict[str, StreamSpec] = {}
+        self._hurry = asyncio.Event()
+        self._failing: set[str] = set()
+
+    def want(self, spec: StreamSpec) -> None:
+        """From now on this stream must exist."""
+        if self._wanted.get(spec.name) != spec:
+            self._wanted[spec.name] = spec
+            self._hurry.set()
+
+    def forget(self, name: str) -> None:
+        """The stream is not looked after any more; it stays."""
+        self._wanted.pop(name, None)
+
+    def look_now(self) -> None:
+        """One of them seems to be missing."""
+        self._hurry.set()
+
+    async def ensure(self, spec: StreamSpec) -> None:
+        """Return when the stream exists. Raises Transient."""
+        self._wanted[spec.name] = spec
+        try:
+            await self._bus.ensure_stream(spec)
+        except Transient:
+            raise
+        except FleetlbError as problem:
+            raise Transient(f"stream {spec.name}: {problem}", retry_after=LOOK_SECONDS) from problem
+
+    async def run(self) -> NoReturn:
+        """Look after the streams for ever."""
+        while True:
+            self._hurry.clear()
+            if self._may_create():
+                for spec in list(self._wanted.values()):
+                    await self._look(spec)
+                    await asyncio.sleep(PACE_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._hurry.wait()
+
+    async def _look(self, spec: StreamSpec) -> None:
+        try:
+            await self._bus.ensure_stream(spec)
+        except FleetlbError as problem:
+            if spec.name not in self._failing:
+                self._failing.add(spec.name)
+                log.warning("a stream cannot be made; trying again", stream=spec.name, problem=str(problem))
+        else:
+            self._failing.discard(spec.name)

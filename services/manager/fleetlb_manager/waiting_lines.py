@@ -1,0 +1,138 @@
+"""Who waits for what: refused wishes that end when somebody gives something back, the oldest first.
+
+A wish waits for one or more resources, such as `pool/default/IPv4` or `quota/acme`. When one unit of a resource becomes
+free, the oldest is called; until it has come back, the unit is kept for it: a newcomer must find more free units than
+there are called ones. Pure; `wait`, `leave` and `call` cost O(log n), amortised.
+"""
+
+import heapq
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from fleetlb.domain.addresses import Family
+from fleetlb_manager.identities import ServiceKey
+
+SLACK = 64
+"""Entries of those who left that a line may carry before it is cleaned."""
+
+
+class Since(NamedTuple):
+    """When a wish began to wait: the age of its object, then the order of arrival."""
+
+    created: str
+    arrival: int
+
+
+class _Place(NamedTuple):
+    since: Since
+    resources: tuple[str, ...]
+
+
+class _Line:
+    """Those who wait for one resource."""
+
+    def __init__(self) -> None:
+        self.heap: list[tuple[Since, ServiceKey]] = []
+        self.members: dict[ServiceKey, Since] = {}
+        self.called: set[ServiceKey] = set()
+
+    def join(self, key: ServiceKey, since: Since) -> None:
+        self.called.discard(key)
+        if self.members.get(key) != since:
+            self.members[key] = since
+            heapq.heappush(self.heap, (since, key))
+        if len(self.heap) > 2 * len(self.members) + SLACK:
+            self.heap = [(when, member) for member, when in self.members.items()]
+            heapq.heapify(self.heap)
+
+    def leave(self, key: ServiceKey) -> None:
+        self.members.pop(key, None)
+        self.called.discard(key)
+
+    def call(self) -> ServiceKey | None:
+        while self.heap:
+            since, key = heapq.heappop(self.heap)
+            if self.members.get(key) == since:
+                del self.members[key]
+                self.called.add(key)
+                return key
+        return None
+
+
+class WaitingLines:
+    """Lines of Services, one for each resource that somebody waits for."""
+
+    def __init__(self) -> None:
+        """Nobody waits."""
+        self._lines: dict[str, _Line] = {}
+        self._places: dict[ServiceKey, _Place] = {}
+        self._arrivals = 0
+
+    def wait(self, key: ServiceKey, resources: Iterable[str], created: str) -> list[str]:
+        """Put a Service in line, or back in its old place; whatever else it waited for is given up.
+
+        Returns resources whose unit was kept for this Service: somebody else may be called.
+        """
+        wanted = tuple(resources)
+        place = self._places.get(key)
+        if place is None:
+            self._arrivals += 1
+            place = _Place(Since(created, self._arrivals), ())
+        given_up = self._abandon(key, (name for name in place.resources if name not in wanted))
+        self._places[key] = _Place(place.since, wanted)
+        for name in wanted:
+            self._lines.setdefault(name, _Line()).join(key, place.since)
+        return given_up
+
+    def leave(self, key: ServiceKey) -> list[str]:
+        """A Service waits no more, served or not. Returns resources whose unit was kept for it."""
+        place = self._places.pop(key, None)
+        return self._abandon(key, place.resources) if place else []
+
+    def since(self, key: ServiceKey) -> Since:
+        """Since when a Service waits; one that does not comes last."""
+        place = self._places.get(key)
+        return place.since if place else Since("~", 0)
+
+    def call(self, resource: str) -> ServiceKey | None:
+        """One unit is free: the oldest Service that waits for it and was not called yet."""
+        line = self._lines.get(resource)
+        return line.call() if line else None
+
+    def kept_from(self, key: ServiceKey, resource: str) -> int:
+        """How many free units of a resource are kept for others than this Service."""
+        line = self._lines.get(resource)
+        if line is None or key in line.called:
+            return 0
+        return len(line.called)
+
+    def waiting(self, resource: str) -> int:
+        """How many wait for a resource."""
+        line = self._lines.get(resource)
+        return len(line.members) + len(line.called) if line else 0
+
+    def _abandon(self, key: ServiceKey, resources: Iterable[str]) -> list[str]:
+        kept = []
+        for name in resources:
+            line = self._lines[name]
+            if key in line.called:
+                kept.append(name)
+            line.leave(key)
+            if not line.members and not line.called:
+                del self._lines[name]
+        return kept
+
+
+def pool_resource(pool: str, family: Family) -> str:
+    """The free addresses of a pool."""
+    return f"pool/{pool}/{family}"
+
+
+def quota_resource(tenant: str) -> str:
+    """What is left of a tenant's quotas."""
+    return f"quota/{tenant}"
+
+
+def address_resource(address: str) -> str:
+    """One address asked for by name."""
+    return f"address/{address}"

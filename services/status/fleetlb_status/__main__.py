@@ -1,0 +1,38 @@
+"""The status service's process: settings in, adapters made, one replica put to work."""
+
+import sys
+
+from fleetlb.kube.cluster import Cluster
+from fleetlb.runtime.jetstream import JetStreamBus
+from fleetlb.runtime.process import Process, run
+from fleetlb_status.replica import Replica
+from fleetlb_status.settings import Settings
+
+SERVICE = "fleetlb-status"
+
+
+async def serve(process: Process, settings: Settings) -> None:
+    """Connect, however long that takes, then work until the process ends."""
+    bus_gate, caches_gate = process.health.gate("bus"), process.health.gate("caches")
+    cluster = await Cluster.connect(settings.kubeconfig, field_manager=SERVICE)
+    process.stack.push_async_callback(cluster.close)
+    bus = await JetStreamBus.connect(
+        settings.nats_url, tasks=process.tasks, creds=settings.nats_creds, name=f"{SERVICE} {settings.identity}"
+    )
+    process.on_stop(bus.close)
+    bus_gate.open()
+    replica = Replica(
+        cluster, bus, namespace=settings.system_namespace, identity=settings.identity, spawn=process.spawn
+    )
+    await replica.start()
+    caches_gate.open()
+    process.log.info("ready", load_balancers=len(replica.memory.load_balancers))
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(SERVICE, Settings, serve))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""What the watches and streams have said, folded so that judging one load balancer needs no search. Decides nothing.
+
+Each change names the load balancers whose verdict it may change: O(1) for a word of a node or a load balancer, O(those
+carried) for a group or a tenant, which are an operator's acts.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+from fleetlb.contracts.objects import BalancerGroup, LoadBalancer, Tenant
+from fleetlb.contracts.v1 import Owner, RealizedState, VirtualServerRealized
+from fleetlb.domain.virtual_servers import VirtualServerKey
+
+Key = tuple[str, str]
+"""Namespace and name of a LoadBalancer; the name is the Service's UID."""
+
+Servers = dict[VirtualServerKey, VirtualServerRealized]
+
+
+def key_of(balancer: LoadBalancer) -> Key:
+    """The key of an object."""
+    return balancer.metadata.namespace, balancer.metadata.name
+
+
+def key_of_owner(owner: Owner) -> Key:
+    """The key of the load balancer that a virtual server belongs to."""
+    return f"tenant-{owner.tenant}", owner.service_uid
+
+
+class Memory:
+    """`on_change` is called with every key whose verdict, or way to its tenant, may have changed."""
+
+    def __init__(self, on_change: Callable[[Key], None]) -> None:
+        """Nothing is known yet."""
+        self.load_balancers: dict[Key, LoadBalancer] = {}
+        self._on_change = on_change
+        self._nodes: dict[str, tuple[str, ...]] = {}
+        self._complete: set[str] = set()
+        self._accounts: dict[str, str] = {}
+        self._tenants: dict[str, str] = {}
+        self._realized: dict[Key, dict[str, Servers]] = {}
+        self._of_cluster: defaultdict[str, defaultdict[str, set[Key]]] = defaultdict(lambda: defaultdict(set))
+        self._of_group: defaultdict[str, set[Key]] = defaultdict(set)
+
+    def set_load_balancer(self, balancer: LoadBalancer) -> None:
+        """A load balancer is there or has changed."""
+        key = key_of(balancer)
+        before = self.load_balancers.get(key)
+        if before is not None:
+            self._forget_places(before)
+        self.load_balancers[key] = balancer
+        self._of_cluster[balancer.spec.tenant][balancer.spec.cluster_uid].add(key)
+        self._of_group[balancer.spec.group].add(key)
+        if (
+            before is None
+            or (before.spec, before.status) != (balancer.spec, balancer.status)
+            or _moved(before, balancer)
+        ):
+            self._on_change(key)
+
+    def drop_load_balancer(self, balancer: LoadBalancer) -> None:
+        """A load balancer is gone, and with it what nodes said of it."""
+        key = key_of(balancer)
+        known = self.load_balancers.pop(key, None)
+        if known is not None:
+            self._forget_places(known)
+        self._realized.pop(key, None)
+        self._on_change(key)
+
+    def _forget_places(self, balancer: LoadBalancer) -> None:
+        key, clusters = key_of(balancer), self._of_cluster[balancer.spec.tenant]
+        clusters[balancer.spec.cluster_uid].discard(key)
+        if not clusters[balancer.spec.cluster_uid]:
+            del clusters[balancer.spec.cluster_uid]
+        self._of_group[balancer.spec.group].discard(key)
+
+    def set_group(self, group: BalancerGroup) -> None:
+        """A group is there or has changed; other nodes change the verdict of all that it carries."""
+        name = group.metadata.name
+        if self._nodes.get(name) != group.spec.nodes:
+            self._nodes[name] = group.spec.nodes
+            self._changed(self._of_group[name])
+
+    def drop_group(self, group: BalancerGroup) -> None:
+        """A group is gone. What it carried keeps its verdict: nobody is left to say another one."""
+        self._nodes.pop(group.metadata.name, None)
+
+    def complete_group(self, name: str) -> None:
+        """Everything that a group's nodes have ever said is known."""
+        if name not in self._complete:
+            self._complete.add(name)
+            self._changed(self._of_group[name])
+
+    def is_complete(self, name: str) -> bool:
+        """Whether all words of a group's nodes are known."""
+        return name in self._complete
+
+    def set_tenant(self, tenant: Tenant) -> None:
+        """A tenant is there; its account may have become known."""
+        name, account = tenant.metadata.name, tenant.status.account
+        if account and self._accounts.get(name) != account:
+            self.drop_tenant(tenant)
+            self._accounts[name], self._tenants[account] = account, name
+            for keys in tuple(self._of_cluster[name].values()):
+                self._changed(keys)
+
+    def drop_tenant(self, tenant: Tenant) -> None:
+        """A tenant is gone."""
+        self._tenants.pop(self._accounts.pop(tenant.metadata.name, ""), None)
+
+    def fold_realized(self, realized: VirtualServerRealized) -> None:
+        """A node has said what it made of a virtual server; an older word never replaces a newer one."""
+        key = key_of_owner(realized.owner)
+        known = self._realized.get(key, {}).get(realized.node, {}).get(realized.key)
+        if known == realized:
+            return
+        if known and (known.generation, known.revision) > (realized.generation, realized.revision):
+            return
+        if realized.load_balancer is None or realized.state is RealizedState.REMOVED:
+            self._forget_realized(key, realized)
+        else:
+            self._realized.setdefault(key, {}).setdefault(realized.node, {})[realized.key] = realized
+        self._on_change(key)
+
+    def _forget_realized(self, key: Key, realized: VirtualServerRealized) -> None:
+        nodes = self._realized.get(key, {})
+        servers = nodes.get(realized.node, {})
+        servers.pop(realized.key, None)
+        if not servers:
+            nodes.pop(realized.node, None)
+        if not nodes:
+            self._realized.pop(key, None)
+
+    def can_judge(self, balancer: LoadBalancer) -> bool:
+        """Whether enough is known for a verdict; without it nothing is said, so that a restart unsays nothing."""
+        group = balancer.spec.group
+        return not balancer.spec.addresses or (group in self._nodes and group in self._complete)
+
+    def realized(self, key: Key) -> dict[str, Servers]:
+        """What each node said of a load balancer's virtual servers."""
+        return self._realized.get(key, {})
+
+    def nodes(self, group: str) -> tuple[str, ...]:
+        """The nodes that must all agree."""
+        return self._nodes.get(group, ())
+
+    def account(self, tenant: str) -> str:
+        """The tenant's NATS account, empty while unknown."""
+        return self._accounts.get(tenant, "")
+
+    def of_cluster(self, account: str, cluster: str) -> tuple[Key, ...]:
+        """The load balancers of one cluster of the tenant behind an account."""
+        tenant = self._tenants.get(account, "")
+        return tuple(self._of_cluster[tenant].get(cluster, ())) if tenant else ()
+
+    def _changed(self, keys: Iterable[Key]) -> None:
+        for key in tuple(keys):
+            self._on_change(key)
+
+
+def _moved(before: LoadBalancer, now: LoadBalancer) -> bool:
+    """Whether nodes must speak of another revision."""
+    return (before.metadata.uid, before.metadata.generation) != (now.metadata.uid, now.metadata.generation)

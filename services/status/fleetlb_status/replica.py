@@ -1,0 +1,206 @@
+"""One replica put together: watches and streams into memory, memory into reports and objects while it may act."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+import structlog
+from prometheus_client import Counter, Gauge
+
+from fleetlb.contracts import subjects
+from fleetlb.contracts.codec import decode, encode
+from fleetlb.contracts.objects import BalancerGroup
+from fleetlb.contracts.streams import realized_stream
+from fleetlb.contracts.v1 import ServiceReleased, SnapshotAnswered, SnapshotRequested, VirtualServerRealized
+from fleetlb.domain.errors import Poison, Transient
+from fleetlb.kube.cluster import Cluster
+from fleetlb.kube.fleet_objects import BALANCER_GROUPS, LOAD_BALANCERS, TENANTS
+from fleetlb.kube.leases import LeaseHolder
+from fleetlb.kube.watching import Reflector
+from fleetlb.runtime.bus import Bus, Message
+from fleetlb.runtime.workers import Reconciler
+from fleetlb_status.census import Census
+from fleetlb_status.judging import Judging
+from fleetlb_status.memory import Key, Memory
+from fleetlb_status.publishing import Place, Reporter
+from fleetlb_status.writing import DEBOUNCE_SECONDS, KubernetesStatusWriter, ObjectWriter
+
+LEASE = "fleetlb-status"
+SNAPSHOT_SECONDS = 1.0
+"""A cluster that asks again sooner gets its reports after this time: asking costs a tenant little, answering much."""
+
+UNREADABLE = Counter("fleetlb_unreadable_messages_total", "Messages from the bus that could not be read.", ["kind"])
+HELD = Gauge("fleetlb_lease_held", "1 while this replica acts.")
+
+Spawn = Callable[[Coroutine[Any, Any, object], str], object]
+
+
+class Replica:
+    """Judges while it holds the Lease; without it, only keeps its memory warm."""
+
+    def __init__(self, cluster: Cluster, bus: Bus, *, namespace: str, identity: str, spawn: Spawn) -> None:
+        """Does nothing yet; `spawn` runs what never returns."""
+        self._bus = bus
+        self._spawn = spawn
+        self._log = structlog.get_logger("fleetlb-status")
+        self.memory = Memory(self._on_change)
+        judging = Judging(self.memory)
+        self._census = Census()
+        self._reporter = Reporter(judging, bus, self._term, self._census)
+        writer = ObjectWriter(judging, KubernetesStatusWriter(cluster), self._term)
+        self.reports: Reconciler[Key] = Reconciler(
+            self._reporter.reconcile, name="reports", concurrency=32, lane_of=lambda key: key[0]
+        )
+        self.objects: Reconciler[Key] = Reconciler(
+            writer.reconcile, name="objects", concurrency=16, lane_of=lambda key: key[0]
+        )
+        self.releases: Reconciler[Place] = Reconciler(self._release, name="releases", lane_of=lambda place: place[0])
+        self._released: dict[Place, ServiceReleased] = {}
+        self._replayed: dict[str, asyncio.Event] = {}
+        self._answered: dict[tuple[str, str], float] = {}
+        memory = self.memory
+        self._reflectors = (
+            Reflector(cluster, TENANTS, on_set=memory.set_tenant, on_gone=memory.drop_tenant),
+            Reflector(cluster, BALANCER_GROUPS, on_set=self._on_group, on_gone=memory.drop_group),
+            Reflector(cluster, LOAD_BALANCERS, on_set=memory.set_load_balancer, on_gone=memory.drop_load_balancer),
+        )
+        self.lease = LeaseHolder(
+            cluster,
+            namespace=namespace,
+            name=LEASE,
+            identity=identity,
+            on_acquired=self._on_acquired,
+            on_lost=self._on_lost,
+        )
+
+    async def start(self) -> None:
+        """Fold and act; returns when everything has been read that was there at the beginning."""
+        for reflector in self._reflectors:
+            self._spawn(reflector.run(), f"watch {reflector!r}")
+        for reflector in self._reflectors:
+            await reflector.synced.wait()
+        await self._bus.listen(subjects.ALL_RELEASED, self._on_released)
+        self._bus.on_reconnect(self._on_reconnect)
+        for name, queue in (("reports", self.reports), ("objects", self.objects), ("releases", self.releases)):
+            self._spawn(queue.run(), name)
+        self._spawn(self.lease.run(), "lease")
+        self._spawn(self._answer_snapshots(), "answer snapshots")
+        for replayed in tuple(self._replayed.values()):
+            await replayed.wait()
+
+    def _term(self) -> int | None:
+        return self.lease.generation if self.lease.is_valid() else None
+
+    def _on_acquired(self, generation: int) -> None:
+        self._log.info("acting", generation=generation)
+        HELD.set(1)
+        self._reporter.begin_term()
+        for key in tuple(self.memory.load_balancers):
+            self._on_change(key)
+
+    def _on_lost(self) -> None:
+        self._log.warning("standing by")
+        HELD.set(0)
+        self._census.clear()
+
+    def _on_change(self, key: Key) -> None:
+        if self.lease.held.is_set():
+            self.reports.add(key)
+            self.objects.add_after(key, DEBOUNCE_SECONDS)
+
+    def _on_group(self, group: BalancerGroup) -> None:
+        self.memory.set_group(group)
+        name = group.metadata.name
+        if name in self._replayed:
+            return
+        replayed = self._replayed[name] = asyncio.Event()
+
+        def on_replayed() -> None:
+            self.memory.complete_group(name)
+            replayed.set()
+
+        stream = realized_stream(name)
+        self._spawn(
+            self._bus.replay_and_follow(
+                stream.name,
+                stream.subjects[0],
+                partial(self._on_realized, name),
+                on_replayed=on_replayed,
+                on_restart=lambda: self._log.info("reading a group's stream again", group=name),
+            ),
+            f"follow {name}",
+        )
+
+    def _on_realized(self, group: str, message: Message) -> None:
+        if message.subject.endswith(".node") or not message.data:
+            return
+        try:
+            realized = decode(VirtualServerRealized, message.data)
+            if message.subject != _subject_of(group, realized):
+                raise Poison(f"it speaks of {realized.key} on {realized.node[:64]}")
+        except Poison as problem:
+            self._unreadable("realized", message.subject, problem)
+            return
+        self.memory.fold_realized(realized)
+
+    def _on_released(self, subject: str, data: bytes) -> None:
+        try:
+            place = subjects.parse_service(subject)
+            self._released[place] = decode(ServiceReleased, data)
+        except Poison as problem:
+            self._unreadable("released", subject, problem)
+            return
+        self.releases.add(place)
+
+    def _unreadable(self, kind: str, subject: str, problem: Poison) -> None:
+        UNREADABLE.labels(kind).inc()
+        self._log.warning("a message cannot be read", subject=subject[:200], problem=str(problem))
+
+    async def _release(self, place: Place) -> None:
+        released = self._released[place]
+        await self._reporter.forward_release(place, released)
+        if self._released[place] is released:
+            del self._released[place]
+
+    async def _answer_snapshots(self) -> None:
+        """A replica that never held the Lease does not even listen, so that there is nothing to refuse."""
+        await self.lease.held.wait()
+        await self._bus.serve(subjects.ALL_SNAPSHOTS, self._on_snapshot)
+        await asyncio.Event().wait()
+
+    async def _on_snapshot(self, subject: str, data: bytes) -> bytes:
+        if self._term() is None:
+            raise Transient("this replica stands by")
+        try:
+            account = subjects.parse_snapshot(subject)
+            cluster = decode(SnapshotRequested, data).cluster
+        except Poison as problem:
+            self._unreadable("snapshot", subject, problem)
+            return encode(SnapshotAnswered(reports=0))
+        keys = self.memory.of_cluster(account, cluster)
+        wait = self._turn(account, cluster) if keys else 0.0
+        for key in keys:
+            self._reporter.tell_again(key)
+            self.reports.add_after(key, wait)
+        return encode(SnapshotAnswered(reports=len(keys)))
+
+    def _turn(self, account: str, cluster: str) -> float:
+        """Seconds until a cluster may have its reports again."""
+        now = time.monotonic()
+        wait = max(0.0, self._answered.get((account, cluster), 0.0) + SNAPSHOT_SECONDS - now)
+        self._answered[account, cluster] = now + wait
+        return wait
+
+    def _on_reconnect(self) -> None:
+        for key in self._reporter.in_doubt():
+            self.reports.add(key)
+
+
+def _subject_of(group: str, realized: VirtualServerRealized) -> str:
+    """Where a message of this content belongs: a node speaks for itself alone. Raises Poison."""
+    try:
+        return subjects.realized(group, realized.node, realized.key)
+    except ValueError as problem:
+        raise Poison(str(problem)) from None
