@@ -1,0 +1,78 @@
+# Needs only make and Python >= 3.11 (with venv and pip). Everything else comes as wheels into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+STATE ?= .fleet/local
+TENANTS ?= acme,globex
+# By content, so that a fresh clone or a touched file installs nothing anew.
+STAMP := .venv/.installed-$(shell cat pyproject.toml requirements.lock | cksum | cut -d' ' -f1)
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+PYTEST := $(BIN)/pytest --quiet
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup up down demo bench test check fmt format lint type imports fast unit component contract scenario \
+	integration e2e schemas clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z0-9]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+$(STAMP):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fleetlb needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	@echo "== installing into .venv"
+	$(PYTHON) -m venv .venv
+	$(PIP) --require-hashes -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@rm -f .venv/.installed-* && touch $@
+
+setup: $(STAMP) ## Make .venv with the fleetlb command, and find or build the control plane (once, about 4 minutes)
+	@$(BIN)/fleetlb local setup
+
+up: setup ## Start a local fleet (STATE=.fleet/local TENANTS=acme,globex) and return when it is ready
+	@$(BIN)/fleetlb local up --state $(STATE) --tenants $(TENANTS) --detach
+
+down: $(STAMP) ## Stop it
+	@$(BIN)/fleetlb local down --state $(STATE)
+
+demo: setup ## Show the whole way of a Service on a local fleet (ONCE=1: leave at the end)
+	@$(BIN)/fleetlb demo $(if $(ONCE),--once)
+
+bench: setup ## Measure a local fleet
+	@$(BIN)/fleetlb bench
+
+test: check fast integration e2e ## Everything, as CI runs it; stops at the first failure
+
+check: format lint type imports ## What needs no test run: format, lint, types, import law
+
+fmt: $(STAMP) ## Format the code and repair what ruff can
+	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+format: $(STAMP) ## Is the code formatted?
+	@echo "== format"; $(BIN)/ruff format --check .
+
+lint: $(STAMP) ## ruff and codespell
+	@echo "== lint"; $(BIN)/ruff check . && $(BIN)/codespell
+
+type: $(STAMP) ## mypy, strict
+	@echo "== types"; $(BIN)/mypy
+
+imports: $(STAMP) ## The import law
+	@echo "== imports"; $(BIN)/lint-imports
+
+fast: $(STAMP) ## Unit, component, contract and scenario tests in one run
+	@echo "== unit, component, contract, scenario"; $(PYTEST) tests/unit tests/component tests/contract tests/scenario
+
+unit component contract scenario: $(STAMP)
+	@echo "== $@"; $(PYTEST) tests/$@
+
+integration: setup ## Tests against real API servers, NATS and Envoy
+	@echo "== integration"; $(PYTEST) tests/integration
+
+e2e: setup ## Tests of the whole local fleet
+	@echo "== e2e"; $(PYTEST) tests/e2e
+
+schemas: $(STAMP) ## Write proto-schemas/ and deploy/crds anew from the Python types
+	$(BIN)/python deploy/schemas/generate.py
+
+clean: ## Remove caches and build results; .venv, fleets and the cached control plane stay
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist bench-results
+	find libs services tests -name __pycache__ -type d -prune -exec rm -rf {} +

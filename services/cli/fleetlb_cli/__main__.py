@@ -1,0 +1,23 @@
+"""`fleetlb`, also callable as `kubectl fleetlb`: its commands and where they live. Each is imported when called."""
+
+from cyclopts import App
+
+from fleetlb import __version__
+
+app = App(
+    name="fleetlb",
+    help="Layer-4 LoadBalancers for a fleet of Kubernetes clusters.",
+    version=__version__,
+)
+app.command("fleetlb_cli.local.__main__:app", name="local", help="Run a whole fleet on this machine.")
+app.command("fleetlb_cli.demo.commands:demo", name="demo", help="Show the whole way of a Service on a local fleet.")
+app.command("fleetlb_cli.bench.commands:bench", name="bench", help="Measure a local fleet.")
+
+
+def main() -> None:
+    """Entry point of the scripts `fleetlb` and `kubectl-fleetlb`."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""`fleetlb bench`: the command around the benchmark."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from fleetlb_cli.bench.running import Benchmark
+from fleetlb_cli.bench.telling import page
+from fleetlb_cli.borrowing import FleetFailed, borrowed_fleet, run_until_signalled
+
+
+def bench(
+    *,
+    samples: int = 50,
+    standing: str = "0,100,1000",
+    burst: int = 1000,
+    state: Path = Path(".fleet/bench"),
+    output: Path = Path("bench-results"),
+) -> int:
+    """Measure a fresh local fleet, and in the same run the floor.
+
+    Parameters
+    ----------
+    samples
+        Samples of each figure at each size.
+    standing
+        Numbers of Services standing while one more changes, ascending, separated by commas.
+    burst
+        Services created at once.
+    state
+        Where the fleet keeps its data.
+    output
+        Where raw.jsonl, results.json and results.md go.
+    """
+    try:
+        sizes = [int(size) for size in standing.split(",")]
+        return run_until_signalled(_bench(samples, sizes, burst, state, output))
+    except FleetFailed as problem:
+        Console(stderr=True).print(str(problem))
+        return 1
+
+
+async def _bench(samples: int, standing: list[int], burst: int, state: Path, output: Path) -> int:
+    console = Console()
+    async with borrowed_fleet(state, "acme") as environment:
+        benchmark = Benchmark(environment, console, samples=samples, standing=standing, burst=burst)
+        results = await benchmark.run(output)
+    text = page(results)
+    (output / "results.md").write_text(text)
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    return 0

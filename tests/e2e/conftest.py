@@ -1,0 +1,54 @@
+"""One real local fleet for the whole tier, used as an operator would: by its commands, env.json and kubectl's API."""
+
+import itertools
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from fleetlb_cli.local.layout import Environment, read_environment
+from tests.e2e.fleet import Fleet, TenantCluster
+
+FLEETLB = str(Path(sys.executable).parent / "fleetlb")
+
+
+@pytest.fixture(scope="session")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The state directory of a running fleet with tenants acme and globex."""
+    state = tmp_path_factory.mktemp("fleet")
+    up = [FLEETLB, "local", "up", "--state", str(state), "--detach", "--timeout", "240"]
+    subprocess.run(up, check=True, timeout=900)
+    yield state
+    subprocess.run([FLEETLB, "local", "down", "--state", str(state)], check=True, timeout=120)
+
+
+@pytest.fixture
+def environment(state: Path) -> Environment:
+    """env.json as it is now."""
+    return read_environment(state)
+
+
+@pytest.fixture
+async def fleet(state: Path) -> AsyncIterator[Fleet]:
+    """The fleet's hub side."""
+    fleet = await Fleet.open(state)
+    yield fleet
+    await fleet.close()
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+async def acme(fleet: Fleet) -> AsyncIterator[TenantCluster]:
+    """Tenant acme, in a namespace of the test's own, with two nodes."""
+    async with fleet.tenant("acme", f"t{next(_numbers)}") as tenant:
+        yield tenant
+
+
+@pytest.fixture
+async def globex(fleet: Fleet) -> AsyncIterator[TenantCluster]:
+    """Tenant globex, likewise."""
+    async with fleet.tenant("globex", f"t{next(_numbers)}") as tenant:
+        yield tenant

@@ -1,0 +1,54 @@
+"""IPv6 ranges on loopback, in a network of their own so that the machine's stays as it is."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from fleetlb_cli.local.routes import LocalRanges, RoutesError
+
+pytestmark = pytest.mark.integration
+
+PRIVATE_NETWORK = ["unshare", "--user", "--map-root-user", "--net"]
+SCRIPT = """
+import socket, subprocess
+from fleetlb_cli.local.routes import LocalRanges, NONLOCAL_BIND
+
+def bind(address):
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as server:
+        server.bind((address, 0))
+        server.listen()
+        with socket.create_connection(server.getsockname()[:2], timeout=5):
+            return True
+
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+ranges = LocalRanges()
+ranges.add(["fd7f:f1ee:7b:4d::/112", "fd7f:f1ee:7b:a::/64"])
+assert bind("fd7f:f1ee:7b:4d::1") and bind("fd7f:f1ee:7b:a::7")
+
+LocalRanges().add(["fd7f:f1ee:7b:4d::/112"])  # left by a crash: taken over
+ranges.remove()
+assert NONLOCAL_BIND.read_text().strip() == "0"
+left = subprocess.run(["ip", "-6", "route", "show", "table", "local"], capture_output=True, text=True).stdout
+assert "fd7f" not in left, left
+try:
+    bind("fd7f:f1ee:7b:4d::1")
+except OSError:
+    print("as before")
+"""
+
+
+def can_have_a_private_network() -> bool:
+    return subprocess.run([*PRIVATE_NETWORK, "true"], capture_output=True, check=False).returncode == 0
+
+
+def test_ranges_are_added_and_taken_back() -> None:
+    if can_have_a_private_network():
+        command = [*PRIVATE_NETWORK, sys.executable, "-c", SCRIPT]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+        assert answer.stdout == "as before\n", answer.stderr
+    else:  # then this user cannot add routes either, and is told so
+        assert os.geteuid() != 0
+        with pytest.raises(RoutesError, match="ip"):
+            LocalRanges().add(["fd7f:f1ee:7b:4d::/112"])

@@ -1,0 +1,60 @@
+import inspect
+
+import pytest
+
+from fleetlb.contracts import subjects, v1
+from fleetlb.contracts.channels import CHANNELS, MESSAGES, Channel, name_of
+
+PARTS = {"tenant-watcher", "manager", "dataplane-programmer", "status"}
+
+
+def test_every_message_of_the_version_is_listed_once() -> None:
+    defined = {
+        kind
+        for _, kind in inspect.getmembers(v1, inspect.isclass)
+        if issubclass(kind, v1.Message) and kind is not v1.Message
+    }
+    assert set(MESSAGES) == defined
+    assert len(MESSAGES) == len(defined)
+
+
+def test_names_follow_the_type_ids() -> None:
+    assert [name_of(kind) for kind in (v1.ServiceObserved, v1.VirtualServerDesired)] == [
+        "service_observed",
+        "virtual_server_desired",
+    ]
+
+
+@pytest.mark.parametrize("channel", CHANNELS, ids=lambda channel: channel.name)
+def test_one_writer_and_known_readers(channel: Channel) -> None:
+    assert channel.writer in PARTS
+    assert channel.readers
+    assert set(channel.readers) <= PARTS
+    assert channel.subject.startswith(f"{subjects.ROOT}.")
+    assert not set("*>ACGNU") & set(channel.subject)
+    assert bool(channel.local) == ("tenant-watcher" in (channel.writer, *channel.readers))
+
+
+def test_one_writer_per_prefix() -> None:
+    writers: dict[str, set[str]] = {}
+    for channel in CHANNELS:
+        writers.setdefault(channel.subject.split(".")[2], set()).add(channel.writer)
+    assert all(len(names) == 1 for names in writers.values()), writers
+
+
+def test_subjects_are_templates_of_the_grammar() -> None:
+    assert {channel.name: channel.subject for channel in CHANNELS} == {
+        "serviceObserved": "fleetlb.v1.observed.{account}.{cluster}.service.{uid}",
+        "nodesObserved": "fleetlb.v1.observed.{account}.{cluster}.nodes",
+        "inventoryObserved": "fleetlb.v1.observed.{account}.{cluster}.inventory",
+        "resyncRequested": "fleetlb.v1.resync.{account}.{cluster}",
+        "virtualServerDesired": "fleetlb.v1.desired.{group}.{key}",
+        "virtualServerRealized": "fleetlb.v1.realized.{group}.{node}.{key}",
+        "nodeRealized": "fleetlb.v1.realized.{group}.{node}.node",
+        "serviceReleased": "fleetlb.v1.released.{account}.{cluster}.service.{uid}",
+        "serviceReported": "fleetlb.v1.reported.{account}.{cluster}.service.{uid}",
+        "snapshotRequested": "fleetlb.v1.snapshot.{account}",
+    }
+    reported = next(channel for channel in CHANNELS if channel.name == "serviceReported")
+    assert reported.parameters == ("account", "cluster", "uid")
+    assert reported.local == "reported.{cluster}.service.{uid}"

@@ -1,0 +1,124 @@
+import msgspec
+import pytest
+
+from fleetlb.domain.addresses import Family, Protocol
+from fleetlb.domain.services import (
+    MAX_PORTS,
+    ServiceEndpoints,
+    ServicePort,
+    TenantNode,
+    TenantService,
+    TrafficPolicy,
+    digest_of,
+)
+
+BODY = b'{"namespace":"shop","name":"web","ports":[{"port":443,"nodePort":30443}]}'
+
+
+def read(**changes: object) -> TenantService:
+    """A service as it comes over the wire, with changes."""
+    return msgspec.json.decode(msgspec.json.encode(msgspec.json.decode(BODY) | changes), type=TenantService)
+
+
+def test_a_service_is_written_without_its_defaults() -> None:
+    service = TenantService(namespace="shop", name="web", ports=(ServicePort(port=443, node_port=30443),))
+    assert msgspec.json.encode(service) == BODY
+    assert read() == service
+    assert (service.ip_families, service.external_traffic_policy) == ((Family.IPV4,), TrafficPolicy.CLUSTER)
+    assert service.ports[0].protocol is Protocol.TCP
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"namespace": ""},
+        {"namespace": "n" * 64},
+        {"name": ""},
+        {"name": "n" * 64},
+        {"name": None},
+        {"ports": []},
+        {"ports": [{"port": 1, "nodePort": 1}] * (MAX_PORTS + 1)},
+        {"ports": [{"port": 0, "nodePort": 30000}]},
+        {"ports": [{"port": 65536, "nodePort": 30000}]},
+        {"ports": [{"port": 80, "nodePort": 0}]},
+        {"ports": [{"port": 80}]},
+        {"ports": [{"port": 80, "nodePort": 30000, "protocol": "tcp"}]},
+        {"ports": [{"port": 80, "nodePort": 30000, "name": "n" * 64}]},
+        {"ports": [{"port": True, "nodePort": 30000}]},
+        {"ports": [{"port": "80", "nodePort": 30000}]},
+        {"ports": [{"port": 80.5, "nodePort": 30000}]},
+        {"ipFamilies": []},
+        {"ipFamilies": ["IPv4", "IPv6", "IPv4"]},
+        {"ipFamilies": ["IPv5"]},
+        {"externalTrafficPolicy": "local"},
+        {"affinitySeconds": -1},
+        {"affinitySeconds": 86401},
+        {"addresses": ["a", "b", "c"]},
+        {"pool": "n" * 64},
+    ],
+    ids=str,
+)
+def test_a_service_outside_its_bounds_is_not_read(changes: dict[str, object]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        read(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ports": [{"port": 65535, "nodePort": 1}] * MAX_PORTS},
+        {"ipFamilies": ["IPv6", "IPv4"]},
+        {"affinitySeconds": 86400},
+        {"addresses": ["10.0.0.1", "fd00::1"]},
+        {"name": "n" * 63, "namespace": "n" * 63, "pool": "n" * 63},
+        {"someFieldOfTomorrow": {"deep": [1]}},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_service_at_its_bounds_is_read(changes: dict[str, object]) -> None:
+    assert isinstance(read(**changes), TenantService)
+
+
+def test_equal_values_have_equal_digests() -> None:
+    assert digest_of(read()) == digest_of(read(affinitySeconds=0))
+    assert digest_of((read(), None)) == digest_of((read(), None))
+    digests = [
+        digest_of(value)
+        for value in (
+            read(),
+            read(affinitySeconds=1),
+            read(name="other"),
+            read(ports=[{"port": 443, "nodePort": 30444}]),
+            (read(), None),
+            (read(), ServiceEndpoints()),
+            (read(), ServiceEndpoints(ready=True)),
+            None,
+        )
+    ]
+    assert len(set(digests)) == len(digests)
+    assert all(len(digest) == 16 for digest in digests)
+
+
+def test_a_digest_is_the_same_in_every_build() -> None:
+    assert digest_of(read()) == DIGEST_OF_BODY
+
+
+DIGEST_OF_BODY = "d083e0547adcbb38"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"name":""}',
+        b'{"name":"' + b"n" * 254 + b'"}',
+        b'{"name":"n","addresses":["","","","","","","","",""]}',
+        b"{}",
+    ],
+)
+def test_a_node_outside_its_bounds_is_not_read(body: bytes) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(body, type=TenantNode)
+
+
+def test_nodes_sort_by_name() -> None:
+    assert sorted([TenantNode(name="b"), TenantNode(name="a", eligible=False)])[0].name == "a"

@@ -1,0 +1,70 @@
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from fleetlb.contracts.streams import StreamSpec
+from fleetlb.runtime.stream_config import (
+    StreamInfo,
+    differences,
+    forbidden_features,
+    state_of,
+    stream_config,
+    updated_config,
+)
+
+SPEC = StreamSpec(name="S", subjects=("s.>",), max_bytes=1000, max_message_bytes=100)
+LIMITED = StreamSpec(
+    name="L", subjects=("l.>",), max_bytes=1000, max_message_bytes=100, discard_new=False, compacted=False,
+    max_age_seconds=60.0,
+)  # fmt: skip
+
+
+def test_a_compacted_stream_keeps_one_message_per_subject_and_refuses_when_full() -> None:
+    config = stream_config(SPEC)
+    assert (config["max_msgs_per_subject"], config["discard"], config["max_age"]) == (1, "new", 0)
+    assert (config["allow_rollup_hdrs"], config["allow_msg_ttl"], config["allow_direct"]) == (False, False, False)
+
+
+def test_a_limited_stream_forgets_the_oldest() -> None:
+    config = stream_config(LIMITED)
+    assert (config["max_msgs_per_subject"], config["discard"], config["max_age"]) == (-1, "old", 60_000_000_000)
+
+
+@pytest.mark.parametrize("spec", [SPEC, LIMITED])
+def test_a_stream_made_as_wished_does_not_differ(spec: StreamSpec) -> None:
+    assert differences(spec, stream_config(spec)) == {}
+
+
+def test_what_the_server_leaves_out_counts_as_zero_or_false() -> None:
+    actual = {name: value for name, value in stream_config(SPEC).items() if value not in (False, 0)}
+    assert differences(SPEC, actual) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("max_bytes", 1), ("subjects", ["t.>"]), ("discard", "old"), ("allow_rollup_hdrs", True)]
+)
+def test_every_difference_is_seen(name: str, value: object) -> None:
+    assert list(differences(SPEC, {**stream_config(SPEC), name: value})) == [name]
+
+
+def test_an_update_keeps_what_an_operator_set_beside_ours() -> None:
+    assert updated_config(SPEC, {"num_replicas": 3, "max_bytes": 1}) == {"num_replicas": 3, **stream_config(SPEC)}
+
+
+def test_forbidden_features_are_named() -> None:
+    assert forbidden_features(stream_config(SPEC)) == ()
+    assert forbidden_features({"allow_rollup_hdrs": True, "allow_msg_ttl": True}) == (
+        "allow_rollup_hdrs",
+        "allow_msg_ttl",
+    )
+
+
+def test_the_servers_answer_is_read() -> None:
+    answer = (
+        b'{"type":"x","created":"2026-01-02T03:04:05.123456Z",'
+        b'"config":{"name":"S"},"state":{"messages":3,"bytes":5,"last_seq":9}}'
+    )
+    state = state_of(msgspec.json.decode(answer, type=StreamInfo))
+    assert (state.messages, state.last_sequence) == (3, 9)
+    assert state.created_at == datetime(2026, 1, 2, 3, 4, 5, 123456, tzinfo=UTC)

@@ -1,0 +1,30 @@
+"""The objects of a local fleet fit the types that the services read."""
+
+import msgspec
+
+from fleetlb.contracts import objects
+from fleetlb_cli.local import seeding
+from fleetlb_cli.local.choices import Ranges
+
+BOTH = Ranges(cidr="127.77.0.0/20", cidr6="fd00::/112")
+
+
+def test_the_pool() -> None:
+    pool = msgspec.convert(seeding.pool_object(BOTH, "default"), objects.AddressPool)
+    assert pool.spec.addresses == ("127.77.0.0/20", "fd00::/112")
+    assert pool.spec.quarantine_seconds == 5
+    assert pool.spec.auto_assign
+
+
+def test_the_group() -> None:
+    group = msgspec.convert(seeding.group_object("default", ("node-1",)), objects.BalancerGroup)
+    assert group.spec.engine is objects.EngineName.ENVOY
+    assert group.spec.nodes == ("node-1",)
+
+
+def test_a_tenant() -> None:
+    tenant = msgspec.convert(seeding.tenant_object("acme", Ranges(cidr="127.10.0.0/16"), "default"), objects.Tenant)
+    assert tenant.spec.node_cidrs == ("127.10.0.0/16",)
+    assert tenant.spec.pools == ("default",)
+    assert tenant.spec.groups == ("default",)
+    assert tenant.spec.quotas == objects.Quotas()

@@ -1,0 +1,29 @@
+"""What the environment may say."""
+
+from pathlib import Path
+
+import pytest
+
+from fleetlb.runtime.settings import SettingsError, load
+from fleetlb_status.settings import Settings
+
+
+def test_the_least_and_the_most() -> None:
+    environ = {"FLEETLB_NATS_URL": "nats://hub:4222", "FLEETLB_NATS_CREDS": "/creds/nats.creds"}
+    least = load(Settings, environ)
+    assert (least.kubeconfig, least.system_namespace, least.nats_creds) == (
+        None,
+        "fleetlb-system",
+        Path("/creds/nats.creds"),
+    )
+    more = {"FLEETLB_KUBECONFIG": "/kube/config", "FLEETLB_SYSTEM_NAMESPACE": "lb", "FLEETLB_IDENTITY": "status-2"}
+    most = load(Settings, environ | more)
+    assert (most.kubeconfig, most.system_namespace, most.identity) == (Path("/kube/config"), "lb", "status-2")
+
+
+def test_everything_that_is_wrong_is_named_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(Settings, {"FLEETLB_KUBECONFG": "x"})
+    text = "\n".join(caught.value.problems)
+    for name in ("FLEETLB_NATS_URL", "FLEETLB_NATS_CREDS", "FLEETLB_KUBECONFG"):
+        assert name in text
