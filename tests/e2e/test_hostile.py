@@ -23,6 +23,7 @@ from fleetlb.contracts.objects import (
 )
 from fleetlb.domain.conditions import PROVISIONED, SERVING
 from fleetlb.domain.errors import Transient
+from fleetlb.kube.cluster import PatchKind
 from fleetlb.kube.errors import Invalid, NotFound
 from fleetlb.kube.fleet_objects import ADDRESS_POOLS, LOAD_BALANCERS, TENANTS
 from fleetlb.kube.resources import SECRETS
@@ -34,12 +35,6 @@ pytestmark = pytest.mark.e2e
 REFUSED = {
     "malformed range": ({"loadBalancerSourceRanges": ["10.0.0.0/8"]}, {}, "Unsupported", "loadBalancerSourceRanges"),
     "malformed address": ({}, {"fleetlb.dev/addresses": "not-an-ip"}, "InvalidWish", "fleetlb.dev/addresses"),
-    "malformed annotation range": (
-        {},
-        {"service.beta.kubernetes.io/load-balancer-source-ranges": "10.0.0.0/99"},
-        "InvalidWish",
-        "10.0.0.0/99",
-    ),
     "unknown annotation": ({}, {"fleetlb.dev/sharing-key": "x"}, "Unsupported", "fleetlb.dev/sharing-key"),
     "address outside every pool": ({}, {"fleetlb.dev/addresses": "127.1.2.3"}, "AddressNotAllowed", "127.1.2.3"),
     "unknown pool": ({}, {"fleetlb.dev/pool": "nowhere"}, "AddressNotAllowed", "nowhere"),
@@ -95,6 +90,7 @@ async def test_pool_exhausted_waits_with_a_reason_and_the_oldest_is_served_first
         spec=AddressPoolSpec(addresses=(f"{base}.255.253-{base}.255.253",), auto_assign=False, quarantine_seconds=1),
     )
     await fleet.management.apply(ADDRESS_POOLS, pool)
+    await _grant_pools(fleet, "acme", ["default", "tiny"])
     try:
         ports = [next_node_port() for _ in range(3)]
         await acme.serve(tcp=tuple(ports))
@@ -117,7 +113,12 @@ async def test_pool_exhausted_waits_with_a_reason_and_the_oldest_is_served_first
         await eventually(counted, "the pool's counts")
     finally:
         await acme.clean()
+        await _grant_pools(fleet, "acme", ["default"])
         await fleet.management.delete(ADDRESS_POOLS, "tiny")
+
+
+async def _grant_pools(fleet: Fleet, tenant: str, pools: list[str]) -> None:
+    await fleet.management.patch(TENANTS, tenant, {"spec": {"pools": pools}}, kind=PatchKind.MERGE)
 
 
 GARBAGE = {

@@ -57,7 +57,11 @@ async def test_second_up_is_refused(state: Path) -> None:
 
 
 async def test_usage_errors_exit_2(state: Path) -> None:
-    for arguments in (["up"], ["up", "--state", str(state), "--nonsense"], ["kill", "--state", str(state)]):
+    for arguments in (
+        ["up", "--tenants", "Not_A_Name", "--state", str(state)],
+        ["up", "--state", str(state), "--nonsense"],
+        ["kill", "--state", str(state)],
+    ):
         outcome = subprocess.run([FLEETLB, "local", *arguments], capture_output=True, timeout=60, check=False)
         assert outcome.returncode == 2, arguments
 

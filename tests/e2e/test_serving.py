@@ -142,12 +142,13 @@ async def test_policy_local_uses_only_nodes_with_a_ready_endpoint(acme: TenantCl
 
 
 async def test_a_live_connection_does_not_notice_another_services_changes(acme: TenantCluster) -> None:
-    one, two = next_node_port(), next_node_port()
-    await acme.serve(tcp=(one, two))
+    one = next_node_port()
+    busy = [next_node_port() for _ in range(3)]
+    await acme.serve(tcp=(one, *busy))
     await acme.create("calm", [tcp(8080, one)])
     reader, writer = await asyncio.open_connection(await acme.serving("calm"), 8080)
-    for round_ in range(3):
-        await acme.create("busy", [tcp(8081, two)])
+    for round_, port in enumerate(busy):
+        await acme.create("busy", [tcp(8081, port)])
         await acme.serving("busy")
         await acme.delete("busy")
         await acme.until("busy", lambda service: service is None, "its end")

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from tests.e2e.fleet import Fleet, TenantCluster, eventually, key, next_node_port, tcp
 
+from fleetlb.kube.errors import ApiError
 from fleetlb_cli.demo.dialling import dial, dial_until_answered
 
 pytestmark = pytest.mark.e2e
@@ -35,10 +36,13 @@ async def live_connection(address: str, port: int) -> AsyncIterator[None]:
         writer.write(b"still there?\n")
         return await asyncio.wait_for(reader.readline(), 10)
 
-    before = await ask()
-    yield
-    assert await ask() == before
-    writer.close()
+    try:
+        before = await ask()
+        yield
+        assert await ask() == before
+    finally:
+        writer.close()
+        await writer.wait_closed()
 
 
 async def _ready(fleet: Fleet) -> bool:
@@ -55,6 +59,14 @@ async def _ready(fleet: Fleet) -> bool:
     return True
 
 
+async def _answers(tenant: TenantCluster) -> bool:
+    try:
+        await tenant.cluster.raw("/readyz")
+    except ApiError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("process", CONTROL)
 async def test_killed(process: str, acme: TenantCluster, fleet: Fleet) -> None:
     standing, fresh = next_node_port(), next_node_port()
@@ -67,6 +79,7 @@ async def test_killed(process: str, acme: TenantCluster, fleet: Fleet) -> None:
         assert (await dial(key(address, 8080))).ok, "a new connection while the process is away"
         await eventually(lambda: _ready(fleet), "readiness of every service", 60)
         assert fleet.environment.processes[process].pid != pid
+        await eventually(lambda: _answers(acme), "the tenant's API server", 60)
         await acme.create("fresh", [tcp(8081, fresh)])
         assert (await dial_until_answered(key(await acme.serving("fresh"), 8081), 10)).ok
     assert await acme.serving("standing") == address

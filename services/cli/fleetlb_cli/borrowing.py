@@ -29,6 +29,12 @@ async def borrowed_fleet(state: Path, tenants: str) -> AsyncIterator[Environment
         await _run("down", *where)
 
 
+async def stop_process(state: Path, process: str) -> None:
+    """`fleetlb local stop`. Raises FleetFailed."""
+    if await _run("stop", process, "--state", str(state)):
+        raise FleetFailed(f"{process} could not be stopped")
+
+
 async def _run(verb: str, *arguments: str) -> int:
     process = await asyncio.create_subprocess_exec(FLEETLB, "local", verb, *arguments)
     return await process.wait()

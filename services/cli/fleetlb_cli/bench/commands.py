@@ -1,12 +1,13 @@
 """`fleetlb bench`: the command around the benchmark."""
 
+import functools
 from pathlib import Path
 
 from rich.console import Console
 
 from fleetlb_cli.bench.running import Benchmark
 from fleetlb_cli.bench.telling import page
-from fleetlb_cli.borrowing import FleetFailed, borrowed_fleet, run_until_signalled
+from fleetlb_cli.borrowing import FleetFailed, borrowed_fleet, run_until_signalled, stop_process
 
 
 def bench(
@@ -43,7 +44,8 @@ def bench(
 async def _bench(samples: int, standing: list[int], burst: int, state: Path, output: Path) -> int:
     console = Console()
     async with borrowed_fleet(state, "acme") as environment:
-        benchmark = Benchmark(environment, console, samples=samples, standing=standing, burst=burst)
+        stop = functools.partial(stop_process, state)
+        benchmark = Benchmark(environment, console, stop, samples=samples, standing=standing, burst=burst)
         results = await benchmark.run(output)
     text = page(results)
     (output / "results.md").write_text(text)

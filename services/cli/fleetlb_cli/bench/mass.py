@@ -1,4 +1,4 @@
-"""Many Services at once, and how long bare clients need for as many writes."""
+"""Many Services at once: how long until each has an address, and what was written for it."""
 
 import asyncio
 import time
@@ -6,15 +6,14 @@ from collections import Counter
 
 import msgspec
 
-from fleetlb.kube.cluster import Cluster, PatchKind
-from fleetlb_cli.bench.floor import CONFIG_MAPS
-from fleetlb_cli.bench.tenant import BenchTenant, each
+from fleetlb.kube.cluster import Cluster
+from fleetlb_cli.bench.tenant import BenchTenant
 from fleetlb_cli.bench.writes import count_writes
 from fleetlb_cli.seeing import has_address
 
 PATIENCE = 300.0
-NOT_COUNTED = ("events", "leases")
-"""Events are best effort, leases are renewed by the clock: neither is a write of a Service."""
+NOT_COUNTED = ("events", "leases", "ipaddresses")
+"""Events are best effort, leases follow the clock, and an API server makes the IPAddress of a Service itself."""
 
 
 class Burst(msgspec.Struct, frozen=True):
@@ -49,19 +48,3 @@ def _counted(made: Counter[str], own: int) -> dict[str, int]:
     counted = {name: n for name, n in made.items() if n > 0 and name.split("/")[0] not in NOT_COUNTED}
     counted["services"] = counted.get("services", 0) - own
     return counted
-
-
-async def write_bare(clusters: list[Cluster], namespace: str, writes: int) -> float:
-    """Seconds that bare clients need for as many writes, half creates and half patches, over the same API servers."""
-    names = [f"bare-{time.time_ns()}-{number}" for number in range(writes // 2)]
-
-    async def write(name: str) -> None:
-        cluster = clusters[int(name[-1]) % len(clusters)]
-        item = {"metadata": {"name": name, "namespace": namespace}, "data": {"size": "x" * 600}}
-        await cluster.create(CONFIG_MAPS, item)
-        body = {"data": {"changed": "yes"}}
-        await cluster.patch(CONFIG_MAPS, name, body, kind=PatchKind.MERGE, namespace=namespace)
-
-    clock = time.perf_counter()
-    await each(names, write)
-    return time.perf_counter() - clock

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from rich.console import Console
 
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.resources import NAMESPACES
+from fleetlb_cli.bench.bare import BareClients
 from fleetlb_cli.bench.floor import HopFloor, measure_hops
-from fleetlb_cli.bench.mass import NOT_COUNTED, Burst, create_at_once, write_bare
+from fleetlb_cli.bench.mass import NOT_COUNTED, Burst, create_at_once
 from fleetlb_cli.bench.null_controller import NULL_CLASS, NullController
 from fleetlb_cli.bench.samples import Series, write_raw
 from fleetlb_cli.bench.steady import Steady
@@ -48,8 +50,19 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
 class Benchmark:
     """Measures one tenant of a running local fleet."""
 
-    def __init__(self, environment: Environment, console: Console, *, samples: int, standing: list[int], burst: int):
+    def __init__(
+        self,
+        environment: Environment,
+        console: Console,
+        stop: Callable[[str], Awaitable[None]],
+        *,
+        samples: int,
+        standing: list[int],
+        burst: int,
+    ) -> None:
+        """`stop` stops a process of the fleet by name."""
         self._environment = environment
+        self._stop = stop
         self._console = console
         self._samples = samples
         self._standing = standing
@@ -134,9 +147,11 @@ class Benchmark:
         before = usage_of_all(self._pids())
         burst = await create_at_once(ours, clusters, names)
         cpu = cpu_between(before, usage_of_all(self._pids()))
-        self._console.print("the same by the null controller, and as many writes by bare clients")
+        self._console.print("the same by the null controller, and the same writes by bare clients")
         floor_burst = await create_at_once(floor, clusters, names)
-        bare = await write_bare(clusters, SCRATCH, sum(burst.writes.values()) + self._burst)
+        for process in ("manager", "status", f"tenant-watcher/{next(iter(self._environment.tenants))}"):
+            await self._stop(process)
+        bare = await BareClients(clusters[0], clusters[1], SCRATCH).write(self._burst)
         return burst, floor_burst, bare, cpu
 
     def _pids(self) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """Samples, their quantiles and their files. Pure but for `write_raw`."""
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -16,7 +17,8 @@ class Series(msgspec.Struct, frozen=True):
     def quantile(self, share: float) -> float:
         """The nearest-rank quantile; the series is never empty."""
         ordered = sorted(self.samples)
-        return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
+        rank = math.ceil(share * len(ordered) - 1e-9)  # 0.95 × 100 must not become 96
+        return ordered[max(rank, 1) - 1]
 
     def describe(self) -> str:
         """p50 / p95 / p99."""

@@ -39,10 +39,10 @@ def _burst(results: Results) -> list[str]:
     return [
         f"## {burst.services} at once, 16 writers",
         "",
-        "| | seconds | × bare writes |",
+        "| | seconds | × bare clients |",
         "|---|--:|--:|",
         f"| fleetlb, until each has an address | {burst.seconds:.1f} | {burst.seconds / results.bare_seconds:.2f} |",
-        f"| bare clients, as many writes | {results.bare_seconds:.1f} | 1 |",
+        f"| bare clients, the same writes | {results.bare_seconds:.1f} | 1 |",
         f"| null controller, one write each | {floor.seconds:.1f} | {floor.seconds / results.bare_seconds:.2f} |",
         "",
         f"API writes per Service: {burst.writes_per_service:.2f} ({made}).",
@@ -87,7 +87,7 @@ def _goals(results: Results) -> list[str]:
             results.burst.writes_per_service <= 6,
         ),
         (
-            "burst / bare clients with as many writes",
+            "burst / bare clients with the same writes",
             f"{results.burst.seconds / results.bare_seconds:.2f}×",
             "1.5×",
             results.burst.seconds / results.bare_seconds <= 1.5,

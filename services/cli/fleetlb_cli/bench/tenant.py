@@ -44,6 +44,8 @@ class BenchTenant:
         spec: Object = {"type": "LoadBalancer", "externalTrafficPolicy": policy, "ports": [port]}
         if self._class:
             spec["loadBalancerClass"] = self._class
+        if not self._addresses:
+            spec["allocateLoadBalancerNodePorts"] = False  # nobody dials these; node ports are few
         item = {"metadata": {"name": name, "namespace": self.namespace}, "spec": spec}
         begun, clock = time.time_ns() // 1000, time.perf_counter()
         created = await self.cluster.create(SERVICES, item)

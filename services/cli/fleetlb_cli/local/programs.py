@@ -21,6 +21,8 @@ from fleetlb_cli.local.processes import Program
 GROUP, NODE = "default", "node-1"
 APISERVER_GRACE = 3.0
 """It would wait for the end of open watches, which never comes; etcd has all that it ever said yes to."""
+_DRAIN = ("--drain-time-s", "5", "--drain-strategy", "immediate")
+"""Connections through a removed listener live so long; Envoy's own ten minutes would outlive their Service by far."""
 _PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "SSL_CERT_FILE", "TMPDIR", "TZ")
 
 
@@ -134,7 +136,7 @@ def programmer(blueprint: Blueprint, port: int) -> Program:
 
 def envoy(blueprint: Blueprint, bootstrap: Path) -> Program:
     """The data plane of the one balancer node."""
-    options = ("--concurrency", "2", "--disable-hot-restart", "--log-level", "warning")
+    options = ("--concurrency", "2", "--disable-hot-restart", "--log-level", "warning", *_DRAIN)
     name = f"envoy/{NODE}"
     return Program(
         name=name,

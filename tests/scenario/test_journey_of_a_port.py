@@ -1,0 +1,76 @@
+"""One Service's port and node port, from the Kubernetes object to Envoy's configuration: parse, rename, encode.
+
+Everything on the way is the production code; only the transports between are left out. The odd numbers 4443 and 31777
+must come out where they belong, and nowhere else.
+"""
+
+import json
+
+import msgspec
+from google.protobuf import json_format
+
+from fleetlb.contracts.codec import decode, encode
+from fleetlb.contracts.v1 import Owner, ServiceObserved, VirtualServerDesired
+from fleetlb.domain.addresses import parse_network
+from fleetlb.domain.planning import plan_virtual_servers
+from fleetlb.domain.services import TenantService, digest_of
+from fleetlb.domain.tenancy import Grant
+from fleetlb.testkit.tenant_objects import a_service
+from fleetlb_dataplane_programmer.envoy.descriptors import message, pool
+from fleetlb_dataplane_programmer.envoy.resources import Kind, build
+from fleetlb_tenant_watcher.kube_objects import Node, Service
+from fleetlb_tenant_watcher.nodes import observe_node
+from fleetlb_tenant_watcher.observing import observe
+from fleetlb_tenant_watcher.service_views import Selection
+
+PORT, NODE_PORT = 4443, 31777
+VIP, NODE_ADDRESS = "192.0.2.7", "10.20.0.4"
+
+
+def _observed() -> ServiceObserved:
+    ports = [{"name": "https", "protocol": "TCP", "port": PORT, "nodePort": NODE_PORT}]
+    raw = json.dumps(a_service(ports=ports)).encode()
+    wish = observe(msgspec.json.decode(raw, type=Service), Selection(None)).wish
+    assert isinstance(wish, TenantService)
+    sent = encode(ServiceObserved(digest=digest_of((wish, None)), wish=digest_of(wish), service=wish))
+    return decode(ServiceObserved, sent)
+
+
+def _desired(observed: ServiceObserved) -> VirtualServerDesired:
+    assert observed.service is not None
+    raw = {
+        "metadata": {"name": "node-a", "resourceVersion": "1", "uid": "n"},
+        "status": {"addresses": [{"type": "InternalIP", "address": NODE_ADDRESS}]},
+    }
+    node = observe_node(msgspec.convert(raw, Node))
+    networks = (parse_network("10.20.0.0/16"),)
+    grant = Grant(tenant="acme", node_networks=networks, node_ports=range(30000, 32768))
+    (planned,) = plan_virtual_servers(observed.service, (VIP,), observed.endpoints, (node,), grant)
+    owner = Owner(tenant="acme", cluster_uid="c", service_uid="u")
+    message_ = VirtualServerDesired(
+        key=planned.server.key, generation=1, revision=1, owner=owner, server=planned.server
+    )
+    return decode(VirtualServerDesired, encode(message_))
+
+
+def test_the_port_reaches_the_listener_and_the_node_port_the_endpoint() -> None:
+    desired = _desired(_observed())
+    assert str(desired.key) == f"{VIP}:{PORT}/tcp"
+    assert desired.server is not None
+    resources = build(desired.server)
+    texts = {}
+    for kind, name in (
+        (Kind.LISTENER, "envoy.config.listener.v3.Listener"),
+        (Kind.ENDPOINTS, "envoy.config.endpoint.v3.ClusterLoadAssignment"),
+        (Kind.CLUSTER, "envoy.config.cluster.v3.Cluster"),
+    ):
+        parsed = message(name).FromString(resources[kind].body)
+        texts[kind] = json_format.MessageToDict(parsed, descriptor_pool=pool())
+    socket = texts[Kind.LISTENER]["address"]["socketAddress"]
+    assert (socket["address"], socket["portValue"]) == (VIP, PORT)
+    (locality,) = texts[Kind.ENDPOINTS]["endpoints"]
+    (endpoint,) = locality["lbEndpoints"]
+    backend = endpoint["endpoint"]["address"]["socketAddress"]
+    assert (backend["address"], backend["portValue"]) == (NODE_ADDRESS, NODE_PORT)
+    assert str(NODE_PORT) not in json.dumps(texts[Kind.LISTENER])
+    assert f'"portValue": {PORT}' not in json.dumps(texts[Kind.ENDPOINTS])
