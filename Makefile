@@ -64,8 +64,8 @@ fast: $(STAMP) ## Unit, component, contract and scenario tests in one run
 unit component contract scenario: $(STAMP)
 	@echo "== $@"; $(PYTEST) tests/$@
 
-integration: setup ## Tests against real API servers, NATS and Envoy
-	@echo "== integration"; $(PYTEST) tests/integration
+integration: setup ## Tests against real API servers, NATS and Envoy, four at a time: they mostly wait
+	@echo "== integration"; $(PYTEST) -n 4 tests/integration
 
 e2e: setup ## Tests of the whole local fleet
 	@echo "== e2e"; $(PYTEST) tests/e2e

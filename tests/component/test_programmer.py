@@ -11,17 +11,28 @@ from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.streams import desired_stream, realized_stream
 from fleetlb.contracts.v1 import NodeRealized, Probe, RealizedState, VirtualServerDesired, VirtualServerRealized
 from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey, parse_key
+from fleetlb.runtime.backoff import Backoff
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.fake_bus import FakeBus, FakeServer
-from fleetlb.testkit.wishes import a_wish, as_message
+from fleetlb.testkit.wishes import a_virtual_server, a_wish, as_message
+from fleetlb_dataplane_programmer import completing
+from fleetlb_dataplane_programmer.announcing import BEHIND
 from fleetlb_dataplane_programmer.engine import OnOutcome
 from fleetlb_dataplane_programmer.engine_fake import FakeEngine
 from fleetlb_dataplane_programmer.node import Identity, Node
 from fleetlb_dataplane_programmer.remembering import StateFile
+from fleetlb_dataplane_programmer.sweeping import Pace
 
 KEY = parse_key("192.0.2.1:443/tcp")
 OTHER = parse_key("192.0.2.2:53/udp")
 DESIRED, REALIZED = desired_stream("default"), realized_stream("default")
+
+PACE = Pace(confirm_fresh_seconds=0.02, confirm_seconds=0.02, retry=Backoff(initial=0.02, cap=0.1))
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(completing, "HUB_SECONDS", 0.3)
 
 
 class World:
@@ -66,6 +77,7 @@ class World:
             dial=self._dial,
             holdings=self._holdings,
             now_us=lambda: 1,
+            pace=PACE,
         )
         self.node.recall()
         async with asyncio.TaskGroup() as tasks:
@@ -225,6 +237,7 @@ async def test_the_data_planes_refusal_is_passed_on_in_its_words_and_ends_with_i
         b"\xff\xfe",
         b'{"type":"dev.fleetlb.v1.virtual_server_desired"}',
         codec.encode(a_wish(OTHER)),
+        codec.encode(a_wish(OTHER, None)),
         codec.encode(a_wish(KEY)).replace(b'"192.0.2.1"', b'"192.0.2.01"'),
         b"[" * 100_000,
     ],
@@ -235,6 +248,7 @@ async def test_what_cannot_be_read_changes_nothing(world: World, body: bytes) ->
         await world.wish(a_wish("192.0.2.9:80/tcp"))
         await eventually(lambda: world.is_realized(1, Probe.ANSWERED, parse_key("192.0.2.9:80/tcp")))
         assert list(world.plane) == [parse_key("192.0.2.9:80/tcp")]
+        assert world.realized(OTHER) is None
 
 
 async def test_a_fenced_manager_is_told_what_stands(world: World) -> None:
@@ -348,9 +362,12 @@ class TestRestarts:
             await world.wish(a_wish(KEY))
             await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
             await world.node.save()
+            await world.wish(a_wish(OTHER))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED, OTHER))
+            await world.node.save()
         world.plane.clear()  # the data plane restarted too
         async with world.programmer(bus=False):
-            await eventually(lambda: KEY in world.plane)
+            await eventually(lambda: set(world.plane) == {KEY, OTHER})
 
     async def test_without_disk_and_hub_what_the_data_plane_holds_stays(self, world: World, tmp_path: Path) -> None:
         async with world.programmer():
@@ -394,6 +411,77 @@ class TestRestarts:
         async with world.programmer(bus=False):
             assert list(world.plane) == [KEY]
 
+    async def test_an_old_copy_of_the_state_file_is_noticed_and_takes_nothing_back(self, world: World) -> None:
+        async with world.programmer():
+            await world.wish(a_wish(KEY, ["10.0.0.1:31000"], revision=1))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+            await world.node.save()
+            (file,) = world.disk.glob("desired.jsonl")
+            old_copy = file.read_bytes()
+            await world.wish(a_wish(KEY, ["10.0.0.3:31000"], revision=3))
+            await eventually(lambda: world.is_realized(3, Probe.ANSWERED))
+            await world.node.save()
+        file.write_bytes(old_copy)
+        world.server.delete_stream(DESIRED.name)
+        await world.bus.ensure_stream(DESIRED)
+        await world.wish(a_wish(KEY, ["10.0.0.2:31000"], revision=2))
+        before = BEHIND._value.get()
+        async with world.programmer():
+            assert BEHIND._value.get() == before + 1
+            assert "10.0.0.2" not in world.engine.dump()
+            await world.wish(a_wish(KEY, ["10.0.0.3:31000"], revision=3))
+            await eventually(lambda: "10.0.0.3" in world.engine.dump())
+
+    async def test_a_damaged_file_alone_is_no_reason_to_act(self, world: World) -> None:
+        async with world.programmer():
+            await world.wish(a_wish(KEY))
+            await world.wish(a_wish(OTHER))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED, OTHER))
+            await world.node.save()
+        (file,) = world.disk.glob("desired.jsonl")
+        file.write_bytes(file.read_bytes().replace(b'"192.0.2.1"', b'"192.0.2.7"'))
+        world.holdings_unknown = True
+        world.plane.clear()
+        async with world.programmer(bus=False, wait=False):
+            with pytest.raises(AssertionError):
+                await eventually(lambda: world.plane, 0.6)
+
+    async def test_a_removal_is_said_again_if_the_hub_lost_the_word(self, world: World) -> None:
+        async with world.programmer():
+            await world.wish(a_wish(KEY, None))
+            await eventually(lambda: world.is_removed(1))
+            await world.node.save()
+        world.server.delete_stream(REALIZED.name)
+        await world.bus.ensure_stream(REALIZED)
+        async with world.programmer():
+            await eventually(lambda: world.is_removed(1))
+
+    async def test_a_removal_that_the_hub_has_purged_is_not_said_again(self, world: World) -> None:
+        async with world.programmer():
+            await world.wish(a_wish(OTHER))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED, OTHER))
+            await world.node.save()
+            world.server.lose_publishes(1)
+            world.store(a_wish(KEY, None))
+            await eventually(lambda: KEY in world.node)
+            await world.node.save()
+            await eventually(lambda: world.is_removed(1))
+            await world.node.save()
+        await world.bus.purge_subject(DESIRED.name, subjects.desired("default", KEY))
+        await world.bus.purge_subject(REALIZED.name, subjects.realized("default", "node-1", KEY))
+        async with world.programmer():
+            await world.wish(a_wish(OTHER, revision=2))
+            await eventually(lambda: world.is_realized(2, Probe.ANSWERED, OTHER))
+            assert world.realized() is None
+
+    async def test_a_node_that_knows_nothing_writes_no_file_that_says_so(self, world: World, tmp_path: Path) -> None:
+        world.plane[KEY] = a_virtual_server(KEY)
+        world.disk = tmp_path / "lost"
+        async with world.programmer(bus=False, wait=False):
+            await world.node.save()
+        assert list(world.disk.iterdir()) == []
+        assert KEY in world.plane
+
     @pytest.mark.parametrize("acknowledged", [True, False])
     async def test_a_removal_interrupted_anywhere_is_finished(self, world: World, acknowledged: bool) -> None:
         async with world.programmer():
@@ -408,6 +496,16 @@ class TestRestarts:
         async with world.programmer():
             await eventually(lambda: world.is_removed(2))
             assert KEY not in world.plane
+
+
+@pytest.mark.parametrize("came", [True, False])
+async def test_whatever_happens_to_the_data_plane_all_is_looked_at_anew(world: World, came: bool) -> None:
+    async with world.programmer():
+        await world.wish(a_wish(KEY))
+        await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+        world.answers[KEY] = False
+        world.node.set_connected(came)
+        await eventually(lambda: world.is_realized(1, Probe.UNANSWERED))
 
 
 async def test_the_node_says_what_it_is_and_when_it_is_not_ready(world: World) -> None:

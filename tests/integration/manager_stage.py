@@ -1,4 +1,4 @@
-"""A stage for one manager: a real API server, a bus in memory, and around it balancer nodes and watchers played by hand."""
+"""A stage for one manager: a real API server, a bus in memory, balancer nodes and watchers played by hand."""
 
 import asyncio
 import contextlib
@@ -44,9 +44,9 @@ from fleetlb.kube.fleet_objects import (
     TENANTS,
 )
 from fleetlb.kube.leases import SystemClock
-from fleetlb.kube.resources import LEASES, NAMESPACES, SECRETS
+from fleetlb.kube.resources import LEASES, NAMESPACES, SECRETS, Resource
 from fleetlb.runtime import nats_accounts
-from fleetlb.runtime.bus import Message
+from fleetlb.runtime.bus import Bus, Message
 from fleetlb.runtime.nats_accounts import KeyKind
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.fake_bus import FakeBus, FakeServer
@@ -101,7 +101,7 @@ class CountingCluster:
 class Node:
     """A balancer node: does what it is asked at once, or only when `let` is called."""
 
-    def __init__(self, bus: FakeBus, name: str = "node-1", group: str = "default") -> None:
+    def __init__(self, bus: Bus, name: str = "node-1", group: str = "default") -> None:
         self.bus = bus
         self.name = name
         self.group = group
@@ -167,8 +167,9 @@ class Node:
 class Watcher:
     """A tenant's watcher: says what the test tells it to."""
 
-    def __init__(self, bus: FakeBus, account: str, cluster: str) -> None:
-        self.bus = bus.for_tenant(account)
+    def __init__(self, bus: Bus, account: str, cluster: str) -> None:
+        """`bus` speaks the tenant account's words."""
+        self.bus = bus
         self.account = account
         self.cluster = cluster
         self.services: dict[str, str] = {}
@@ -338,7 +339,7 @@ class Stage:
         """A watcher of a tenant, as soon as the tenant has its account and is followed; with one node told."""
         await self.until_status(tenant)
         account = (await self.cluster.get(TENANTS, tenant)).status.account
-        watcher = Watcher(FakeBus(self.server), account, cluster)
+        watcher = Watcher(FakeBus(self.server).for_tenant(account), account, cluster)
         await watcher.start()
         network = CIDRS.get(tenant, "10.9.0.0/16").removesuffix(".0.0/16")
         await watcher.say_nodes(TenantNode(name="node-a", addresses=(f"{network}.0.{octet or 1}",)))
@@ -418,8 +419,9 @@ def a_wish(
 
 async def sweep(cluster: Cluster) -> None:
     """Remove whatever a test has left; namespaces stay, their objects do not."""
-    for res in (LOAD_BALANCERS, TENANT_CLUSTERS, ADDRESS_CLAIMS, TENANTS, ADDRESS_POOLS, BALANCER_GROUPS):
-        for item in await cluster.list(res):  # type: ignore[attr-defined]
+    kinds: tuple[Resource[Any], ...] = (LOAD_BALANCERS, TENANT_CLUSTERS, ADDRESS_CLAIMS, TENANTS, ADDRESS_POOLS)
+    for res in (*kinds, BALANCER_GROUPS):
+        for item in await cluster.list(res):
             with contextlib.suppress(NotFound):
                 await cluster.delete(res, item.metadata.name, item.metadata.namespace or None)
     for secret in await cluster.list(SECRETS):

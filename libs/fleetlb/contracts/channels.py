@@ -61,7 +61,7 @@ _REALIZED = streams.realized_stream("GROUP").name.replace("GROUP", "{group}")
 CHANNELS = (
     Channel(
         name="serviceObserved",
-        subject=_observed(subjects.local_observed_service("CLUSTER", "UID")),
+        subject=_template(subjects.observed_service("ACCOUNT", "CLUSTER", "UID")),
         local=_template(subjects.local_observed_service("CLUSTER", "UID")),
         message=v1.ServiceObserved,
         writer="tenant-watcher",

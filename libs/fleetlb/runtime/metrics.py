@@ -13,6 +13,9 @@ BUS_PUBLISH_SECONDS = Histogram(
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
 )
 BUS_MESSAGES = Counter("fleetlb_bus_messages_total", "Messages read from followed streams.")
+UNREADABLE = Counter(
+    "fleetlb_unreadable_messages_total", "Messages that could not be read, by what they should have been.", ["kind"]
+)
 BUS_REPLAYS = Counter("fleetlb_bus_replays_total", "Streams read from their beginning, by cause.", ["cause"])
 BUS_HANDLER_ERRORS = Counter("fleetlb_bus_handler_errors_total", "Messages whose handler raised: a bug of ours.")
 

@@ -163,7 +163,9 @@ class Announcer:
         wanted = self._ledger.realized(key)
         if wanted is None:
             return None
-        if not self._is_told(key, wanted):
+        if self._is_told(key, wanted):
+            self._attempts.pop(key, None)
+        else:
             epoch = self._epoch
             sequence = await self._publish(
                 self._bus,

@@ -1,7 +1,7 @@
 """When it is safe to declare the wishes complete: from then on the engine removes whatever nobody wishes for.
 
 An empty or shrunken set is never taken for the truth because nothing was heard (a damaged state file, a lost stream):
-either what the data plane holds is all accounted for, or the hub has had its time to speak. Pure.
+what the data plane holds must be all accounted for, or the hub has spoken and had time to say more. Pure.
 """
 
 from collections.abc import Awaitable, Callable
@@ -22,19 +22,20 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
 
     has_remembered: bool
     """A state file was read, undamaged."""
-    has_replayed: bool
-    """The desired stream was read to its end."""
+    waited_seconds: float
+    """Since the start."""
+    replayed_seconds: float | None
+    """Since the desired stream was read to its end; None: it was not."""
     strangers: int | None
     """Virtual servers in the data plane that no wish and no tombstone explains; None if it cannot be asked."""
-    waited_seconds: float
 
 
 def may_complete(known: Knowledge) -> bool:
     """Whether everything that stands is known."""
-    if not known.has_replayed and known.waited_seconds < HUB_SECONDS:
+    if known.replayed_seconds is None and known.waited_seconds < HUB_SECONDS:
         return False
     if known.strangers == 0:
         return True
-    if not (known.has_replayed or known.has_remembered):
-        return False
-    return known.strangers is None or known.waited_seconds >= STRANGERS_SECONDS
+    if known.strangers is None:
+        return known.has_remembered or known.replayed_seconds is not None
+    return known.replayed_seconds is not None and known.replayed_seconds >= STRANGERS_SECONDS

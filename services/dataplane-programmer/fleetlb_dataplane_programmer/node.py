@@ -76,14 +76,14 @@ class Node:
         )
         self._ready = False
         self._remembered = False
-        self._replayed = False
+        self._replayed_at: float | None = None
         self._news = asyncio.Event()
         self._log = structlog.get_logger()
 
     @property
     def has_replayed(self) -> bool:
         """Whether the desired stream was read to its end once."""
-        return self._replayed
+        return self._replayed_at is not None
 
     def __contains__(self, key: VirtualServerKey) -> bool:
         return key in self._ledger
@@ -100,6 +100,7 @@ class Node:
         self._remembered = not recovered.damage
         for record in recovered.records:
             self._do(record.desired.key, self._ledger.recall(record))
+        STANDING.set(len(self._ledger))
         if recovered.damage:
             for record in recovered.records:
                 self._memory.note(record.desired.key)
@@ -127,9 +128,8 @@ class Node:
 
     async def complete(self) -> None:
         """Return once the engine may act, having told it so."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        while not may_complete(await self._knowledge(loop.time() - began)):
+        began = asyncio.get_running_loop().time()
+        while not may_complete(await self._knowledge(began)):
             self._news.clear()
             try:
                 async with asyncio.timeout(_LOOK_SECONDS):
@@ -137,9 +137,10 @@ class Node:
             except TimeoutError:
                 pass
         self._log.info(
-            "complete", virtual_servers=len(self._ledger), remembered=self._remembered, replayed=self._replayed
+            "complete", virtual_servers=len(self._ledger), remembered=self._remembered, replayed=self.has_replayed
         )
         self._engine.complete()
+        self._memory.allow()
 
     async def save(self) -> None:
         """Write the state file now."""
@@ -151,17 +152,19 @@ class Node:
         self._announcer.tell_node()
         self._sweeper.look_at_all()
 
-    async def _knowledge(self, waited: float) -> Knowledge:
+    async def _knowledge(self, began: float) -> Knowledge:
         held = await self._holdings()
+        now = asyncio.get_running_loop().time()
         return Knowledge(
             has_remembered=self._remembered,
-            has_replayed=self._replayed,
+            waited_seconds=now - began,
+            replayed_seconds=None if self._replayed_at is None else now - self._replayed_at,
             strangers=None if held is None else sum(1 for key in held if key not in self._ledger),
-            waited_seconds=waited,
         )
 
     def _on_replayed(self) -> None:
-        self._replayed = True
+        if self._replayed_at is None:
+            self._replayed_at = asyncio.get_running_loop().time()
         self._news.set()
 
     def _on_message(self, message: Message) -> None:

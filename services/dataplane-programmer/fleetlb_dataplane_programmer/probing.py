@@ -3,7 +3,7 @@
 A proxy accepts a connection before it has a real server for it, so an accepted connection proves nothing. Proof is
 what only a real server can cause: data, or the end of the stream after ours has ended. Where a real server stays
 silent on both, it is enough that the connection stands and that a real server takes a connection of our own.
-UDP proves less: a real server is taken to answer unless its host says that nobody listens.
+UDP proves less: VIP and real server are taken to answer unless their hosts say that nobody listens.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ async def probe(server: VirtualServer, *, turn: int = 0, patience: Patience = Pa
     sample = (takers[start:] + takers[:start])[: patience.sample]
     try:
         if server.key.protocol is Protocol.UDP:
-            return await _probe_udp(sample, patience)
+            return await _probe_udp(server, sample, patience)
         return await _probe_tcp(server, sample, patience)
     except OSError as problem:
         if problem.errno in _OUT_OF_MEANS:
@@ -148,22 +148,30 @@ async def _connected(dialled: socket.socket, address: str, port: int, seconds: f
     return True
 
 
-async def _probe_udp(sample: list[RealServer], patience: Patience) -> bool:
+async def _probe_udp(server: VirtualServer, sample: list[RealServer], patience: Patience) -> bool:
+    key = server.key
+    is_closed, is_reached = await asyncio.gather(
+        _is_refused(key.address, key.port, patience.refusal), _any_takes(sample, patience.refusal)
+    )
+    return is_reached and not is_closed
+
+
+async def _any_takes(sample: list[RealServer], seconds: float) -> bool:
     for real_server in sample:
-        with _socket(real_server.address, socket.SOCK_DGRAM) as dialled:
-            if not await _is_refused(dialled, real_server, patience.refusal):
-                return True
+        if not await _is_refused(real_server.address, real_server.port, seconds):
+            return True
     return False
 
 
-async def _is_refused(dialled: socket.socket, real_server: RealServer, seconds: float) -> bool:
-    """Whether the host of a real server says that nobody listens there."""
+async def _is_refused(address: str, port: int, seconds: float) -> bool:
+    """Whether a host says that nobody listens on a UDP port."""
     loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(seconds):
-            await loop.sock_connect(dialled, (real_server.address, real_server.port))
-            dialled.send(b"")
-            await loop.sock_recv(dialled, 1)
+        with _socket(address, socket.SOCK_DGRAM) as dialled:
+            async with asyncio.timeout(seconds):
+                await loop.sock_connect(dialled, (address, port))
+                dialled.send(b"")
+                await loop.sock_recv(dialled, 1)
     except TimeoutError:
         return False
     except OSError as problem:

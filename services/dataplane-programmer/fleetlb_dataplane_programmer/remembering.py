@@ -97,6 +97,7 @@ class Memory:
         self._appended = 0
         self._standing = 0
         self._must_rewrite = True
+        self._allowed = asyncio.Event()
         self._log = structlog.get_logger().bind(state_file=str(file.path))
 
     def load(self) -> Recovered | None:
@@ -111,6 +112,10 @@ class Memory:
             self._log.info("state file read", records=len(recovered.records), torn=recovered.is_torn)
         return recovered
 
+    def allow(self) -> None:
+        """Everything that stands is known. Before that a file would say less than the truth, and be believed."""
+        self._allowed.set()
+
     def note(self, key: VirtualServerKey) -> None:
         """A key changed. O(1)."""
         self._changed[key] = None
@@ -118,6 +123,7 @@ class Memory:
 
     async def run(self) -> None:
         """Write what is noted until cancelled."""
+        await self._allowed.wait()
         while True:
             await self._noted.wait()
             await asyncio.sleep(self._write_seconds)
@@ -125,9 +131,9 @@ class Memory:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def flush(self) -> bool:
-        """Write what is noted now. False if the disk refuses; it stays noted."""
+        """Write what is noted now, if that is allowed. False if the disk refuses: then it comes later."""
         async with self._turn:
-            return await self._flush()
+            return not self._allowed.is_set() or await self._flush()
 
     async def _flush(self) -> bool:
         self._noted.clear()
@@ -137,8 +143,7 @@ class Memory:
             await self._write(changed)
         except OSError as problem:
             self._log.error("the state file cannot be written", error=str(problem))
-            self._changed = {**changed, **self._changed}
-            self._must_rewrite = True  # the file may end in half a line
+            self._must_rewrite = True  # the file may end in half a line, and this writes all
             self._noted.set()
             return False
         UNSAVED.set(0)

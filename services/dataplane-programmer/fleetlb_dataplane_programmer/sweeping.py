@@ -6,6 +6,7 @@ not grow with their number; one that does not is tried again sooner, ever later,
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -33,6 +34,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
     sweep_seconds: float = 15.0
     sweeps_per_second: float = 10.0
+    batch_seconds: float = 1.0
+    """Sweeps that fall into the same span are done together: waking up costs more than probing."""
     retry: Backoff = Backoff(initial=1.0, cap=10.0, factor=2.0, jitter=0.1)
     retries_per_second: float = 50.0
     confirm_fresh_seconds: float = 0.05
@@ -65,7 +68,8 @@ class Pacer:
     def delay(self, failures: int, *, fresh: bool, now: float, riders: int, random01: float = 0.0) -> float:
         """After a probe. `failures`: in a row; `fresh`: no word on this revision yet; `riders`: all that are probed."""
         if failures == 0:
-            return self._sweeps.slot(now + self._pace.sweep_seconds, riders) - now
+            due = self._sweeps.slot(now + self._pace.sweep_seconds, riders)
+            return math.ceil(due / self._pace.batch_seconds) * self._pace.batch_seconds - now
         if failures < FAILURES_THAT_COUNT:
             return self._pace.confirm_fresh_seconds if fresh else self._pace.confirm_seconds
         return self._retries.slot(now + self._pace.retry.delay(failures - FAILURES_THAT_COUNT, random01), riders) - now

@@ -6,7 +6,7 @@ from functools import partial
 
 from fleetlb.domain.errors import FleetlbError
 from fleetlb.kube.cluster import Cluster
-from fleetlb.kube.errors import AlreadyExists, Forbidden
+from fleetlb.kube.errors import AlreadyExists, Forbidden, NotFound
 from fleetlb.kube.resources import NAMESPACES
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb.runtime.nats_resolver import push_account
@@ -59,7 +59,7 @@ async def _ensure_namespace(process: Process, cluster: Cluster, namespace: str) 
     told = False
     while True:
         try:
-            await cluster.create(NAMESPACES, {"metadata": {"name": namespace}})
+            await _make_namespace(cluster, namespace)
             return
         except (AlreadyExists, Forbidden):
             return
@@ -68,6 +68,13 @@ async def _ensure_namespace(process: Process, cluster: Cluster, namespace: str) 
                 told = True
                 process.log.warning("the management cluster cannot be reached; trying again", problem=str(problem))
             await asyncio.sleep(NAMESPACE_SECONDS)
+
+
+async def _make_namespace(cluster: Cluster, namespace: str) -> None:
+    try:
+        await cluster.get(NAMESPACES, namespace)
+    except NotFound:
+        await cluster.create(NAMESPACES, {"metadata": {"name": namespace}})
 
 
 async def _keep_gates(process: Process, manager: Manager, bus: JetStreamBus) -> None:

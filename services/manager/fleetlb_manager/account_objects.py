@@ -19,6 +19,10 @@ class AccountObjects:
         """In the management cluster."""
         self._cluster = cluster
 
+    async def read_namespace(self, name: str) -> Object:
+        """A namespace. Raises NotFound."""
+        return await self._cluster.get(NAMESPACES, name)
+
     async def create_namespace(self, item: Object) -> None:
         """Make a namespace. Raises AlreadyExists."""
         await self._cluster.create(NAMESPACES, item)

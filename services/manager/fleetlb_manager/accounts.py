@@ -4,6 +4,7 @@ Everything exists before the status names the account, because that is when its 
 repeated for every tenant whenever the system connection stands anew: the servers may have lost what they were told.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -28,6 +29,9 @@ log = structlog.get_logger(__name__)
 
 class AccountStore(Protocol):
     """Namespaces, Secrets and Tenants in the API server."""
+
+    async def read_namespace(self, name: str) -> Object:
+        """A namespace. Raises NotFound."""
 
     async def create_namespace(self, item: Object) -> None:
         """Make a namespace. Raises AlreadyExists."""
@@ -109,10 +113,11 @@ class Accounts:
 
     async def _ensure_namespace(self, tenant: str, namespace: str) -> None:
         try:
-            await self._store.create_namespace(minting.tenant_namespace(tenant, namespace))
-        except AlreadyExists:
-            return
-        log.info("namespace made", tenant=tenant, namespace=namespace)
+            await self._store.read_namespace(namespace)
+        except NotFound:
+            with contextlib.suppress(AlreadyExists):
+                await self._store.create_namespace(minting.tenant_namespace(tenant, namespace))
+            log.info("namespace made", tenant=tenant, namespace=namespace)
 
     async def _ensure_account(self, tenant: str) -> str:
         """The account's seed; a new account only if there never was one."""

@@ -145,7 +145,7 @@ class Manager:
         bench = Workbench(memory, self._objects, self.queues, self.leadership, given.clock)
         claims, load_balancers = ClaimObjects(given.cluster), LoadBalancerObjects(given.cluster)
         store = AccountObjects(given.cluster)
-        chooser = Chooser(memory.book, memory.lines, memory.capabilities)
+        chooser = Chooser(memory.book, memory.lines, memory.capabilities, self._objects.address_free)
         publishing = Publishing(bench, given.bus, on_stream_missing=self.streams.look_now)
         releasing = Releasing(bench, claims, load_balancers, given.bus, chooser)
         serving = Serving(

@@ -73,11 +73,14 @@ Capabilities = Callable[[str], frozenset[str] | None]
 class Chooser:
     """Chooses addresses out of the book."""
 
-    def __init__(self, book: AddressBook, lines: WaitingLines, capabilities: Capabilities) -> None:
-        """`lines` say which free addresses are kept for those who waited longer."""
+    def __init__(
+        self, book: AddressBook, lines: WaitingLines, capabilities: Capabilities, on_free: Callable[[str], None]
+    ) -> None:
+        """`lines` say which free addresses are kept for whoever waited longer; `on_free` hears of dropped proposals."""
         self._book = book
         self._lines = lines
         self._capabilities = capabilities
+        self._on_free = on_free
         self._proposed: dict[ServiceKey, tuple[str, ...]] = {}
 
     def choose(self, wish: Wish) -> Choice | Denial:
@@ -97,9 +100,7 @@ class Chooser:
         kept = outcome.holdings if isinstance(outcome, Choice) else ()
         claimed = {claim.spec.address for claim in wish.claims}
         addresses = tuple(holding.address for holding in kept if holding.address not in claimed)
-        for address in proposed:
-            if address not in addresses and address not in claimed:
-                self._book.give_back(address)
+        self._drop(wish.key, (a for a in proposed if a not in addresses and a not in claimed))
         if addresses:
             self._proposed[wish.key] = addresses
         return outcome
@@ -110,12 +111,16 @@ class Chooser:
         if rest:
             self._proposed[key] = rest
 
-    def abandon(self, key: ServiceKey) -> list[str]:
-        """The Service wants no address any more; returns the addresses that are free again."""
-        proposed = list(self._proposed.pop(key, ()))
-        for address in proposed:
-            self._book.give_back(address)
-        return proposed
+    def abandon(self, key: ServiceKey) -> None:
+        """The Service wants no address any more."""
+        self._drop(key, self._proposed.pop(key, ()))
+
+    def _drop(self, key: ServiceKey, addresses: Iterable[str]) -> None:
+        """Proposals that are not needed; one that somebody else has claimed meanwhile is not ours to give back."""
+        for address in addresses:
+            if self._book.holder(address) == str(key):
+                self._book.give_back(address)
+                self._on_free(address)
 
     def _fixed(self, wish: Wish, family: Family) -> Holding | Denial | None:
         """The address that a family must get: the one asked for, or the one held. None: any will do."""

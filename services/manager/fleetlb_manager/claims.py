@@ -71,16 +71,15 @@ class Claims:
         self._note(claim)
         return True
 
-    def drop(self, claim: AddressClaim) -> list[str] | None:
-        """Note that a claim is deleted. The pools that have one more address to give; None if it was not known."""
+    def drop(self, claim: AddressClaim) -> bool:
+        """Note that a claim is deleted, and its address free. False if it was not known."""
         known = self._newest.drop(claim.metadata)
         if known is None:
-            return None
+            return False
         self._forget(known)
-        address = known.spec.address
-        if self._book.holder(address) != str(owner_of(known)):
-            return []
-        return self._book.give_back(address)
+        if self._book.holder(known.spec.address) == str(owner_of(known)):
+            self._book.give_back(known.spec.address)
+        return True
 
     def _note(self, claim: AddressClaim) -> None:
         owner, address = owner_of(claim), claim.spec.address

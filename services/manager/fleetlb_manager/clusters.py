@@ -89,6 +89,8 @@ class Clusters:
 
     async def _ensure_object(self, key: ClusterKey, observed: ObservedCluster) -> TenantCluster | None:
         known = self._memory.clusters.get(key)
+        if known is None and observed.nodes is None:
+            return None
         if known is None:
             spec = TenantClusterSpec(tenant=key.tenant, nodes=observed.nodes or ())
             meta = ObjectMeta(name=key.cluster, namespace=namespace_of(key.tenant), labels={TENANT_LABEL: key.tenant})

@@ -6,20 +6,18 @@ Synchronous; decides nothing. A tenant's message that cannot be read is parked a
 from collections.abc import Callable
 
 import structlog
-from prometheus_client import Counter
 
 from fleetlb.contracts import codec
 from fleetlb.contracts.v1 import NodeRealized, Owner, VirtualServerDesired, VirtualServerRealized
 from fleetlb.domain.errors import Poison
 from fleetlb.runtime.bus import Message
+from fleetlb.runtime.metrics import UNREADABLE
 from fleetlb_manager.claims import is_wanted
 from fleetlb_manager.identities import ServiceKey, Slot
 from fleetlb_manager.marking import Marks, StatusKey
 from fleetlb_manager.memory import Memory
 from fleetlb_manager.observations import NodesChanged, ServiceChanged
 from fleetlb_manager.parking import Parking
-
-UNREADABLE = Counter("fleetlb_unreadable_messages_total", "Messages of the hub that could not be read.", ["stream"])
 
 log = structlog.get_logger(__name__)
 

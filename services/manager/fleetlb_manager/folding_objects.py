@@ -76,6 +76,7 @@ class ObjectFolding:
         self._marks.status(StatusKey("pool", name))
         if self._memory.book.pools.get(name) != wanted:
             self._memory.book.set_pool(wanted)
+            self._pools_changed()
             self._wake_refused()
             self._mark_quarantined()
 
@@ -83,6 +84,7 @@ class ObjectFolding:
         """An AddressPool was deleted: addresses given out of it stay."""
         self._memory.pools.pop(pool.metadata.name, None)
         self._memory.book.drop_pool(pool.metadata.name)
+        self._pools_changed()
         self._mark_quarantined()
 
     def group_set(self, group: BalancerGroup) -> None:
@@ -120,18 +122,17 @@ class ObjectFolding:
         """An AddressClaim was deleted: its address is free, the oldest who waits for one is next."""
         owner = owner_of(claim)
         before = self._memory.usage.of(owner.tenant)
-        pools = self._memory.claims.drop(claim)
-        if pools is None:
+        if not self._memory.claims.drop(claim):
             return
         self._claim_changed(claim)
-        self.address_free(claim.spec.address, pools)
+        self.address_free(claim.spec.address)
         if self._memory.usage.of(owner.tenant) != before:
             self._call(quota_resource(owner.tenant))
 
-    def address_free(self, address: str, pools: Iterable[str]) -> None:
+    def address_free(self, address: str) -> None:
         """An address can be given again."""
         self._call(address_resource(address))
-        for pool in pools:
+        for pool in self._memory.book.pools_of(address):
             self._call(pool_resource(pool, family_of(address)))
 
     def load_balancer_set(self, item: LoadBalancer) -> None:
@@ -164,6 +165,11 @@ class ObjectFolding:
         """Units of resources were kept for a Service that did not need them."""
         for resource in resources:
             self._call(resource)
+
+    def _pools_changed(self) -> None:
+        """What one pool says depends on whether another overlaps it."""
+        for name in self._memory.pools:
+            self._marks.status(StatusKey("pool", name))
 
     def _claim_changed(self, claim: AddressClaim) -> None:
         owner = owner_of(claim)

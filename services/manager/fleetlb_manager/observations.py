@@ -27,6 +27,8 @@ class ObservedService(msgspec.Struct, frozen=True, kw_only=True):
     service: TenantService | None
     endpoints: ServiceEndpoints | None
     hops: Hops = ()
+    answered: bool = False
+    """Whether this very message was answered by `released`."""
 
 
 class Inventory(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +106,12 @@ class Observations:
             return ()
         self._clusters[key.cluster_key].services[key.uid] = msgspec.structs.replace(said, hops=())
         return said.hops
+
+    def answered(self, key: ServiceKey) -> None:
+        """The last message of a Service was answered by `released`; the next one is to be answered again."""
+        said = self.service(key)
+        if said is not None:
+            self._clusters[key.cluster_key].services[key.uid] = msgspec.structs.replace(said, answered=True)
 
     def cluster(self, key: ClusterKey) -> ObservedCluster | None:
         """What was last said of a cluster."""

@@ -130,6 +130,7 @@ class Publishing:
             if claim is not None and claim.spec.phase is ClaimPhase.RELEASING:
                 self._memory.let_go.add(slot)
                 self._marks.claim(slot.key.address)
+        self._asked.pop(slot, None)
         return None
 
     async def _bury(self, slot: Slot, claim: AddressClaim | None) -> None:
@@ -174,7 +175,6 @@ class Publishing:
             subject = subjects.realized(slot.group, node, slot.key)
             await self._bus.purge_subject(streams.realized_stream(slot.group).name, subject)
         self._memory.realized.forget(slot)
-        self._asked.pop(slot, None)
 
     def _is_replayed(self, group: str) -> bool:
         names = {streams.desired_stream(group).name, streams.realized_stream(group).name}

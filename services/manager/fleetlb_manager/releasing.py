@@ -77,8 +77,7 @@ class Releasing:
 
     async def release_service(self, key: ServiceKey) -> None:
         """Do what can be done now to give up a Service; the rest follows when its claims have moved on."""
-        for address in self._chooser.abandon(key):
-            self._folding.address_free(address, self._memory.book.pools_of(address))
+        self._chooser.abandon(key)
         self._folding.call_next(self._memory.lines.leave(key))
         for claim in self._memory.claims.of(key):
             if claim.spec.phase is ClaimPhase.BOUND:
@@ -172,13 +171,14 @@ class Releasing:
         self._folding.load_balancer_gone(item)
 
     async def _say_released(self, key: ServiceKey) -> None:
-        """The tenant may let its Service go, unless it wants it again."""
+        """The tenant may let its Service go, unless it wants it again: once for each time that it asks."""
         account = self._memory.account_of(key.tenant)
         observed = self._memory.observations.service(key)
         wanted_again = observed is not None and observed.service is not None and not self._memory.is_absent(key)
-        if not account or wanted_again:
+        if not account or wanted_again or (observed is not None and observed.answered):
             return
         now = self._clock.wall()
         hops = timestamps.with_hops(observed.hops if observed else (), [("release", now)])
         body = codec.encode(ServiceReleased(generation=self._authority.generation, hops=hops))
         await self._bus.notify(subjects.released(account, key.cluster, key.uid), body)
+        self._memory.observations.answered(key)

@@ -119,7 +119,7 @@ class Serving:
                     await self._give_up_surplus(key, outcome)
                     return item
             finally:
-                self._memory.usage.settle(key)
+                self._settle_usage(key)
         raise Transient(f"{key}: {MAX_RACES} addresses in a row were taken meanwhile")
 
     def _decide(self, key: ServiceKey, service: TenantService) -> Choice | Denial:
@@ -127,7 +127,7 @@ class Serving:
         registration = self._memory.registrations[key.tenant]
         known, claims = self._memory.load_balancers.get(key), self._memory.claims.of(key)
         standing = standing_choice(known, service, claims)
-        if standing is not None and registration.grant is not None:
+        if standing is not None:
             self._folding.call_next(self._memory.lines.leave(key))
             return standing
         refusal = judge(service, registration, self._usage_beside(key), self._memory.usage.held_by(key))
@@ -158,9 +158,15 @@ class Serving:
             load_balancers=usage.load_balancers + kept, addresses=usage.addresses + kept, ports=usage.ports + kept
         )
 
+    def _settle_usage(self, key: ServiceKey) -> None:
+        """From now on the claims count; what was reserved and is not claimed, another Service may have."""
+        before = self._memory.usage.of(key.tenant)
+        self._memory.usage.settle(key)
+        if self._memory.usage.of(key.tenant) != before:
+            self._folding.call_next([quota_resource(key.tenant)])
+
     def _deny(self, key: ServiceKey, denial: Denial) -> Denial:
-        for address in self._chooser.abandon(key):
-            self._folding.address_free(address, self._memory.book.pools_of(address))
+        self._chooser.abandon(key)
         lines, known = self._memory.lines, self._memory.load_balancers.get(key)
         if denial.waits_for:
             created = known.metadata.creation_timestamp if known else None

@@ -6,7 +6,6 @@ writes. Nothing waits for a status.
 
 from typing import Any, Protocol
 
-import msgspec
 import structlog
 
 from fleetlb.contracts.objects import AddressPool, BalancerGroup, Tenant
@@ -95,7 +94,7 @@ class Statuses:
         if group.status.nodes == nodes and _says(group.status.conditions, condition):
             return
         status = {
-            "nodes": msgspec.to_builtins(nodes),
+            "nodes": nodes,
             "conditions": [self._stamped(group.status.conditions, condition)],
         }
         self._folding.group_set(await self._store.set_group_status(group, status))

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import structlog
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
 
 from fleetlb.contracts import subjects
 from fleetlb.contracts.codec import decode, encode
@@ -20,6 +20,7 @@ from fleetlb.kube.fleet_objects import BALANCER_GROUPS, LOAD_BALANCERS, TENANTS
 from fleetlb.kube.leases import LeaseHolder
 from fleetlb.kube.watching import Reflector
 from fleetlb.runtime.bus import Bus, Message
+from fleetlb.runtime.metrics import UNREADABLE
 from fleetlb.runtime.workers import Reconciler
 from fleetlb_status.census import Census
 from fleetlb_status.judging import Judging
@@ -31,7 +32,6 @@ LEASE = "fleetlb-status"
 SNAPSHOT_SECONDS = 1.0
 """A cluster that asks again sooner gets its reports after this time: asking costs a tenant little, answering much."""
 
-UNREADABLE = Counter("fleetlb_unreadable_messages_total", "Messages from the bus that could not be read.", ["kind"])
 HELD = Gauge("fleetlb_lease_held", "1 while this replica acts.")
 
 Spawn = Callable[[Coroutine[Any, Any, object], str], object]

@@ -180,20 +180,26 @@ async def _udp(address: str = "127.0.0.1") -> AsyncIterator[int]:
 
 
 async def test_udp_is_taken_to_answer_unless_every_host_says_that_nobody_listens(refused_port: int) -> None:
-    async with _udp() as silent:
+    async with _udp() as vip, _udp() as silent:
         nobody = f"127.0.0.1:{refused_port}"
         for backends, expected in (
             ([f"127.0.0.1:{silent}"], True),
             ([nobody], False),
             ([nobody, f"127.0.0.1:{silent}"], True),
         ):
-            server = a_virtual_server("127.0.0.1:9/udp", backends)
+            server = a_virtual_server(f"127.0.0.1:{vip}/udp", backends)
             assert [await probe(server, turn=turn, patience=QUICK) for turn in (0, 1)] == [expected] * 2
 
 
+async def test_udp_needs_somebody_at_the_vip(refused_port: int) -> None:
+    async with _udp() as silent:
+        server = a_virtual_server(f"127.0.0.1:{refused_port}/udp", [f"127.0.0.1:{silent}"])
+        assert await probe(server, patience=QUICK) is False
+
+
 async def test_udp_over_ipv6() -> None:
-    async with _udp("::1") as silent:
-        assert await probe(a_virtual_server("[::1]:9/udp", [f"[::1]:{silent}"]), patience=QUICK) is True
+    async with _udp("::1") as vip, _udp("::1") as silent:
+        assert await probe(a_virtual_server(f"[::1]:{vip}/udp", [f"[::1]:{silent}"]), patience=QUICK) is True
 
 
 async def test_without_real_servers_there_is_no_word() -> None:

@@ -270,6 +270,7 @@ class TestWhatTheHubKnows:
     def test_what_was_realized_before_is_a_floor_under_a_lost_or_old_memory(self) -> None:
         ledger = _ledger()
         assert ledger.refuse_below(KEY, (7, 9)) is True
+        assert ledger.refuse_below(KEY, (7, 3)) is True
         assert ledger.fold(a_wish(generation=7, revision=8), now=1) is Ignored.STALE
         assert isinstance(ledger.fold(a_wish(generation=7, revision=9), now=1), Apply)
         assert ledger.refuse_below(KEY, (7, 9)) is False

@@ -36,6 +36,7 @@ class Book:
         self.memory = Memory(
             self.file, record=self.records.get, records=lambda: list(self.records.values()), write_seconds=0.01
         )
+        self.memory.allow()
 
     def put(self, record: Record) -> None:
         self.records[record.desired.key] = record
@@ -106,6 +107,18 @@ async def test_changes_reach_the_disk_in_their_own_time(tmp_path: Path) -> None:
     assert _loaded(tmp_path) == book.revisions()
 
 
+async def test_nothing_is_written_before_all_is_known(tmp_path: Path) -> None:
+    book = Book(tmp_path)
+    memory = Memory(book.file, record=book.records.get, records=lambda: list(book.records.values()))
+    memory.note(parse_key("192.0.2.1:80/tcp"))
+    assert await memory.flush() is True
+    assert not book.file.path.exists()
+    book.put(_record(1))
+    memory.allow()
+    await memory.flush()
+    assert _loaded(tmp_path) == book.revisions()
+
+
 async def test_only_what_changed_is_written(tmp_path: Path) -> None:
     book = Book(tmp_path)
     for number in range(1, 100):
@@ -156,9 +169,11 @@ async def test_a_full_disk_loses_nothing_but_time(tmp_path: Path, monkeypatch: p
 
 async def test_writes_do_not_overlap(tmp_path: Path) -> None:
     book = Book(tmp_path)
+    flushes: list[asyncio.Task[bool]] = []
     async with asyncio.TaskGroup() as tasks:
         for number in range(1, 50):
             book.put(_record(number))
-            tasks.create_task(book.memory.flush())
+            flushes.append(tasks.create_task(book.memory.flush()))
             await asyncio.sleep(0)
+    assert all(flush.result() for flush in flushes)
     assert _loaded(tmp_path) == book.revisions()

@@ -30,8 +30,10 @@ class Wire:
     def __init__(self) -> None:
         self.sent: list[tuple[float, str, ServiceReported]] = []
         self.cut = False
+        self.attempts = 0
 
     async def notify(self, subject: str, body: bytes) -> None:
+        self.attempts += 1
         await asyncio.sleep(0)
         if self.cut:
             raise Transient("away")
@@ -239,7 +241,7 @@ def test_without_the_lease_nothing_is_told(play: Callable[[Play], None]) -> None
         stage.memory.fold_realized(a_word())
         await stage.reporter.forward_release((ACCOUNT, CLUSTER, "service-9"), ServiceReleased())
         await stage.settle(60)
-        assert stage.wire.sent == []
+        assert stage.wire.attempts == 0
 
     play(steps)
 

@@ -141,6 +141,7 @@ def of_the_hub(local: str) -> str:
 def test_what_a_watcher_publishes_is_read_in_the_hub() -> None:
     service = of_the_hub(subjects.local_observed_service(CLUSTER, UID))
     assert service == f"fleetlb.v1.observed.{ACCOUNT}.{CLUSTER}.service.{UID}"
+    assert service == subjects.observed_service(ACCOUNT, CLUSTER, UID)
     assert subjects.parse_observed(service) == ObservedSubject(ACCOUNT, CLUSTER, "service", UID)
     nodes = of_the_hub(subjects.local_observed_nodes(CLUSTER))
     assert subjects.parse_observed(nodes) == ObservedSubject(ACCOUNT, CLUSTER, "nodes")
@@ -251,6 +252,7 @@ def test_every_other_subject() -> None:
     assert subjects.desired_of("default") == "fleetlb.v1.desired.default.>"
     assert subjects.realized("g", "node-1.a", KEY) == "fleetlb.v1.realized.g.node-1_a.192-0-2-7_443_tcp"
     assert subjects.realized_node("g", "node-1.a") == "fleetlb.v1.realized.g.node-1_a.node"
+    assert subjects.realized_by("g", "node-1.a") == "fleetlb.v1.realized.g.node-1_a.>"
     assert subjects.realized_of("g") == "fleetlb.v1.realized.g.>"
     assert subjects.resync(ACCOUNT, CLUSTER) == of_the_hub(subjects.local_resync(CLUSTER))
     assert subjects.parked(ACCOUNT, "17") == f"fleetlb.v1.parked.{ACCOUNT}.17"

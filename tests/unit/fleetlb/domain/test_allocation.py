@@ -54,6 +54,28 @@ def test_an_address_not_yet_passed_is_not_queued_twice() -> None:
     assert [take_next(book, f"o{n}") for n in range(5)] == ["10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.3", None]
 
 
+@pytest.mark.parametrize("named", ["10.0.0.0", "10.0.0.2"])
+def test_an_address_ahead_of_the_search_is_offered_once(named: str) -> None:
+    book = a_book(a_pool("10.0.0.0/30"))
+    assert book.take(named, "named")
+    book.give_back(named)
+    assert [book.choose("p", V4) for _ in range(5)] == ["10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.3", None]
+
+
+@pytest.mark.parametrize("between", ["taken by name", "declined while held"])
+def test_the_wait_of_a_free_address_begins_when_it_was_last_held(between: str) -> None:
+    book = a_book(a_pool("10.0.0.0/31"))
+    assert [take_next(book, "a"), take_next(book, "b")] == ["10.0.0.0", "10.0.0.1"]
+    if between == "taken by name":
+        book.give_back("10.0.0.0")
+        assert book.take("10.0.0.0", "named")
+    else:
+        book.decline("p", "10.0.0.0")
+    book.give_back("10.0.0.1")
+    book.give_back("10.0.0.0")
+    assert [book.choose("p", V4), book.choose("p", V4)] == ["10.0.0.1", "10.0.0.0"]
+
+
 def test_a_declined_address_is_offered_again() -> None:
     book = a_book(a_pool("10.0.0.0/31"))
     first = book.choose("p", V4)

@@ -266,20 +266,20 @@ def test_a_restarted_programmer_sends_nothing_and_knows_what_stands() -> None:
 
 def test_a_reconnect_sends_the_difference_alone() -> None:
     stand = Stand()
-    for name in ("kept", "moved", "going", "changed_tuning"):
+    for name in ("kept", "moved", "going", "tuned"):
         stand.want(name, resources(name))
     stand.run()
     stand.connect()
     stand.want("moved", resources("moved", endpoints=1))
-    stand.want("changed_tuning", resources("changed_tuning", scheduler=1))
+    stand.want("tuned", resources("tuned", scheduler=1))
     stand.want("going", None)
     stand.want("coming", resources("coming"))
 
     said = brief(stand.run())
     pushes = {kind: [push for push in said if push[0] == kind.name[0]] for kind in Kind}
 
-    assert sorted(part for push in pushes[C] for part in push[1:]) == ["+coming", "+changed_tuning", "-going"]
-    assert sorted(part for push in pushes[E] for part in push[1:]) == ["+coming", "+moved", "+changed_tuning"]
+    assert sorted(part for push in pushes[C] for part in push[1:]) == ["+coming", "+tuned", "-going"]
+    assert sorted(part for push in pushes[E] for part in push[1:]) == ["+coming", "+moved", "+tuned"]
     assert sorted(part for push in pushes[L] for part in push[1:]) == ["+coming", "-going"]
 
 

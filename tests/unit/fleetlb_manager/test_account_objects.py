@@ -1,0 +1,57 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.unit.fleetlb_manager.manager_world import a_group, a_pool, a_tenant
+
+from fleetlb.kube.cluster import Cluster
+from fleetlb.testkit.scripted_kube import Json, ScriptedKube
+from fleetlb_manager.account_objects import AccountObjects
+
+SECRETS = "/api/v1/namespaces/fleetlb-system/secrets"
+ROOT = "/apis/fleetlb.dev/v1alpha1"
+
+
+@pytest.fixture
+async def kube() -> AsyncIterator[ScriptedKube]:
+    async with ScriptedKube() as scripted:
+        yield scripted
+
+
+@pytest.fixture
+async def store(kube: ScriptedKube, tmp_path: Path) -> AsyncIterator[AccountObjects]:
+    cluster = await Cluster.connect(kube.kubeconfig(tmp_path))
+    yield AccountObjects(cluster)
+    await cluster.close()
+
+
+async def test_namespaces_and_secrets_are_made_read_and_refilled(kube: ScriptedKube, store: AccountObjects) -> None:
+    secret = {"metadata": {"name": "s", "namespace": "fleetlb-system"}, "data": {"k": "dg=="}}
+    kube.on("GET", "/api/v1/namespaces/tenant-acme", Json({"metadata": {"name": "tenant-acme"}}))
+    kube.on("POST", "/api/v1/namespaces", Json({}))
+    kube.on("GET", f"{SECRETS}/s", Json(secret))
+    kube.on("POST", SECRETS, Json(secret))
+    kube.on("PATCH", f"{SECRETS}/s", Json(secret))
+    assert (await store.read_namespace("tenant-acme"))["metadata"]["name"] == "tenant-acme"
+    await store.create_namespace({"metadata": {"name": "tenant-acme"}})
+    assert await store.create_secret(secret) == await store.read_secret("s", "fleetlb-system") == secret
+    await store.replace_secret_data("s", "fleetlb-system", secret)
+    assert kube.sent("PATCH")[0].body == {"data": {"k": "dg=="}}
+
+
+async def test_statuses_are_merged_into_the_very_object(kube: ScriptedKube, store: AccountObjects) -> None:
+    for plural, item in (
+        ("tenants/acme", a_tenant()),
+        ("addresspools/default", a_pool()),
+        ("balancergroups/default", a_group()),
+    ):
+        kube.on("PATCH", f"{ROOT}/{plural}/status", Json(msgspec.json.encode(item)))
+    await store.set_tenant_status(a_tenant(), {"account": "A"})
+    await store.set_pool_status(a_pool(), {"ipv4": {"used": 0}})
+    await store.set_group_status(a_group(), {"nodes": []})
+    assert [request.body for request in kube.sent("PATCH")] == [
+        {"metadata": {"uid": "uid-acme"}, "status": {"account": "A"}},
+        {"metadata": {"uid": "uid-default"}, "status": {"ipv4": {"used": 0}}},
+        {"metadata": {"uid": "uid-default"}, "status": {"nodes": []}},
+    ]

@@ -1,0 +1,177 @@
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from tests.unit.fleetlb_manager.manager_world import World, a_tenant, a_world
+
+from fleetlb.contracts.objects import Tenant, TenantStatus
+from fleetlb.contracts.streams import StreamSpec
+from fleetlb.domain.conditions import Reason, Refusal
+from fleetlb.domain.errors import Transient
+from fleetlb.kube.errors import AlreadyExists, Conflict, NotFound
+from fleetlb.runtime import nats_accounts
+from fleetlb.runtime.nats_accounts import KeyKind
+from fleetlb_manager import minting
+from fleetlb_manager.accounts import Accounts, condition_of
+from fleetlb_manager.minting import Object, Operator
+from fleetlb_manager.registering import Registration
+
+OPERATOR = Operator(
+    nats_accounts.new_seed(KeyKind.OPERATOR), nats_accounts.public_key(nats_accounts.new_seed(KeyKind.ACCOUNT))
+)
+
+
+class Minted:
+    """An API server's namespaces and Secrets, and what was pushed and made."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.namespaces: dict[str, Object] = {}
+        self.secrets: dict[tuple[str, str], Object] = {}
+        self.statuses: list[dict[str, Any]] = []
+        self.order: list[str] = []
+        self.pushed: list[str] = []
+        self.conflict = False
+        self.accounts = Accounts(
+            world.bench,
+            self,
+            OPERATOR,
+            push=self.push,
+            want_stream=self.want_stream,
+            on_tenant=world.folding.tenant_set,
+            system_namespace="fleetlb-system",
+        )
+
+    async def push(self, jwt: str) -> None:
+        self.order.append("push")
+        self.pushed.append(jwt)
+
+    async def want_stream(self, spec: StreamSpec) -> None:
+        self.order.append(f"stream {spec.name}")
+
+    async def read_namespace(self, name: str) -> Object:
+        if name not in self.namespaces:
+            raise NotFound(name)
+        return self.namespaces[name]
+
+    async def create_namespace(self, item: Object) -> None:
+        self.order.append("namespace")
+        self.namespaces[item["metadata"]["name"]] = item
+
+    async def read_secret(self, name: str, namespace: str) -> Object:
+        if (namespace, name) not in self.secrets:
+            raise NotFound(name)
+        return self.secrets[namespace, name]
+
+    async def create_secret(self, item: Object) -> Object:
+        key = (item["metadata"]["namespace"], item["metadata"]["name"])
+        if key in self.secrets:
+            raise AlreadyExists(str(key))
+        self.order.append(f"secret {key[1]}")
+        self.secrets[key] = item
+        return item
+
+    async def replace_secret_data(self, name: str, namespace: str, item: Object) -> None:
+        self.order.append(f"replace {name}")
+        self.secrets[namespace, name] = item
+
+    async def set_tenant_status(self, tenant: Tenant, status: dict[str, Any]) -> Tenant:
+        if self.conflict:
+            raise Conflict("changed")
+        self.order.append("status")
+        self.statuses.append(status)
+        made = TenantStatus(
+            account=status["account"], namespace=status["namespace"], conditions=tuple(status["conditions"])
+        )
+        return self.world.kept.stamp(replace(tenant, status=made))
+
+
+def fresh() -> Minted:
+    """A tenant without anything yet."""
+    minted = Minted(a_world())
+    tenant = minted.world.kept.stamp(replace(a_tenant(), status=TenantStatus()))
+    minted.world.folding.tenant_set(tenant)
+    return minted
+
+
+async def test_everything_is_there_before_the_status_names_the_account() -> None:
+    minted = fresh()
+    await minted.accounts.reconcile("acme")
+    account = minted.world.memory.account_of("acme")
+    assert minted.order == [
+        "namespace",
+        "secret fleetlb-account-acme",
+        "secret fleetlb-watcher-creds",
+        "push",
+        f"stream FLEETLB_OBSERVED_{account}",
+        "status",
+    ]
+    seed = minting.account_seed_of(minted.secrets["fleetlb-system", "fleetlb-account-acme"])
+    assert seed is not None
+    assert nats_accounts.public_key(seed) == account
+    assert minted.statuses[0]["conditions"][0].reason == "Complete"
+
+
+async def test_the_second_time_nothing_is_left_to_do() -> None:
+    minted = fresh()
+    await minted.accounts.reconcile("acme")
+    done = len(minted.order)
+    await minted.accounts.reconcile("acme")
+    assert len(minted.order) == done
+    minted.accounts.forget_pushed()
+    await minted.accounts.reconcile("acme")
+    assert minted.order[done:] == ["push", f"stream FLEETLB_OBSERVED_{minted.world.memory.account_of('acme')}"]
+    assert {nats_accounts.claims_of(jwt)["sub"] for jwt in minted.pushed} == {minted.world.memory.account_of("acme")}
+
+
+async def test_a_tenant_that_is_not_served_is_told_why_and_can_connect() -> None:
+    minted = fresh()
+    refusal = Refusal(Reason.OVERLAP, "spec.nodeCIDRs: overlaps")
+    minted.world.memory.registrations["acme"] = Registration(refusal=refusal)
+    await minted.accounts.reconcile("acme")
+    (condition,) = minted.statuses[0]["conditions"]
+    assert (condition.status, condition.reason, condition.message) == ("False", "Overlap", "spec.nodeCIDRs: overlaps")
+    assert minted.pushed
+
+
+async def test_credentials_of_another_account_are_replaced() -> None:
+    minted = fresh()
+    await minted.accounts.reconcile("acme")
+    del minted.secrets["fleetlb-system", "fleetlb-account-acme"]
+    minted.accounts.forget_pushed()
+    await minted.accounts.reconcile("acme")
+    account = minted.world.memory.account_of("acme")
+    assert "replace fleetlb-watcher-creds" in minted.order
+    assert minting.belongs_to(minted.secrets["tenant-acme", "fleetlb-watcher-creds"], account)
+
+
+async def test_a_spoilt_seed_is_not_replaced_by_a_new_identity() -> None:
+    minted = fresh()
+    minted.secrets["fleetlb-system", "fleetlb-account-acme"] = {"data": {}}
+    with pytest.raises(Transient, match="fleetlb-account-acme"):
+        await minted.accounts.reconcile("acme")
+
+
+async def test_a_tenant_that_changed_meanwhile_is_written_next_time() -> None:
+    minted = fresh()
+    minted.conflict = True
+    await minted.accounts.reconcile("acme")
+    assert minted.statuses == []
+    minted.conflict = False
+    await minted.accounts.reconcile("acme")
+    assert len(minted.statuses) == 1
+
+
+async def test_only_who_acts_mints_and_only_for_known_tenants() -> None:
+    minted = fresh()
+    minted.world.authority.acting = False
+    await minted.accounts.reconcile("acme")
+    minted.world.authority.acting = True
+    await minted.accounts.reconcile("nobody")
+    minted.world.memory.registrations.clear()
+    await minted.accounts.reconcile("acme")
+    assert minted.order == []
+
+
+def test_a_condition_names_the_generation_it_judged() -> None:
+    assert condition_of(Registration(), 4).observed_generation == 4

@@ -1,0 +1,206 @@
+from typing import Any
+
+import pytest
+from tests.unit.fleetlb_manager.manager_world import a_claim, a_key, a_tenant, a_wish
+
+from fleetlb.contracts.objects import ClaimPhase
+from fleetlb.domain.address_pools import AddressRange, parse_intervals
+from fleetlb.domain.addresses import Family, Protocol
+from fleetlb.domain.allocation import AddressBook
+from fleetlb.domain.services import ServicePort
+from fleetlb_manager.choosing import Choice, Chooser, Denial, Wish
+from fleetlb_manager.registering import grant_of
+from fleetlb_manager.waiting_lines import WaitingLines, address_resource, pool_resource
+
+CAPABILITIES = {"default": frozenset({"tcp", "udp"}), "other": frozenset({"tcp", "udp", "affinity"})}
+BOTH = (Family.IPV4, Family.IPV6)
+
+
+class Choosing:
+    """A chooser with what it looks into."""
+
+    def __init__(self, *pools: AddressRange) -> None:
+        self.book = AddressBook()
+        for pool in pools or (a_range("default", "192.0.2.0/30"),):
+            self.book.set_pool(pool)
+        self.lines = WaitingLines()
+        self.freed: list[str] = []
+        self.chooser = Chooser(self.book, self.lines, CAPABILITIES.get, self.freed.append)
+
+    def choose(
+        self, uid: str = "u1", claims: tuple[Any, ...] = (), preferred: tuple[str, ...] = (), **wish: Any
+    ) -> str:
+        """The outcome as a text: addresses and group, or reason and what is waited for."""
+        grant = grant_of(a_tenant(**wish.pop("tenant", {})), allow_loopback=False)
+        service = a_wish(**wish)
+        outcome = self.chooser.choose(
+            Wish(key=a_key(uid), service=service, grant=grant, claims=claims, preferred=preferred)
+        )
+        if isinstance(outcome, Choice):
+            return " ".join([*(holding.address for holding in outcome.holdings), f"in {outcome.group}"])
+        assert isinstance(outcome, Denial)
+        return " ".join([outcome.refusal.reason, *outcome.waits_for])
+
+
+def a_range(name: str, *ranges: str, **more: Any) -> AddressRange:
+    return AddressRange(name=name, intervals=parse_intervals(ranges), **more)
+
+
+def test_addresses_are_given_in_order_until_there_are_none() -> None:
+    asked = Choosing()
+    seen = [asked.choose(f"u{number}") for number in range(5)]
+    assert seen == [f"192.0.2.{number} in default" for number in range(4)] + [
+        f"PoolExhausted {pool_resource('default', Family.IPV4)}"
+    ]
+
+
+def test_to_ask_again_is_to_be_proposed_the_same() -> None:
+    asked = Choosing()
+    assert asked.choose() == asked.choose() == "192.0.2.0 in default"
+    assert asked.book.counts("default", Family.IPV4).used == 1
+
+
+def test_a_proposal_that_does_not_fit_any_more_is_given_back() -> None:
+    asked = Choosing()
+    asked.choose()
+    assert asked.choose(addresses=("192.0.2.3",)) == "192.0.2.3 in default"
+    assert asked.freed == ["192.0.2.0"]
+    asked.chooser.abandon(a_key())
+    asked.chooser.abandon(a_key())
+    assert asked.freed == ["192.0.2.0", "192.0.2.3"]
+    assert asked.book.counts("default", Family.IPV4).used == 0
+
+
+def test_a_proposal_that_somebody_else_claimed_is_not_given_back() -> None:
+    asked = Choosing()
+    asked.choose()
+    asked.book.give_back("192.0.2.0")
+    asked.book.take("192.0.2.0", "somebody")
+    assert asked.choose() == "192.0.2.1 in default"
+    assert asked.book.holder("192.0.2.0") == "somebody"
+    assert asked.freed == []
+
+
+def test_a_settled_proposal_is_kept() -> None:
+    asked = Choosing()
+    asked.choose()
+    asked.chooser.settle(a_key(), "192.0.2.0")
+    asked.chooser.abandon(a_key())
+    assert asked.book.holder("192.0.2.0") == str(a_key())
+
+
+def test_what_is_held_stays_and_is_kept_out_of_quarantine_only_if_bound() -> None:
+    asked = Choosing()
+    bound, going = a_claim("192.0.2.2"), a_claim("192.0.2.1", phase=ClaimPhase.RELEASING)
+    for claim in (bound, going):
+        asked.book.take(claim.spec.address, str(a_key()))
+    assert asked.choose(claims=(going, bound)) == "192.0.2.2 in default"
+    assert asked.choose("u1", claims=(going,), preferred=("192.0.2.1",)) == "192.0.2.0 in default"
+
+
+def test_an_address_that_it_had_is_preferred_if_nobody_has_it() -> None:
+    asked = Choosing()
+    assert asked.choose(preferred=("192.0.2.3",)) == "192.0.2.3 in default"
+    assert asked.choose("u2", preferred=("192.0.2.3",)) == "192.0.2.0 in default"
+
+
+@pytest.mark.parametrize(
+    ("wish", "outcome"),
+    [
+        ({"addresses": ("192.0.2.3",)}, "192.0.2.3 in default"),
+        ({"addresses": ("192.0.2.2",)}, f"AddressInUse {address_resource('192.0.2.2')}"),
+        ({"addresses": ("198.51.100.1",)}, "AddressNotAllowed"),
+        ({"addresses": ("203.0.113.0",)}, "AddressNotAllowed"),
+        ({"addresses": ("203.0.113.1",)}, "203.0.113.1 in other"),
+        ({"addresses": ("203.0.113.1",), "pool": "default"}, "AddressNotAllowed"),
+        ({"addresses": ("203.0.113.1",), "tenant": {"pools": ("default",)}}, "AddressNotAllowed"),
+        ({"addresses": ("203.0.113.1",), "tenant": {"groups": ("default",)}}, "AddressNotAllowed"),
+        ({"addresses": ("192.0.2.3", "2001:db8::1"), "ip_families": BOTH}, "AddressNotAllowed"),
+        ({"addresses": ("203.0.113.1", "2001:db8::1"), "ip_families": BOTH}, "203.0.113.1 2001:db8::1 in other"),
+        ({"pool": "other"}, "203.0.113.1 in other"),
+        ({"pool": "nowhere"}, "AddressNotAllowed"),
+        ({"tenant": {"pools": ("nowhere",)}}, "AddressNotAllowed"),
+        ({"tenant": {"groups": ("other",)}}, "AddressNotAllowed"),
+        ({"ip_families": (Family.IPV6,)}, "Unsupported"),
+        ({"ip_families": BOTH}, "Unsupported"),
+        ({"ip_families": BOTH, "pool": "other"}, "203.0.113.1 2001:db8:: in other"),
+        ({"affinity_seconds": 60}, "Unsupported"),
+        ({"affinity_seconds": 60, "pool": "other"}, "203.0.113.1 in other"),
+        ({"pool": "lost"}, "AddressNotAllowed"),
+    ],
+    ids=str,
+)
+def test_what_is_asked_for_is_given_or_refused(wish: dict[str, Any], outcome: str) -> None:
+    asked = Choosing(
+        a_range("default", "192.0.2.0/30"),
+        a_range("other", "203.0.113.0/30", "2001:db8::/64", group="other", auto_assign=False, avoid_buggy=True),
+        a_range("lost", "198.51.100.0/24", group="nowhere"),
+    )
+    asked.book.take("192.0.2.2", "somebody")
+    before = asked.book.counts("default", Family.IPV4).used
+    assert asked.choose(**wish) == outcome
+    if " in " not in outcome:
+        assert asked.book.counts("default", Family.IPV4).used == before
+        assert asked.book.counts("other", Family.IPV4).used == 0
+
+
+def test_sctp_is_refused_by_a_group_that_cannot() -> None:
+    asked = Choosing()
+    grant = grant_of(a_tenant(), allow_loopback=False)
+    wish = a_wish()
+    sctp = type(wish)(
+        namespace="shop", name="web", ports=(ServicePort(port=1, node_port=31000, protocol=Protocol.SCTP),)
+    )
+    outcome = asked.chooser.choose(Wish(key=a_key(), service=sctp, grant=grant))
+    assert isinstance(outcome, Denial)
+    assert "SCTP" in outcome.refusal.message
+
+
+def test_both_families_or_none() -> None:
+    asked = Choosing(a_range("default", "192.0.2.0/30", "2001:db8::/128"))
+    assert asked.choose("u1", ip_families=BOTH) == "192.0.2.0 2001:db8:: in default"
+    assert asked.choose("u2", ip_families=BOTH) == f"PoolExhausted {pool_resource('default', Family.IPV6)}"
+    assert asked.book.counts("default", Family.IPV4).used == 1
+    assert asked.choose("u3", ip_families=(Family.IPV6, Family.IPV4)).startswith("PoolExhausted")
+    assert asked.choose("u3").endswith(" in default")
+
+
+def test_a_second_family_keeps_the_first_address() -> None:
+    asked = Choosing(a_range("default", "192.0.2.0/30", "2001:db8::/64"))
+    claim = a_claim("192.0.2.3")
+    asked.book.take("192.0.2.3", str(a_key()))
+    assert asked.choose(claims=(claim,), ip_families=BOTH) == "192.0.2.3 2001:db8:: in default"
+
+
+def test_the_next_pool_or_group_helps_out() -> None:
+    asked = Choosing(
+        a_range("a", "192.0.2.0/32"), a_range("b", "192.0.2.1/32"), a_range("c", "192.0.2.2/32", group="other")
+    )
+    seen = [asked.choose(f"u{number}") for number in range(4)]
+    assert seen[:3] == ["192.0.2.0 in default", "192.0.2.1 in default", "192.0.2.2 in other"]
+    assert seen[3] == " ".join(["PoolExhausted", *(pool_resource(name, Family.IPV4) for name in "abc")])
+
+
+def test_a_unit_kept_for_who_waited_is_not_given_to_a_newcomer() -> None:
+    asked = Choosing(a_range("default", "192.0.2.0/31"))
+    resource = pool_resource("default", Family.IPV4)
+    asked.choose("u1")
+    asked.lines.wait(a_key("u2"), (resource,), "t")
+    asked.lines.call(resource)
+    assert asked.choose("new").startswith("PoolExhausted")
+    assert asked.choose("u2") == "192.0.2.1 in default"
+
+
+def test_a_pool_asked_for_later_moves_the_address() -> None:
+    asked = Choosing(a_range("default", "192.0.2.0/30"), a_range("second", "198.51.100.0/30"))
+    asked.book.take("192.0.2.1", str(a_key()))
+    claims = (a_claim("192.0.2.1"),)
+    assert asked.choose(claims=claims, pool="second") == "198.51.100.0 in default"
+    assert asked.choose(claims=claims, pool="default") == "192.0.2.1 in default"
+
+
+def test_no_address_is_proposed_twice() -> None:
+    asked = Choosing(a_range("default", "192.0.2.0/24", avoid_buggy=True))
+    seen = [asked.choose(f"u{number}").split()[0] for number in range(254)]
+    assert len(set(seen)) == 254
+    assert not {"192.0.2.0", "192.0.2.255"} & set(seen)

@@ -1,0 +1,51 @@
+from tests.unit.fleetlb_manager.manager_world import a_group
+
+from fleetlb.contracts.objects import PoolCounts, TenantUsage
+from fleetlb.contracts.v1 import NodeRealized
+from fleetlb.domain.address_pools import SHOWN_LIMIT, AddressRange, parse_intervals
+from fleetlb.domain.allocation import AddressBook, Hold
+from fleetlb.domain.tenancy import Usage
+from fleetlb_manager.counting import group_condition, in_full, pool_status, pools_condition, tenant_usage
+
+
+def a_book(**pools: str) -> AddressBook:
+    book = AddressBook()
+    for name, ranges in pools.items():
+        book.set_pool(AddressRange(name=name, intervals=parse_intervals(ranges.split(","))))
+    return book
+
+
+def test_a_pools_counts_equal_the_book() -> None:
+    book = a_book(default="192.0.2.0/30,2001:db8::/32")
+    book.take("192.0.2.1", "a")
+    book.take("192.0.2.2", "b", Hold.QUARANTINED)
+    status = pool_status(book, "default")
+    assert status.ipv4 == PoolCounts(total=4, used=1, quarantined=1, free=2)
+    assert status.ipv6 == PoolCounts(total=SHOWN_LIMIT, free=SHOWN_LIMIT)
+
+
+def test_an_overlap_is_said() -> None:
+    book = a_book(a="192.0.2.0/30", b="192.0.2.2-192.0.2.9", c="198.51.100.0/24")
+    said = {name: pools_condition(name, book, 4) for name in "abc"}
+    assert {name: condition.status.value for name, condition in said.items()} == {
+        "a": "False",
+        "b": "False",
+        "c": "True",
+    }
+    assert "pool b" in said["a"].message
+    assert said["c"].observed_generation == 4
+
+
+def test_a_group_is_ready_when_all_its_nodes_are() -> None:
+    group = a_group(nodes=("n1", "n2"))
+    heard = {n: NodeRealized(node=n, group="default", engine="envoy", ready=True) for n in ("n1", "n2")}
+    assert group_condition(group, heard).status == "True"
+    del heard["n2"]
+    condition = group_condition(group, heard)
+    assert (condition.status, condition.reason) == ("False", "NodesMissing")
+    assert "n2" in condition.message
+
+
+def test_zeros_are_written_out() -> None:
+    assert in_full(TenantUsage(addresses=2)) == {"loadBalancers": 0, "addresses": 2, "ports": 0}
+    assert tenant_usage(Usage(load_balancers=1, ports=3)) == TenantUsage(load_balancers=1, ports=3)

@@ -1,0 +1,164 @@
+from msgspec.structs import replace
+from tests.unit.fleetlb_manager.manager_world import (
+    EXHAUSTED,
+    Marked,
+    a_claim,
+    a_group,
+    a_key,
+    a_load_balancer,
+    a_pool,
+    a_tenant,
+)
+
+from fleetlb.contracts.objects import ClaimPhase, ObjectMeta, TenantCluster, TenantClusterSpec
+from fleetlb.domain.addresses import Family
+from fleetlb.domain.services import TenantNode
+from fleetlb.domain.virtual_servers import parse_key
+from fleetlb_manager.folding_objects import ObjectFolding
+from fleetlb_manager.identities import ClusterKey, Slot
+from fleetlb_manager.marking import StatusKey
+from fleetlb_manager.memory import Memory
+from fleetlb_manager.virtual_server_tables import Published
+from fleetlb_manager.waiting_lines import address_resource, pool_resource, quota_resource
+
+POOL = pool_resource("default", Family.IPV4)
+SLOT = Slot("default", parse_key("192.0.2.1:443/tcp"))
+
+
+class Folded:
+    def __init__(self) -> None:
+        self.memory, self.marks = Memory(), Marked()
+        self.fold = ObjectFolding(self.memory, self.marks)
+
+    def versioned(self, item, version: int, **changes):  # type: ignore[no-untyped-def]
+        return replace(item, metadata=replace(item.metadata, resource_version=str(version)), **changes)
+
+
+def test_a_claim_marks_its_service_slots_and_statuses() -> None:
+    folded = Folded()
+    folded.fold.pool_set(a_pool())
+    folded.memory.desired.note(SLOT, Published(1, 1, "d"))
+    folded.marks.clear()
+    folded.fold.claim_set(a_claim())
+    assert list(folded.marks.services) == [a_key()]
+    assert list(folded.marks.slots) == [SLOT]
+    assert list(folded.marks.statuses) == [StatusKey("tenant", "acme"), StatusKey("pool", "default")]
+    assert not folded.marks.claims
+    folded.fold.claim_set(a_claim(version=2, phase=ClaimPhase.RELEASING))
+    assert list(folded.marks.claims) == ["192.0.2.1"]
+    folded.marks.clear()
+    folded.fold.claim_set(a_claim(version=1))
+    assert not folded.marks.services
+
+
+def test_a_freed_address_calls_the_oldest_who_waits() -> None:
+    folded = Folded()
+    folded.fold.pool_set(a_pool())
+    folded.fold.claim_set(a_claim())
+    lines = folded.memory.lines
+    lines.wait(a_key("by-name"), (address_resource("192.0.2.1"),), "t")
+    lines.wait(a_key("any"), (POOL,), "t")
+    lines.wait(a_key("any-later"), (POOL,), "t")
+    lines.wait(a_key("quota"), (quota_resource("acme"),), "t")
+    folded.marks.clear()
+    folded.fold.claim_set(a_claim(version=2, phase=ClaimPhase.QUARANTINED))
+    assert list(folded.marks.services) == [a_key(), a_key("quota")]
+    folded.marks.clear()
+    folded.fold.claim_gone(a_claim(version=2, phase=ClaimPhase.QUARANTINED))
+    assert list(folded.marks.services) == [a_key(), a_key("by-name"), a_key("any")]
+    folded.marks.clear()
+    folded.fold.claim_gone(a_claim(version=2))
+    assert not folded.marks.services
+    folded.fold.call_next([POOL])
+    assert list(folded.marks.services) == [a_key("any-later")]
+
+
+def test_a_changed_pool_wakes_who_was_refused_the_oldest_first() -> None:
+    folded = Folded()
+    for uid in ("u2", "u1"):
+        folded.fold.load_balancer_set(a_load_balancer(a_key(uid), refusal=EXHAUSTED))
+        folded.memory.lines.wait(a_key(uid), (POOL,), "t")
+    folded.marks.clear()
+    folded.fold.pool_set(a_pool())
+    assert list(folded.marks.services) == [a_key("u2"), a_key("u1")]
+    folded.marks.clear()
+    folded.fold.pool_set(folded.versioned(a_pool(), 2))
+    assert not folded.marks.services
+    assert list(folded.marks.statuses) == [StatusKey("pool", "default")]
+
+
+def test_ranges_that_cannot_be_read_leave_the_last_good_ones() -> None:
+    folded = Folded()
+    folded.fold.pool_set(a_pool("192.0.2.0/29"))
+    folded.fold.pool_set(folded.versioned(a_pool("192.0.2.9-192.0.2.1"), 2))
+    assert folded.memory.book.counts("default", Family.IPV4).total == 8
+    folded.fold.pool_gone(a_pool())
+    assert not folded.memory.book.pools
+    assert not folded.memory.pools
+
+
+def test_an_older_version_changes_nothing() -> None:
+    folded = Folded()
+    folded.fold.tenant_set(folded.versioned(a_tenant(), 5))
+    folded.fold.group_set(folded.versioned(a_group(), 5))
+    folded.fold.pool_set(folded.versioned(a_pool(), 5))
+    folded.marks.clear()
+    folded.fold.tenant_set(folded.versioned(a_tenant("acme", "10.9.0.0/16"), 4))
+    folded.fold.group_set(folded.versioned(a_group(nodes=("other",)), 4))
+    folded.fold.pool_set(folded.versioned(a_pool("198.51.100.0/24"), 4))
+    assert folded.memory.tenants["acme"].spec.node_cidrs == ("10.1.0.0/16",)
+    assert folded.memory.nodes_of("default") == ("node-1",)
+    assert not folded.marks.tenancies
+    assert not folded.marks.statuses
+
+
+def test_a_tenant_is_judged_when_its_spec_changed_and_looked_after_when_its_status_did() -> None:
+    folded = Folded()
+    folded.fold.tenant_set(a_tenant())
+    assert (folded.marks.tenancies, list(folded.marks.accounts)) == (1, ["acme"])
+    folded.marks.clear()
+    status = replace(a_tenant().status, account="ASECOND")
+    folded.fold.tenant_set(folded.versioned(a_tenant(), 2, status=status))
+    assert (folded.marks.tenancies, list(folded.marks.accounts)) == (0, ["acme"])
+    assert folded.memory.account_of("acme") == "ASECOND"
+    folded.marks.clear()
+    folded.fold.tenant_gone(a_tenant())
+    assert (folded.marks.tenancies, folded.memory.account_of("acme")) == (1, "")
+
+
+def test_a_changed_group_looks_at_its_slots_again() -> None:
+    folded = Folded()
+    folded.fold.group_set(a_group())
+    folded.memory.desired.note(SLOT, Published(1, 1, "d"))
+    folded.memory.desired.note(Slot("other", SLOT.key), Published(1, 1, "d"))
+    folded.fold.group_set(folded.versioned(a_group(nodes=("node-1", "node-2")), 2))
+    assert list(folded.marks.slots) == [SLOT]
+    folded.fold.group_gone(a_group())
+    assert folded.memory.nodes_of("default") is None
+
+
+def test_a_clusters_nodes_concern_its_load_balancers() -> None:
+    folded = Folded()
+    folded.fold.load_balancer_set(a_load_balancer(a_key("u1"), "192.0.2.1"))
+    folded.fold.load_balancer_set(a_load_balancer(a_key("u2", cluster="cluster-2"), "192.0.2.2"))
+    folded.marks.clear()
+    meta = ObjectMeta(name="cluster-1", namespace="tenant-acme", uid="c", resource_version="1")
+    item = TenantCluster(metadata=meta, spec=TenantClusterSpec(tenant="acme", nodes=(TenantNode(name="a"),)))
+    folded.fold.cluster_set(item)
+    assert list(folded.marks.services) == [a_key("u1")]
+    assert list(folded.marks.clusters) == [ClusterKey("acme", "cluster-1")]
+    folded.marks.clear()
+    folded.fold.cluster_gone(item)
+    folded.fold.cluster_gone(item)
+    assert list(folded.marks.clusters) == [ClusterKey("acme", "cluster-1")]
+
+
+def test_a_load_balancer_marks_its_service_when_it_changed_or_went() -> None:
+    folded = Folded()
+    item = a_load_balancer(a_key(), "192.0.2.1")
+    folded.fold.load_balancer_set(item)
+    folded.marks.clear()
+    folded.fold.load_balancer_set(item)
+    assert not folded.marks.services
+    folded.fold.load_balancer_gone(item)
+    assert list(folded.marks.services) == [a_key()]

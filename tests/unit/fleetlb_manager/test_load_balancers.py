@@ -1,0 +1,67 @@
+from msgspec.structs import replace
+from tests.unit.fleetlb_manager.manager_world import EXHAUSTED, a_key, a_load_balancer
+
+from fleetlb.contracts.objects import ObjectMeta, TenantCluster, TenantClusterSpec
+from fleetlb.domain.services import TenantNode
+from fleetlb_manager.identities import ClusterKey
+from fleetlb_manager.load_balancers import LoadBalancers, TenantClusters
+
+CLUSTER = ClusterKey("acme", "cluster-1")
+
+
+def test_an_object_is_found_by_identity_and_cluster() -> None:
+    known = LoadBalancers()
+    item = a_load_balancer(a_key(), "192.0.2.1")
+    assert known.put(item) == a_key()
+    assert known.get(a_key()) is item
+    assert known.get(a_key(cluster="cluster-2")) is None
+    assert list(known.in_cluster(CLUSTER)) == [a_key()] == list(known.services())
+
+
+def test_only_a_change_of_the_spec_is_news() -> None:
+    known = LoadBalancers()
+    item = a_load_balancer(a_key(), "192.0.2.1")
+    known.put(item)
+    assert known.put(a_load_balancer(a_key(), "192.0.2.1", version=2)) is None
+    assert known.put(a_load_balancer(a_key(), "192.0.2.2", version=3)) == a_key()
+    assert known.put(a_load_balancer(a_key(), "192.0.2.2", version=4, uid="made anew")) == a_key()
+
+
+def test_refused_services_are_remembered() -> None:
+    known = LoadBalancers()
+    known.put(a_load_balancer(a_key(), refusal=EXHAUSTED))
+    assert list(known.refused()) == [a_key()]
+    known.put(a_load_balancer(a_key(), "192.0.2.1", version=2))
+    assert list(known.refused()) == []
+
+
+def test_a_deleted_object_is_forgotten() -> None:
+    known = LoadBalancers()
+    item = a_load_balancer(a_key(), refusal=EXHAUSTED)
+    known.put(item)
+    assert known.drop(item.metadata) == a_key()
+    assert known.drop(item.metadata) is None
+    assert list(known.services()) == list(known.refused()) == list(known.in_cluster(CLUSTER)) == []
+
+
+def test_an_object_that_changed_its_cluster_by_hand_is_another_services() -> None:
+    known = LoadBalancers()
+    item = a_load_balancer(a_key(), "192.0.2.1")
+    known.put(item)
+    moved = a_load_balancer(a_key(), "192.0.2.1", version=2)
+    known.put(replace(moved, spec=replace(moved.spec, cluster_uid="cluster-2")))
+    assert known.get(a_key()) is None
+    assert list(known.services()) == [a_key(cluster="cluster-2")]
+
+
+def test_a_cluster_is_news_only_when_its_nodes_changed() -> None:
+    known = TenantClusters()
+    meta = ObjectMeta(name="cluster-1", namespace="tenant-acme", uid="u", resource_version="1")
+    item = TenantCluster(metadata=meta, spec=TenantClusterSpec(tenant="acme"))
+    assert known.put(item) == CLUSTER
+    assert known.get(CLUSTER) is item
+    assert known.put(replace(item, metadata=replace(meta, resource_version="2"))) is None
+    nodes = replace(item.spec, nodes=(TenantNode(name="a"),))
+    assert known.put(replace(item, metadata=replace(meta, resource_version="3"), spec=nodes)) == CLUSTER
+    assert known.drop(meta) == CLUSTER
+    assert known.drop(meta) is None

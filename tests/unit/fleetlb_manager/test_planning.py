@@ -1,0 +1,70 @@
+from msgspec.structs import replace
+from tests.unit.fleetlb_manager.manager_world import a_key, a_load_balancer, a_wish, a_world
+
+from fleetlb.domain.address_pools import AddressRange, parse_intervals
+from fleetlb.domain.allocation import AddressBook
+from fleetlb.domain.services import ServiceEndpoints, TenantNode
+from fleetlb_manager.observations import ObservedService
+from fleetlb_manager.planning import Planner, without_virtual_addresses
+from fleetlb_manager.publishing import Publishing
+from fleetlb_manager.registering import NOT_READY, Registration
+
+SEEN = ObservedService(digest="d", wish="w", service=a_wish(), endpoints=None)
+
+
+class Planned:
+    """A planner of a small world, and what it wants published."""
+
+    def __init__(self) -> None:
+        self.world = a_world()
+        publishing = Publishing(self.world.bench, self.world)
+        self.wanted: dict[str, tuple[list[str], str]] = {}
+
+        def want(slot, content, hops=()):  # type: ignore[no-untyped-def]
+            backends = [f"{real.address}:{real.port}" for real in content.server.real_servers]
+            self.wanted[str(slot)] = (backends, content.reason)
+
+        publishing.want = want  # type: ignore[method-assign]
+        self.planner = Planner(self.world.bench, publishing)
+
+    def plan(self, seen: ObservedService = SEEN, *addresses: str, **item: object) -> dict[str, tuple[list[str], str]]:
+        self.wanted.clear()
+        load_balancer = a_load_balancer(a_key(), *(addresses or ("192.0.2.1",)), **item)  # type: ignore[arg-type]
+        self.planner.plan(a_key(), load_balancer, seen, 1.0)
+        return self.wanted
+
+
+def test_the_plan_is_that_of_the_wish_in_force() -> None:
+    planned = Planned()
+    assert planned.plan(service=a_wish(ports=(4443,), node_ports=(31777,))) == {
+        "default/192.0.2.1:4443/tcp": (["10.1.0.1:31777"], "")
+    }
+    idle = replace(SEEN, endpoints=ServiceEndpoints(ready=False))
+    assert planned.plan(idle) == {"default/192.0.2.1:443/tcp": ([], "NoReadyBackend")}
+
+
+def test_without_a_grant_or_an_address_nothing_is_planned() -> None:
+    planned = Planned()
+    planned.planner.plan(a_key(), a_load_balancer(a_key()), SEEN, 1.0)
+    assert planned.wanted == {}
+    planned.world.memory.registrations["acme"] = Registration(refusal=NOT_READY)
+    assert planned.plan() == {}
+    planned.world.memory.registrations.clear()
+    assert planned.plan() == {}
+
+
+def test_without_a_cluster_there_is_no_node() -> None:
+    planned = Planned()
+    planned.world.folding.cluster_gone(next(iter(planned.world.kept.clusters.values())))
+    assert planned.plan() == {"default/192.0.2.1:443/tcp": ([], "NoEligibleNode")}
+
+
+def test_a_virtual_address_is_no_backend() -> None:
+    book = AddressBook()
+    book.set_pool(AddressRange(name="p", intervals=parse_intervals(["10.1.0.0/24"])))
+    clean = TenantNode(name="a", addresses=("10.1.1.1",))
+    circular = TenantNode(name="b", addresses=("10.1.0.7", "no address", "10.1.1.2"))
+    assert without_virtual_addresses((clean, circular), book) == (
+        clean,
+        TenantNode(name="b", addresses=("no address", "10.1.1.2")),
+    )

@@ -1,0 +1,210 @@
+import asyncio
+
+import pytest
+from msgspec.structs import replace
+from tests.unit.fleetlb_manager.manager_world import World, a_claim, a_key, a_world
+
+from fleetlb.contracts import codec, subjects
+from fleetlb.contracts.objects import ClaimPhase
+from fleetlb.contracts.v1 import Hop, RealizedState, VirtualServerDesired, VirtualServerRealized
+from fleetlb.domain.errors import Transient
+from fleetlb.domain.virtual_servers import parse_key
+from fleetlb.runtime.bus import Ack, StreamMissing
+from fleetlb.testkit.wishes import a_virtual_server
+from fleetlb_manager.identities import Slot
+from fleetlb_manager.publishing import ASK_AGAIN_SECONDS, NOBODY, Publishing, owner_of_service
+from fleetlb_manager.virtual_server_tables import Content
+
+SLOT = Slot("default", parse_key("192.0.2.1:443/tcp"))
+SUBJECT = subjects.desired(*SLOT)
+
+
+def a_content(*backends: str, uid: str = "u1") -> Content:
+    server = a_virtual_server("192.0.2.1:443/tcp", backends or ("10.1.0.1:31000",))
+    return Content(owner=owner_of_service(a_key(uid)), server=server)
+
+
+def bound() -> World:
+    """A world where the address is claimed."""
+    world = a_world()
+    world.folding.claim_set(a_claim())
+    world.marks.clear()
+    return world
+
+
+def said(world: World) -> VirtualServerDesired:
+    return codec.decode(VirtualServerDesired, world.kept.streams[SUBJECT])
+
+
+def acknowledge(world: World, state: RealizedState = RealizedState.REMOVED, node: str = "node-1") -> None:
+    wish = said(world)
+    world.memory.realized.note(
+        "default",
+        VirtualServerRealized(
+            node=node,
+            key=SLOT.key,
+            generation=wish.generation,
+            revision=wish.revision,
+            state=state,
+            owner=wish.owner,
+        ),
+    )
+
+
+async def test_a_server_is_published_with_generation_revision_and_hops() -> None:
+    world = bound()
+    world.authority.generation = 7
+    world.publishing.want(SLOT, a_content(), (Hop("watch", 1),))
+    assert list(world.marks.slots) == [SLOT]
+    await world.publishing.reconcile(SLOT)
+    message = said(world)
+    assert (message.generation, message.revision, message.hops) == (7, 1, (Hop("watch", 1),))
+    await world.publishing.reconcile(SLOT)
+    world.publishing.want(SLOT, a_content())
+    await world.publishing.reconcile(SLOT)
+    assert len(world.kept.effects) == 1
+    world.publishing.want(SLOT, a_content("10.1.0.2:31000"))
+    await world.publishing.reconcile(SLOT)
+    assert said(world).revision == 2
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [None, a_claim(phase=ClaimPhase.RELEASING), a_claim(owner=a_key("other")), a_claim(group="other")],
+    ids=["unclaimed", "releasing", "another's", "another group's"],
+)
+async def test_nothing_is_served_on_an_address_that_is_not_its_owners(claim: object) -> None:
+    world = a_world()
+    if claim is not None:
+        world.folding.claim_set(claim)  # type: ignore[arg-type]
+    world.publishing.want(SLOT, a_content())
+    await world.publishing.reconcile(SLOT)
+    assert SUBJECT not in world.kept.streams or said(world).server is None
+
+
+async def test_a_standby_and_an_unread_stream_publish_nothing() -> None:
+    world = bound()
+    world.publishing.want(SLOT, a_content())
+    world.authority.acting = False
+    await world.publishing.reconcile(SLOT)
+    world.authority.acting = True
+    world.memory.replayed.clear()
+    await world.publishing.reconcile(SLOT)
+    assert not world.kept.effects
+
+
+async def test_a_lost_answer_is_followed_by_a_higher_revision() -> None:
+    world = bound()
+
+    attempts = []
+
+    async def publish(subject: str, body: bytes, *, message_id: str) -> Ack:
+        attempts.append(message_id)
+        if len(attempts) == 1:
+            raise Transient("unknown outcome")
+        return await world.publish(subject, body, message_id=message_id)
+
+    bus = type("Bus", (), {"publish": staticmethod(publish), "purge_subject": world.purge_subject})()
+    publishing = Publishing(world.bench, bus)
+    publishing.want(SLOT, a_content())
+    with pytest.raises(Transient):
+        await publishing.reconcile(SLOT)
+    await publishing.reconcile(SLOT)
+    assert len(set(attempts)) == 2
+    assert said(world).revision == 2
+
+
+async def test_a_missing_stream_is_asked_for() -> None:
+    world, missing = bound(), []
+
+    async def publish(subject: str, body: bytes, *, message_id: str) -> Ack:
+        raise StreamMissing("no stream")
+
+    bus = type("Bus", (), {"publish": staticmethod(publish), "purge_subject": world.purge_subject})()
+    publishing = Publishing(world.bench, bus, on_stream_missing=lambda: missing.append(1))
+    publishing.want(SLOT, a_content())
+    with pytest.raises(StreamMissing):
+        await publishing.reconcile(SLOT)
+    assert missing == [1]
+
+
+async def test_the_last_wish_wins_over_one_in_flight() -> None:
+    world = bound()
+    world.publishing.want(SLOT, a_content())
+    await world.publishing.reconcile(SLOT)
+    gate, sending = asyncio.Event(), asyncio.Event()
+
+    async def publish(subject: str, body: bytes, *, message_id: str) -> Ack:
+        sending.set()
+        await gate.wait()
+        return await world.publish(subject, body, message_id=message_id)
+
+    bus = type("Bus", (), {"publish": staticmethod(publish), "purge_subject": world.purge_subject})()
+    publishing = Publishing(world.bench, bus)
+    publishing.want(SLOT, a_content("10.1.0.2:31000"))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(publishing.reconcile(SLOT))
+        await sending.wait()
+        world.marks.clear()
+        publishing.want(SLOT, a_content())
+        gate.set()
+    assert list(world.marks.slots) == [SLOT]
+    await publishing.reconcile(SLOT)
+    assert said(world).server == a_content().server
+
+
+async def test_letting_go_waits_for_the_nodes_then_purges_and_tells_the_claim() -> None:
+    world = bound()
+    world.publishing.want(SLOT, a_content())
+    await world.publishing.reconcile(SLOT)
+    world.folding.claim_set(a_claim(phase=ClaimPhase.RELEASING, version=2))
+    world.marks.clear()
+    assert await world.publishing.reconcile(SLOT) == ASK_AGAIN_SECONDS
+    assert said(world).server is None
+    assert said(world).owner == owner_of_service(a_key())
+    assert await world.publishing.reconcile(SLOT) == pytest.approx(ASK_AGAIN_SECONDS)
+    assert not world.marks.claims
+    acknowledge(world)
+    world.kept.streams[subjects.realized("default", "node-1", SLOT.key)] = b""
+    assert await world.publishing.reconcile(SLOT) is None
+    assert world.memory.let_go == {SLOT}
+    assert list(world.marks.claims) == ["192.0.2.1"]
+    assert not [subject for subject in world.kept.streams if ".desired." in subject or ".realized." in subject]
+    assert await world.publishing.reconcile(SLOT) is None
+
+
+async def test_who_does_not_answer_is_asked_again_after_a_while() -> None:
+    world = bound()
+    world.folding.claim_set(a_claim(phase=ClaimPhase.RELEASING, version=2))
+    await world.publishing.reconcile(SLOT)
+    first = said(world).revision
+    world.clock.now += ASK_AGAIN_SECONDS + 1
+    assert await world.publishing.reconcile(SLOT) == ASK_AGAIN_SECONDS
+    assert said(world).revision > first
+
+
+async def test_what_nobody_owns_is_let_go_without_a_claim() -> None:
+    world = bound()
+    world.publishing.want(SLOT, a_content())
+    await world.publishing.reconcile(SLOT)
+    world.folding.claim_gone(a_claim())
+    await world.publishing.reconcile(SLOT)
+    assert said(world).owner == NOBODY
+    acknowledge(world)
+    await world.publishing.reconcile(SLOT)
+    assert SUBJECT not in world.kept.streams
+    assert not world.memory.let_go
+
+
+async def test_without_its_group_nothing_is_taken_as_let_go() -> None:
+    world = bound()
+    world.folding.claim_set(a_claim(phase=ClaimPhase.RELEASING, version=2))
+    await world.publishing.reconcile(SLOT)
+    acknowledge(world)
+    group = world.memory.groups["default"]
+    world.folding.group_gone(group)
+    assert await world.publishing.reconcile(SLOT) is not None
+    assert not world.memory.let_go
+    world.folding.group_set(replace(group, metadata=replace(group.metadata, resource_version="99")))
+    await world.publishing.reconcile(SLOT)
+    assert world.memory.let_go == {SLOT}

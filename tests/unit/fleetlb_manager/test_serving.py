@@ -1,0 +1,192 @@
+import pytest
+from msgspec.structs import replace
+from tests.unit.fleetlb_manager.manager_world import READY, World, a_claim, a_key, a_load_balancer, a_wish, a_world
+
+from fleetlb.contracts.objects import Quotas
+from fleetlb.domain.errors import Transient
+from fleetlb.domain.services import ServiceEndpoints
+from fleetlb.kube.errors import Conflict
+from fleetlb_manager.registering import NOT_READY, Registration
+from fleetlb_manager.serving import MAX_RACES, new_load_balancer
+
+
+async def test_a_new_service_costs_two_writes_and_one_message() -> None:
+    world = a_world()
+    world.say(a_key(), a_wish())
+    await world.work()
+    assert world.kept.effects == [
+        "create claim 192.0.2.0",
+        "create load balancer u1",
+        "publish fleetlb.v1.desired.default.192-0-2-0_443_tcp",
+    ]
+    item = world.kept.load_balancers["tenant-acme", "u1"]
+    wish = world.kept.serving["192.0.2.0:443/tcp"]
+    assert wish.load_balancer is not None
+    assert (wish.load_balancer.uid, wish.load_balancer.generation) == (item.metadata.uid, 1)
+
+
+async def test_endpoints_cost_a_message_and_no_write() -> None:
+    world = a_world()
+    world.say(a_key(), a_wish())
+    await world.work()
+    world.kept.effects.clear()
+    world.say(a_key(), a_wish(), ServiceEndpoints(ready=False))
+    await world.work()
+    world.say(a_key(), a_wish(), ServiceEndpoints(ready=False, nodes=()))
+    await world.work()
+    assert world.kept.effects == ["publish fleetlb.v1.desired.default.192-0-2-0_443_tcp"]
+
+
+async def test_a_refused_wish_has_an_object_and_waits() -> None:
+    world = a_world(pool=("192.0.2.1/32",))
+    for uid in ("u1", "u2"):
+        world.say(a_key(uid), a_wish(uid))
+        await world.work()
+    item = world.kept.load_balancers["tenant-acme", "u2"]
+    assert item.spec.refusal is not None
+    assert item.spec.refusal.reason == "PoolExhausted"
+    world.kept.effects.clear()
+    world.say(a_key("u2"), a_wish("u2"), None)
+    await world.work()
+    assert world.kept.effects == []
+
+
+async def test_the_quota_counts_what_is_being_claimed() -> None:
+    world = a_world(quotas=Quotas(load_balancers=1))
+    for uid in ("u1", "u2"):
+        world.say(a_key(uid), a_wish(uid))
+    await world.work()
+    assert world.addresses() == {"u1": ("192.0.2.0",), "u2": ()}
+
+
+async def test_a_failed_claim_gives_the_quota_to_who_waits() -> None:
+    world = a_world(quotas=Quotas(load_balancers=1))
+    world.say(a_key("u1"), a_wish("u1"))
+    failing = True
+    create = world.claiming._store.create
+
+    async def sometimes(claim):  # type: ignore[no-untyped-def]
+        if failing and claim.spec.owner.service_uid == "u1":
+            world.say(a_key("u2"), a_wish("u2"))
+            await world.serving.reconcile(a_key("u2"))
+            raise Transient("away")
+        return await create(claim)
+
+    world.claiming._store.create = sometimes  # type: ignore[method-assign]
+    with pytest.raises(Transient):
+        await world.serving.reconcile(a_key("u1"))
+    failing = False
+    world.say(a_key("u1"), None)
+    await world.work()
+    assert world.addresses() == {"u2": ("192.0.2.1",)}
+
+
+async def test_a_tenant_that_is_not_ready_keeps_what_it_has_and_gets_nothing_new() -> None:
+    world = a_world()
+    world.say(a_key("u1"), a_wish("u1"))
+    await world.work()
+    world.memory.registrations["acme"] = Registration(refusal=NOT_READY)
+    world.kept.effects.clear()
+    world.say(a_key("u1"), a_wish("u1"), None)
+    world.say(a_key("u2"), a_wish("u2"))
+    await world.work()
+    assert world.kept.effects == ["create load balancer u2"]
+    assert world.addresses() == {"u1": ("192.0.2.0",), "u2": ()}
+    del world.memory.registrations["acme"]
+    world.say(a_key("u3"), a_wish("u3"))
+    await world.work()
+    assert "u3" not in world.addresses()
+
+
+async def test_an_object_whose_spec_changed_meanwhile_is_read_again() -> None:
+    world = a_world()
+    world.say(a_key(), a_wish())
+    await world.work()
+    item = world.kept.load_balancers["tenant-acme", "u1"]
+    edited = replace(item.spec, addresses=("192.0.2.7",))
+    world.kept.load_balancers["tenant-acme", "u1"] = world.kept.stamp(replace(item, spec=edited), respecified=True)
+    world.say(a_key(), a_wish(ports=(8443,)))
+    with pytest.raises(Transient):
+        await world.serving.reconcile(a_key())
+    await world.work()
+    assert world.addresses() == {"u1": ("192.0.2.0",)}
+
+
+async def test_a_spec_that_the_api_server_refuses_is_a_bug_and_no_loop() -> None:
+    world = a_world()
+    world.say(a_key(), a_wish())
+    await world.work()
+
+    async def refuse(item: object, spec: object) -> None:
+        raise Conflict("schema")
+
+    world.serving._load_balancers.set_spec = refuse  # type: ignore[method-assign, assignment]
+    world.say(a_key(), a_wish(ports=(8443,)))
+    with pytest.raises(Conflict):
+        await world.serving.reconcile(a_key())
+
+
+async def test_a_uid_of_two_clusters_serves_the_first_only() -> None:
+    world = a_world()
+    world.say(a_key(), a_wish())
+    await world.work()
+    twin = a_key(cluster="cluster-2")
+    world.say(twin, a_wish())
+    with pytest.raises(Transient) as caught:
+        await world.serving.reconcile(twin)
+    assert caught.value.retry_after == 300.0
+    assert world.kept.load_balancers["tenant-acme", "u1"].spec.cluster_uid == "cluster-1"
+
+
+async def test_a_load_balancer_that_vanished_is_made_again() -> None:
+    world = a_world()
+    world.say(a_key(), a_wish())
+    await world.work()
+    world.kept.load_balancers.clear()
+    world.say(a_key(), a_wish(ports=(8443,)))
+    with pytest.raises(Transient):
+        await world.serving.reconcile(a_key())
+    await world.work()
+    assert world.addresses() == {"u1": ("192.0.2.0",)}
+    assert list(world.kept.serving) == ["192.0.2.0:8443/tcp"]
+
+
+async def test_races_lost_without_end_are_given_up_for_now() -> None:
+    world = a_world(pool=("192.0.2.0/24",))
+    for number in range(MAX_RACES + 4):
+        address = f"192.0.2.{number}"
+        world.kept.claims[address] = a_claim(address, a_key("other"), version=100 + number)
+    world.say(a_key(), a_wish())
+    with pytest.raises(Transient):
+        await world.serving.reconcile(a_key())
+    await world.work()
+    assert world.addresses() == {"u1": (f"192.0.2.{MAX_RACES + 4}",)}
+
+
+async def test_a_standby_does_nothing() -> None:
+    world = a_world()
+    world.authority.acting = False
+    world.say(a_key(), a_wish())
+    await world.work()
+    assert world.kept.effects == []
+
+
+def test_an_object_is_named_and_labelled_by_its_origin() -> None:
+    item = new_load_balancer(a_key(), a_load_balancer(a_key(), "192.0.2.1").spec)
+    assert (item.metadata.name, item.metadata.namespace) == ("u1", "tenant-acme")
+    assert item.metadata.labels == {
+        "fleetlb.dev/tenant": "acme",
+        "fleetlb.dev/origin-cluster": "cluster-1",
+        "fleetlb.dev/origin-namespace": "shop",
+        "fleetlb.dev/origin-name": "web",
+    }
+
+
+async def test_a_claim_deleted_by_hand_is_made_again_with_the_same_address() -> None:
+    world: World = a_world()
+    world.say(a_key(), a_wish(), READY)
+    await world.work()
+    world.folding.claim_gone(world.kept.claims.pop("192.0.2.0"))
+    await world.work()
+    assert world.phases() == {"192.0.2.0": "Bound"}
+    assert list(world.kept.serving) == ["192.0.2.0:443/tcp"]

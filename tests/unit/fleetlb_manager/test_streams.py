@@ -1,0 +1,64 @@
+import asyncio
+
+import pytest
+
+from fleetlb.contracts.streams import PARKED_STREAM, desired_stream
+from fleetlb.domain.errors import FleetlbError, Transient
+from fleetlb.runtime.bus import StreamState
+from fleetlb.testkit.eventually import eventually
+from fleetlb.testkit.fake_bus import FakeBus
+from fleetlb_manager.streams import Streams
+
+
+class Refusing:
+    """A server that cannot make streams."""
+
+    def __init__(self, problem: FleetlbError) -> None:
+        self.problem = problem
+        self.asked = 0
+
+    async def ensure_stream(self, spec: object) -> StreamState:
+        self.asked += 1
+        raise self.problem
+
+
+async def test_wanted_streams_are_made_and_made_again() -> None:
+    bus = FakeBus()
+    streams = Streams(bus, may_create=lambda: True)
+    task = asyncio.get_running_loop().create_task(streams.run())
+    streams.want(desired_stream("default"))
+    streams.want(PARKED_STREAM)
+    await eventually(lambda: len(bus.server.streams) == 2)
+    bus.server.delete_stream(PARKED_STREAM.name)
+    streams.forget(desired_stream("default").name)
+    bus.server.delete_stream(desired_stream("default").name)
+    streams.look_now()
+    await eventually(lambda: list(bus.server.streams) == [PARKED_STREAM.name])
+    task.cancel()
+
+
+async def test_a_standby_makes_nothing() -> None:
+    bus, acting = FakeBus(), False
+    streams = Streams(bus, may_create=lambda: acting)
+    task = asyncio.get_running_loop().create_task(streams.run())
+    streams.want(PARKED_STREAM)
+    await asyncio.sleep(0.01)
+    assert not bus.server.streams
+    acting = True
+    streams.look_now()
+    await eventually(lambda: bus.server.streams)
+    task.cancel()
+
+
+@pytest.mark.parametrize("problem", [Transient("away"), FleetlbError("misconfigured")])
+async def test_one_that_cannot_be_made_is_tried_again(problem: FleetlbError) -> None:
+    bus = Refusing(problem)
+    streams = Streams(bus, may_create=lambda: True)
+    with pytest.raises(Transient):
+        await streams.ensure(PARKED_STREAM)
+    task = asyncio.get_running_loop().create_task(streams.run())
+    streams.look_now()
+    await eventually(lambda: bus.asked == 2)
+    streams.look_now()
+    await eventually(lambda: bus.asked == 3)
+    task.cancel()
