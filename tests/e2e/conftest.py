@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+
 from fleetlb_cli.local.layout import Environment, read_environment
 from tests.e2e.fleet import Fleet, TenantCluster
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.e2e.fleet import Fleet, TenantCluster, eventually, key, next_node_port, tcp
 
 from fleetlb.contracts.objects import (
     WATCHER_CREDENTIALS_KEY,
@@ -29,6 +28,7 @@ from fleetlb.kube.fleet_objects import ADDRESS_POOLS, LOAD_BALANCERS, TENANTS
 from fleetlb.kube.resources import SECRETS
 from fleetlb.runtime.bus import TooLarge
 from fleetlb_cli.demo.dialling import dial_until_answered
+from tests.e2e.fleet import Fleet, TenantCluster, eventually, key, next_node_port, tcp
 
 pytestmark = pytest.mark.e2e
 

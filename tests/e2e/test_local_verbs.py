@@ -7,10 +7,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from tests.e2e.conftest import FLEETLB
-from tests.e2e.fleet import Fleet, eventually
 
 from fleetlb_cli.local.layout import Environment
+from tests.e2e.conftest import FLEETLB
+from tests.e2e.fleet import Fleet, eventually
 
 pytestmark = pytest.mark.e2e
 

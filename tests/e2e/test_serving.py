@@ -3,13 +3,13 @@
 import asyncio
 
 import pytest
-from tests.e2e.fleet import Fleet, TenantCluster, eventually, key, next_node_port, tcp, udp
 
 from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.conditions import PROVISIONED, SERVING
 from fleetlb.kube.cluster import PatchKind
 from fleetlb.kube.resources import NODES
 from fleetlb_cli.demo.dialling import dial, dial_until_answered, dial_until_refused
+from tests.e2e.fleet import Fleet, TenantCluster, eventually, key, next_node_port, tcp, udp
 
 pytestmark = pytest.mark.e2e
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from tests.e2e.fleet import Fleet, TenantCluster, eventually, key, next_node_port, tcp
 
 from fleetlb.kube.errors import ApiError
 from fleetlb_cli.demo.dialling import dial, dial_until_answered
+from tests.e2e.fleet import Fleet, TenantCluster, eventually, key, next_node_port, tcp
 
 pytestmark = pytest.mark.e2e
 

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 from prometheus_client import REGISTRY
-from tests.integration.conftest import KubeApis
-from tests.integration.manager_stage import Node, Stage, Watcher, a_stage, a_wish, edit_spec
 
 from fleetlb.contracts import codec, streams, subjects
 from fleetlb.contracts.crds import all_crds
@@ -33,6 +31,8 @@ from fleetlb.kube.resources import SECRETS
 from fleetlb.runtime import nats_accounts
 from fleetlb.testkit.fake_bus import FakeBus
 from fleetlb_manager.objects import ClaimObjects
+from tests.integration.conftest import KubeApis
+from tests.integration.manager_stage import Node, Stage, Watcher, a_stage, a_wish, edit_spec
 
 pytestmark = pytest.mark.integration
 

@@ -14,8 +14,6 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
-from tests.integration.conftest import KubeApis
-from tests.integration.manager_stage import Node, Stage, Watcher, a_stage, a_wish
 
 from fleetlb.contracts.crds import all_crds
 from fleetlb.contracts.objects import WATCHER_CREDENTIALS_SECRET
@@ -25,6 +23,8 @@ from fleetlb.kube.establishing import apply_crds
 from fleetlb.kube.resources import LEASES, SECRETS
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb.testkit.nats_server import NatsServer
+from tests.integration.conftest import KubeApis
+from tests.integration.manager_stage import Node, Stage, Watcher, a_stage, a_wish
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 

@@ -5,13 +5,13 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.integration.balancer_node import DESIRED, REALIZED, BalancerNode, balancer_node, keys
 
 from fleetlb.contracts.v1 import Probe, RealizedState
 from fleetlb.domain.virtual_servers import parse_key
 from fleetlb.testkit.echo import ask_tcp, ask_udp, tcp_echo, udp_echo
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.wishes import a_wish
+from tests.integration.balancer_node import DESIRED, REALIZED, BalancerNode, balancer_node, keys
 
 pytestmark = pytest.mark.integration
 

@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
-from tests.integration.conftest import KubeApis
 
 from fleetlb.contracts import subjects
 from fleetlb.contracts.codec import decode, encode
@@ -59,6 +58,7 @@ from fleetlb.testkit.fake_bus import FakeBus
 from fleetlb.testkit.nats_server import NatsServer
 from fleetlb_status.publishing import HOLD_SECONDS
 from fleetlb_status.replica import Replica
+from tests.integration.conftest import KubeApis
 
 pytestmark = pytest.mark.integration
 

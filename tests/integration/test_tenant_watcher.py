@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
-from tests.integration.conftest import KubeApis
 
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.objects import IpMode
@@ -31,6 +30,7 @@ from fleetlb.testkit.fake_bus import FakeBus
 from fleetlb.testkit.tenant_objects import a_condition, a_node, a_slice, an_endpoint
 from fleetlb_tenant_watcher.service_views import OWN_FINALIZER, STANDARD_FINALIZER, Selection
 from fleetlb_tenant_watcher.watcher import Watcher
+from tests.integration.conftest import KubeApis
 
 pytestmark = pytest.mark.integration
 

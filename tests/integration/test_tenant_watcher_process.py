@@ -13,7 +13,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.integration.conftest import KubeApis
 
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.objects import IpMode
@@ -28,6 +27,7 @@ from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb.runtime.nats_resolver import push_account
 from fleetlb.testkit.nats_server import NatsServer, TenantAccount
 from fleetlb.testkit.scripted_kube import ScriptedKube
+from tests.integration.conftest import KubeApis
 
 pytestmark = pytest.mark.integration
 

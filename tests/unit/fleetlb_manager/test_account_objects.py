@@ -3,11 +3,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.unit.fleetlb_manager.manager_world import a_group, a_pool, a_tenant
 
 from fleetlb.kube.cluster import Cluster
 from fleetlb.testkit.scripted_kube import Json, ScriptedKube
 from fleetlb_manager.account_objects import AccountObjects
+from tests.unit.fleetlb_manager.manager_world import a_group, a_pool, a_tenant
 
 SECRETS = "/api/v1/namespaces/fleetlb-system/secrets"
 ROOT = "/apis/fleetlb.dev/v1alpha1"

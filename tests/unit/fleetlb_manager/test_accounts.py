@@ -2,7 +2,6 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.unit.fleetlb_manager.manager_world import World, a_tenant, a_world
 
 from fleetlb.contracts.objects import Tenant, TenantStatus
 from fleetlb.contracts.streams import StreamSpec
@@ -15,6 +14,7 @@ from fleetlb_manager import minting
 from fleetlb_manager.accounts import Accounts, condition_of
 from fleetlb_manager.minting import Object, Operator
 from fleetlb_manager.registering import Registration
+from tests.unit.fleetlb_manager.manager_world import World, a_tenant, a_world
 
 OPERATOR = Operator(
     nats_accounts.new_seed(KeyKind.OPERATOR), nats_accounts.public_key(nats_accounts.new_seed(KeyKind.ACCOUNT))

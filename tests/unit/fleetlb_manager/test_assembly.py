@@ -1,9 +1,9 @@
 """The workers together, interrupted after every single effect: what is left always becomes the same in the end."""
 
 import pytest
-from tests.unit.fleetlb_manager.manager_world import Crash, World, a_key, a_wish, a_world
 
 from fleetlb.contracts import streams
+from tests.unit.fleetlb_manager.manager_world import Crash, World, a_key, a_wish, a_world
 
 ENDINGS = 60
 """More than any of these histories has effects."""

@@ -1,8 +1,7 @@
-from tests.unit.fleetlb_manager.manager_world import a_group
-
 from fleetlb.contracts.objects import BalancerNode
 from fleetlb.contracts.v1 import NodeRealized
 from fleetlb_manager.balancer_groups import capabilities_of, nodes_as_heard
+from tests.unit.fleetlb_manager.manager_world import a_group
 
 
 def said(name: str, *capabilities: str) -> NodeRealized:

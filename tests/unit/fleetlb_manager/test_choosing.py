@@ -1,7 +1,6 @@
 from typing import Any
 
 import pytest
-from tests.unit.fleetlb_manager.manager_world import a_claim, a_key, a_tenant, a_wish
 
 from fleetlb.contracts.objects import ClaimPhase
 from fleetlb.domain.address_pools import AddressRange, parse_intervals
@@ -11,6 +10,7 @@ from fleetlb.domain.services import ServicePort
 from fleetlb_manager.choosing import Choice, Chooser, Denial, Wish
 from fleetlb_manager.registering import grant_of
 from fleetlb_manager.waiting_lines import WaitingLines, address_resource, pool_resource
+from tests.unit.fleetlb_manager.manager_world import a_claim, a_key, a_tenant, a_wish
 
 CAPABILITIES = {"default": frozenset({"tcp", "udp"}), "other": frozenset({"tcp", "udp", "affinity"})}
 BOTH = (Family.IPV4, Family.IPV6)

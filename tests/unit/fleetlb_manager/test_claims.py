@@ -1,6 +1,5 @@
 import pytest
 from msgspec.structs import replace
-from tests.unit.fleetlb_manager.manager_world import a_claim, a_key, a_wish
 
 from fleetlb.contracts.objects import ClaimPhase
 from fleetlb.domain.address_pools import AddressRange, parse_intervals
@@ -11,6 +10,7 @@ from fleetlb.domain.virtual_servers import parse_key
 from fleetlb_manager.claims import Claims, is_wanted, is_well_formed, owner_of, port_texts, slots_of
 from fleetlb_manager.identities import ClusterKey, Slot
 from fleetlb_manager.usage import UsageLedger
+from tests.unit.fleetlb_manager.manager_world import a_claim, a_key, a_wish
 
 
 def known() -> tuple[Claims, AddressBook, UsageLedger]:

@@ -1,6 +1,5 @@
 import pytest
 from msgspec.structs import replace
-from tests.unit.fleetlb_manager.manager_world import World, a_key, a_wish, a_world
 
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.v1 import InventoryObserved, NodesObserved
@@ -8,6 +7,7 @@ from fleetlb.domain.services import TenantNode
 from fleetlb.runtime.bus import Message
 from fleetlb_manager.clusters import CONTACT_SECONDS, RESYNC_SECONDS, SETTLING_SECONDS
 from fleetlb_manager.identities import ClusterKey
+from tests.unit.fleetlb_manager.manager_world import World, a_key, a_wish, a_world
 
 CLUSTER = ClusterKey("acme", "cluster-1")
 RESYNC = subjects.resync("AACME", "cluster-1")

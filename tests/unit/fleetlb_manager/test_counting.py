@@ -1,11 +1,10 @@
-from tests.unit.fleetlb_manager.manager_world import a_group
-
 from fleetlb.contracts.objects import PoolCounts, TenantUsage
 from fleetlb.contracts.v1 import NodeRealized
 from fleetlb.domain.address_pools import SHOWN_LIMIT, AddressRange, parse_intervals
 from fleetlb.domain.allocation import AddressBook, Hold
 from fleetlb.domain.tenancy import Usage
 from fleetlb_manager.counting import group_condition, in_full, pool_status, pools_condition, tenant_usage
+from tests.unit.fleetlb_manager.manager_world import a_group
 
 
 def a_book(**pools: str) -> AddressBook:

@@ -1,13 +1,5 @@
 import pytest
 from msgspec.structs import replace
-from tests.unit.fleetlb_manager.manager_world import (
-    EXHAUSTED,
-    a_claim,
-    a_key,
-    a_load_balancer,
-    a_tenant,
-    a_wish,
-)
 
 from fleetlb.contracts.objects import AddressClaim, ClaimPhase, LoadBalancer, Quotas
 from fleetlb.domain.addresses import Family
@@ -26,6 +18,14 @@ from fleetlb_manager.deciding import (
 )
 from fleetlb_manager.observations import ObservedService
 from fleetlb_manager.registering import NOT_READY, Registration, grant_of
+from tests.unit.fleetlb_manager.manager_world import (
+    EXHAUSTED,
+    a_claim,
+    a_key,
+    a_load_balancer,
+    a_tenant,
+    a_wish,
+)
 
 WANTED = ObservedService(digest="d", wish="w", service=a_wish(), endpoints=None)
 GONE = replace(WANTED, service=None)

@@ -1,7 +1,6 @@
-from tests.unit.fleetlb_manager.manager_world import a_key
-
 from fleetlb_manager.fairness import Turns
 from fleetlb_manager.identities import ServiceKey
+from tests.unit.fleetlb_manager.manager_world import a_key
 
 
 def test_one_tenants_flood_is_queued_in_shares() -> None:

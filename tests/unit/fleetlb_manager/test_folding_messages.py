@@ -2,8 +2,6 @@ import asyncio
 
 import pytest
 from prometheus_client import REGISTRY
-from tests.unit.fleetlb_manager.manager_world import EXHAUSTED, READY, Marked, a_claim, a_group, a_key, a_load_balancer
-from tests.unit.fleetlb_manager.manager_world import a_wish as a_service
 
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.v1 import (
@@ -24,6 +22,8 @@ from fleetlb_manager.inventories import Absences
 from fleetlb_manager.marking import StatusKey
 from fleetlb_manager.memory import Memory
 from fleetlb_manager.parking import Parking
+from tests.unit.fleetlb_manager.manager_world import EXHAUSTED, READY, Marked, a_claim, a_group, a_key, a_load_balancer
+from tests.unit.fleetlb_manager.manager_world import a_wish as a_service
 
 SLOT = Slot("default", parse_key("192.0.2.1:443/tcp"))
 OWNER_KEY = ServiceKey(OWNER.tenant, OWNER.cluster_uid, OWNER.service_uid)

@@ -1,14 +1,4 @@
 from msgspec.structs import replace
-from tests.unit.fleetlb_manager.manager_world import (
-    EXHAUSTED,
-    Marked,
-    a_claim,
-    a_group,
-    a_key,
-    a_load_balancer,
-    a_pool,
-    a_tenant,
-)
 
 from fleetlb.contracts.objects import ClaimPhase, ObjectMeta, TenantCluster, TenantClusterSpec
 from fleetlb.domain.addresses import Family
@@ -20,6 +10,16 @@ from fleetlb_manager.marking import StatusKey
 from fleetlb_manager.memory import Memory
 from fleetlb_manager.virtual_server_tables import Published
 from fleetlb_manager.waiting_lines import address_resource, pool_resource, quota_resource
+from tests.unit.fleetlb_manager.manager_world import (
+    EXHAUSTED,
+    Marked,
+    a_claim,
+    a_group,
+    a_key,
+    a_load_balancer,
+    a_pool,
+    a_tenant,
+)
 
 POOL = pool_resource("default", Family.IPV4)
 SLOT = Slot("default", parse_key("192.0.2.1:443/tcp"))

@@ -3,7 +3,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 from msgspec.structs import replace
-from tests.unit.fleetlb_manager.manager_world import READY, Marked, a_group, a_key, a_load_balancer, a_tenant, a_wish
 
 from fleetlb.contracts import codec, streams, subjects
 from fleetlb.contracts.v1 import ServiceObserved
@@ -17,6 +16,7 @@ from fleetlb_manager.identities import Slot
 from fleetlb_manager.memory import Memory
 from fleetlb_manager.parking import Parking
 from fleetlb_manager.streams import Streams
+from tests.unit.fleetlb_manager.manager_world import READY, Marked, a_group, a_key, a_load_balancer, a_tenant, a_wish
 
 OBSERVED = streams.observed_stream("AACME")
 DESIRED = streams.desired_stream("default")

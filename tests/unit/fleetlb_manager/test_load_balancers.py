@@ -1,10 +1,10 @@
 from msgspec.structs import replace
-from tests.unit.fleetlb_manager.manager_world import EXHAUSTED, a_key, a_load_balancer
 
 from fleetlb.contracts.objects import ObjectMeta, TenantCluster, TenantClusterSpec
 from fleetlb.domain.services import TenantNode
 from fleetlb_manager.identities import ClusterKey
 from fleetlb_manager.load_balancers import LoadBalancers, TenantClusters
+from tests.unit.fleetlb_manager.manager_world import EXHAUSTED, a_key, a_load_balancer
 
 CLUSTER = ClusterKey("acme", "cluster-1")
 

@@ -1,9 +1,8 @@
-from tests.unit.fleetlb_manager.manager_world import a_claim, a_key, a_load_balancer, a_wish, a_world
-
 from fleetlb.domain.virtual_servers import parse_key
 from fleetlb_manager.identities import ClusterKey, Slot
 from fleetlb_manager.inventories import Absences
 from fleetlb_manager.virtual_server_tables import Published
+from tests.unit.fleetlb_manager.manager_world import a_claim, a_key, a_load_balancer, a_wish, a_world
 
 CLUSTER = ClusterKey("acme", "cluster-1")
 

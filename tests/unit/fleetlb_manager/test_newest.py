@@ -1,8 +1,8 @@
 from msgspec.structs import replace
-from tests.unit.fleetlb_manager.manager_world import a_claim
 
 from fleetlb.contracts.objects import AddressClaim
 from fleetlb_manager.newest import DELETED_REMEMBERED, Newest, is_newer
+from tests.unit.fleetlb_manager.manager_world import a_claim
 
 
 def test_an_older_version_changes_nothing() -> None:

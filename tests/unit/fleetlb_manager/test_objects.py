@@ -3,7 +3,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.unit.fleetlb_manager.manager_world import a_claim, a_key, a_load_balancer
 
 from fleetlb.contracts.objects import ClaimPhase, ObjectMeta, TenantCluster, TenantClusterSpec
 from fleetlb.domain.services import TenantNode
@@ -11,6 +10,7 @@ from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.errors import AlreadyExists, Conflict, NotFound
 from fleetlb.testkit.scripted_kube import Json, ScriptedKube, refusal
 from fleetlb_manager.objects import ClaimObjects, ClusterObjects, LoadBalancerObjects
+from tests.unit.fleetlb_manager.manager_world import a_claim, a_key, a_load_balancer
 
 ROOT = "/apis/fleetlb.dev/v1alpha1"
 CLAIM = f"{ROOT}/addressclaims/192.0.2.1"

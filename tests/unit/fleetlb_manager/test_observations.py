@@ -1,5 +1,4 @@
 import pytest
-from tests.unit.fleetlb_manager.manager_world import READY, a_key, a_wish
 
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.v1 import Hop, InventoryObserved, NodesObserved, ServiceObserved
@@ -8,6 +7,7 @@ from fleetlb.domain.services import TenantNode, TenantService
 from fleetlb_manager import observations
 from fleetlb_manager.identities import ClusterKey
 from fleetlb_manager.observations import InventoryArrived, NodesChanged, Observations, ServiceChanged
+from tests.unit.fleetlb_manager.manager_world import READY, a_key, a_wish
 
 CLUSTER = ClusterKey("acme", "cluster-1")
 NODES = "fleetlb.v1.observed.ACME.cluster-1.nodes"

@@ -1,5 +1,4 @@
 from msgspec.structs import replace
-from tests.unit.fleetlb_manager.manager_world import a_key, a_load_balancer, a_wish, a_world
 
 from fleetlb.domain.address_pools import AddressRange, parse_intervals
 from fleetlb.domain.allocation import AddressBook
@@ -8,6 +7,7 @@ from fleetlb_manager.observations import ObservedService
 from fleetlb_manager.planning import Planner, without_virtual_addresses
 from fleetlb_manager.publishing import Publishing
 from fleetlb_manager.registering import NOT_READY, Registration
+from tests.unit.fleetlb_manager.manager_world import a_key, a_load_balancer, a_wish, a_world
 
 SEEN = ObservedService(digest="d", wish="w", service=a_wish(), endpoints=None)
 

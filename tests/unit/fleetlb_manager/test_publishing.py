@@ -2,7 +2,6 @@ import asyncio
 
 import pytest
 from msgspec.structs import replace
-from tests.unit.fleetlb_manager.manager_world import World, a_claim, a_key, a_world
 
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.objects import ClaimPhase
@@ -14,6 +13,7 @@ from fleetlb.testkit.wishes import a_virtual_server
 from fleetlb_manager.identities import Slot
 from fleetlb_manager.publishing import ASK_AGAIN_SECONDS, NOBODY, Publishing, owner_of_service
 from fleetlb_manager.virtual_server_tables import Content
+from tests.unit.fleetlb_manager.manager_world import World, a_claim, a_key, a_world
 
 SLOT = Slot("default", parse_key("192.0.2.1:443/tcp"))
 SUBJECT = subjects.desired(*SLOT)

@@ -1,7 +1,6 @@
 import asyncio
 
 import pytest
-from tests.unit.fleetlb_manager.manager_world import a_key
 
 from fleetlb.domain.virtual_servers import parse_key
 from fleetlb.testkit.virtual_time import run_virtually
@@ -9,6 +8,7 @@ from fleetlb_manager.identities import ClusterKey, Slot
 from fleetlb_manager.marking import StatusKey
 from fleetlb_manager.queues import Queues, Work
 from fleetlb_manager.statuses import COALESCE_SECONDS
+from tests.unit.fleetlb_manager.manager_world import a_key
 
 SLOT = Slot("default", parse_key("192.0.2.1:443/tcp"))
 

@@ -1,13 +1,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tests.unit.fleetlb_manager.manager_world import a_tenant
 
 from fleetlb.contracts.objects import Quotas, Tenant
 from fleetlb.domain.addresses import IPNetwork
 from fleetlb.domain.conditions import Reason
 from fleetlb.domain.tenancy import overlapping, parse_node_networks
 from fleetlb_manager.registering import grant_of, register
+from tests.unit.fleetlb_manager.manager_world import a_tenant
 
 
 def aged(name: str, *cidrs: str, created: str = "2026-11-25T12:00:00Z") -> Tenant:

@@ -1,8 +1,8 @@
 import pytest
-from tests.unit.fleetlb_manager.manager_world import World, a_claim, a_key, a_wish, a_world
 
 from fleetlb.contracts.objects import ClaimPhase
 from fleetlb.domain.errors import Transient
+from tests.unit.fleetlb_manager.manager_world import World, a_claim, a_key, a_wish, a_world
 
 
 async def released(quarantine: int = 60) -> World:

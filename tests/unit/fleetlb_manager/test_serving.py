@@ -1,6 +1,5 @@
 import pytest
 from msgspec.structs import replace
-from tests.unit.fleetlb_manager.manager_world import READY, World, a_claim, a_key, a_load_balancer, a_wish, a_world
 
 from fleetlb.contracts.objects import Quotas
 from fleetlb.domain.errors import Transient
@@ -8,6 +7,7 @@ from fleetlb.domain.services import ServiceEndpoints
 from fleetlb.kube.errors import Conflict
 from fleetlb_manager.registering import NOT_READY, Registration
 from fleetlb_manager.serving import MAX_RACES, new_load_balancer
+from tests.unit.fleetlb_manager.manager_world import READY, World, a_claim, a_key, a_load_balancer, a_wish, a_world
 
 
 async def test_a_new_service_costs_two_writes_and_one_message() -> None:

@@ -1,13 +1,13 @@
 from typing import Any
 
 from msgspec.structs import replace
-from tests.unit.fleetlb_manager.manager_world import World, a_claim, a_world
 
 from fleetlb.contracts.objects import AddressPool, BalancerGroup, BalancerNode, PoolCounts, Tenant
 from fleetlb.contracts.v1 import NodeRealized
 from fleetlb.kube.errors import NotFound
 from fleetlb_manager.marking import StatusKey
 from fleetlb_manager.statuses import Statuses
+from tests.unit.fleetlb_manager.manager_world import World, a_claim, a_world
 
 TENANT, POOL, GROUP = StatusKey("tenant", "acme"), StatusKey("pool", "default"), StatusKey("group", "default")
 

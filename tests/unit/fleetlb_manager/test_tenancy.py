@@ -1,7 +1,7 @@
 from msgspec.structs import replace
-from tests.unit.fleetlb_manager.manager_world import a_key, a_tenant, a_wish, a_world
 
 from fleetlb_manager.tenancy import Tenancy
+from tests.unit.fleetlb_manager.manager_world import a_key, a_tenant, a_wish, a_world
 
 
 async def test_a_judgement_that_changed_marks_whom_it_concerns() -> None:

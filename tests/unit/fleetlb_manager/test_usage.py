@@ -1,9 +1,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.fleetlb_manager.manager_world import a_key
 
 from fleetlb.domain.tenancy import Usage
 from fleetlb_manager.usage import UsageLedger
+from tests.unit.fleetlb_manager.manager_world import a_key
 
 ONE = Usage(load_balancers=1, addresses=1, ports=2)
 

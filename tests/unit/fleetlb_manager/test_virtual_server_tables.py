@@ -1,5 +1,4 @@
 from msgspec.structs import replace
-from tests.unit.fleetlb_manager.manager_world import a_key
 
 from fleetlb.contracts.v1 import NodeRealized, RealizedState, VirtualServerRealized
 from fleetlb.domain.virtual_servers import parse_key
@@ -7,6 +6,7 @@ from fleetlb.testkit.wishes import OWNER, a_virtual_server, a_wish
 from fleetlb_manager.identities import Slot
 from fleetlb_manager.publishing import owner_of_service
 from fleetlb_manager.virtual_server_tables import Acknowledged, Content, DesiredTable, Published, RealizedTable
+from tests.unit.fleetlb_manager.manager_world import a_key
 
 SLOT = Slot("default", parse_key("192.0.2.1:443/tcp"))
 

@@ -1,7 +1,5 @@
 import random
 
-from tests.unit.fleetlb_manager.manager_world import a_key
-
 from fleetlb.domain.addresses import Family
 from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.waiting_lines import (
@@ -11,6 +9,7 @@ from fleetlb_manager.waiting_lines import (
     pool_resource,
     quota_resource,
 )
+from tests.unit.fleetlb_manager.manager_world import a_key
 
 POOL = pool_resource("default", Family.IPV4)
 OTHER = pool_resource("other", Family.IPV4)

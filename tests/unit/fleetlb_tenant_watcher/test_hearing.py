@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from tests.unit.fleetlb_tenant_watcher.conftest import HandClocks
 
 from fleetlb.contracts import codec
 from fleetlb.contracts.v1 import Hop, ServiceReported, SnapshotAnswered, SnapshotRequested
@@ -16,6 +15,7 @@ from fleetlb_tenant_watcher import hearing
 from fleetlb_tenant_watcher.hearing import Ear, Snapshots
 from fleetlb_tenant_watcher.memory import Memory
 from fleetlb_tenant_watcher.service_views import STANDARD_FINALIZER
+from tests.unit.fleetlb_tenant_watcher.conftest import HandClocks
 
 ACCOUNT = "ACME"
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.unit.fleetlb_tenant_watcher.conftest import HandClocks
 
 from fleetlb.contracts import codec
 from fleetlb.contracts.v1 import InventoryObserved, NodesObserved, ServiceObserved, ServiceReported
@@ -17,6 +16,7 @@ from fleetlb_tenant_watcher.kube_objects import EndpointSlice, Node
 from fleetlb_tenant_watcher.memory import Memory
 from fleetlb_tenant_watcher.publishing import INVENTORY, NODES, Publisher
 from fleetlb_tenant_watcher.service_views import STANDARD_FINALIZER
+from tests.unit.fleetlb_tenant_watcher.conftest import HandClocks
 
 GUARDED = (STANDARD_FINALIZER,)
 OTHER = ({**DEFAULT_PORTS[0], "port": 8443},)

@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.unit.fleetlb_tenant_watcher.conftest import HandClocks
 
 from fleetlb.contracts.v1 import ServiceReported
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Status
@@ -17,6 +16,7 @@ from fleetlb_tenant_watcher.kube_objects import Service
 from fleetlb_tenant_watcher.memory import Memory
 from fleetlb_tenant_watcher.service_views import STANDARD_FINALIZER, ServiceView
 from fleetlb_tenant_watcher.writing import Writer
+from tests.unit.fleetlb_tenant_watcher.conftest import HandClocks
 
 GUARDED = (STANDARD_FINALIZER,)
 See = Callable[..., bool]

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc.aio
-from tests.unit.fleetlb_dataplane_programmer.envoy.model_envoy import ModelEnvoy
 
 from fleetlb_dataplane_programmer.envoy.delta import Push, Request
 from fleetlb_dataplane_programmer.envoy.descriptors import message
 from fleetlb_dataplane_programmer.envoy.resources import KINDS, TYPE_URLS, Resource
+from tests.unit.fleetlb_dataplane_programmer.envoy.model_envoy import ModelEnvoy
 
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 REQUEST = message("envoy.service.discovery.v3.DeltaDiscoveryRequest")

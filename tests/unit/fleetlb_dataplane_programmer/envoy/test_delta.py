@@ -6,11 +6,11 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tests.unit.fleetlb_dataplane_programmer.envoy.model_envoy import ModelEnvoy
 
 from fleetlb_dataplane_programmer.envoy.delta import Push, Request, Retry, Session, Standing
 from fleetlb_dataplane_programmer.envoy.resources import Kind, Resource, Resources
 from fleetlb_dataplane_programmer.envoy.store import Store
+from tests.unit.fleetlb_dataplane_programmer.envoy.model_envoy import ModelEnvoy
 
 RETRY = Retry(initial_seconds=5, cap_seconds=60)
 C, E, L = Kind.CLUSTER, Kind.ENDPOINTS, Kind.LISTENER

@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
-from tests.unit.fleetlb_dataplane_programmer.envoy.grpc_envoy import connected
-from tests.unit.fleetlb_dataplane_programmer.envoy.model_envoy import ModelEnvoy
 
 from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.virtual_servers import RealServer, VirtualServer, VirtualServerKey
@@ -16,6 +14,8 @@ from fleetlb.testkit.eventually import eventually
 from fleetlb_dataplane_programmer.engine import Engine, Outcome, State
 from fleetlb_dataplane_programmer.envoy.delta import Retry
 from fleetlb_dataplane_programmer.envoy.engine import EnvoyEngine
+from tests.unit.fleetlb_dataplane_programmer.envoy.grpc_envoy import connected
+from tests.unit.fleetlb_dataplane_programmer.envoy.model_envoy import ModelEnvoy
 
 KEY = VirtualServerKey("127.77.0.5", 443, Protocol.TCP)
 SERVER = VirtualServer(key=KEY, real_servers=(RealServer("10.0.0.1", 30443),))

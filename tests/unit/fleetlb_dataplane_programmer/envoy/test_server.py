@@ -5,14 +5,14 @@ import socket as socket_module
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.unit.fleetlb_dataplane_programmer.envoy.grpc_envoy import REQUEST, connected, stream
-from tests.unit.fleetlb_dataplane_programmer.envoy.model_envoy import ModelEnvoy
 
 from fleetlb.domain.errors import FleetlbError
 from fleetlb.testkit.eventually import eventually
 from fleetlb_dataplane_programmer.envoy.delta import Retry, Session
 from fleetlb_dataplane_programmer.envoy.server import AdsServer
 from fleetlb_dataplane_programmer.envoy.store import Store
+from tests.unit.fleetlb_dataplane_programmer.envoy.grpc_envoy import REQUEST, connected, stream
+from tests.unit.fleetlb_dataplane_programmer.envoy.model_envoy import ModelEnvoy
 
 
 class Desk:
