@@ -16,6 +16,7 @@ from fleetlb_manager.minting import Operator
 from fleetlb_manager.settings import ManagerSettings
 
 GATE_SECONDS = 0.25
+"""How often gates are looked at until all are open; after that a second is soon enough."""
 STANDBY_SECONDS = 3.0
 """With caches full and no Lease for so long, somebody else holds it: a standby is ready."""
 NAMESPACE_SECONDS = 1.0
@@ -95,7 +96,7 @@ async def _keep_gates(process: Process, manager: Manager, bus: JetStreamBus) -> 
                 health.gate("lease").open()
         else:
             health.gate("lease").close("the term is not begun yet")
-        await asyncio.sleep(GATE_SECONDS)
+        await asyncio.sleep(1.0 if health.ready else GATE_SECONDS)
 
 
 async def _stop_acting(manager: Manager) -> None:
