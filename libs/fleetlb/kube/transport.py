@@ -161,7 +161,9 @@ class Transport:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._session.close()
+        # CPython before 3.11.5 raises this when a TLS transport that is closed already is aborted once more.
+        with contextlib.suppress(AttributeError):
+            await self._session.close()
         for _ in range(3):  # an aborted TLS connection closes its socket a few turns of the loop later
             await asyncio.sleep(0)
 

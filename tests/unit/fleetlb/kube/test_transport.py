@@ -3,6 +3,7 @@ import json
 import time
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from fleetlb.kube.errors import Gone, NotFound, Unauthorized, Unavailable
@@ -200,3 +201,19 @@ def test_proxies_of_the_environment(base: str, proxy: str | None, monkeypatch: p
     monkeypatch.setenv("https_proxy", "http://proxy:3128")
     monkeypatch.setenv("no_proxy", "inside.example")
     assert proxy_of_environment(base) == proxy
+
+
+async def test_closing_survives_the_double_abort_of_older_interpreters(
+    kube: ScriptedKube, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = aiohttp.ClientSession.close
+
+    async def abort_twice(session: aiohttp.ClientSession) -> None:
+        await close(session)
+        raise AttributeError("'NoneType' object has no attribute '_abort'")
+
+    transport = await opened(kube, tmp_path)
+    monkeypatch.setattr(aiohttp.ClientSession, "close", abort_twice)
+    await transport.close()
+    with pytest.raises(Exception, match=r"(?i)closed"):
+        await transport.request("GET", "/a")
