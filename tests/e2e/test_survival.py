@@ -24,6 +24,7 @@ CONTROL = [
     "etcd",
     "kube-apiserver/management",
     "kube-apiserver/acme",
+    "kube-controller-manager/acme",
 ]
 
 

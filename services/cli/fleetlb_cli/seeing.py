@@ -109,6 +109,7 @@ class Board:
 
     async def until(self, name: str, wanted: Wanted, what: str, deadline: float) -> int:
         """Wait; returns when it was seen, in microseconds since 1970. Raises TimeoutError that says what is there."""
+        await self._reflector.synced.wait()
         if wanted(self.get(name)):
             return time.time_ns() // 1000
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()

@@ -16,13 +16,10 @@ from fleetlb_cli.demo.backends import Backends
 from fleetlb_cli.demo.dialling import dial, dial_until_answered, dial_until_refused
 from fleetlb_cli.demo.reports import Reports
 from fleetlb_cli.demo.telling import Row, Teller, lines_to_try, table_of
-from fleetlb_cli.demo.tenants import Tenant
+from fleetlb_cli.demo.tenants import PATIENCE, Tenant
 from fleetlb_cli.demo.timeline import milliseconds_per_hop
 from fleetlb_cli.local.layout import Environment
 from fleetlb_cli.seeing import has_address, is_gone, is_serving
-
-PATIENCE = 20.0
-"""Seconds that one step may take before it is called untrue."""
 
 
 class Demonstration:
@@ -58,7 +55,9 @@ class Demonstration:
             finally:
                 for watch in watches:
                     watch.cancel()
-        self._console.print("\nTo try:", *(f"  {line}" for line in lines_to_try(state, self._vip())), sep="\n")
+        self._console.print(
+            "\nTo try:", *(f"  {line}" for line in lines_to_try(state, self._vip())), sep="\n", soft_wrap=True
+        )
         return self._teller.failures == 0
 
     def _vip(self) -> str:

@@ -49,22 +49,22 @@ class Teller:
 
     def begin(self, text: str) -> None:
         """Say what is being done."""
-        self.console.print(f"[bold]»[/] {text}", highlight=False)
+        self.console.print(f"[bold]»[/] {text}", highlight=False, soft_wrap=True)
 
     def check(self, text: str, holds: bool, otherwise: str = "") -> None:
         """Say whether a step was true."""
         self.failures += not holds
         mark = "[green]✓[/]" if holds else "[red]✗[/]"
         tail = f": {otherwise}" if otherwise and not holds else ""
-        self.console.print(f"  {mark} {text}{tail}", highlight=False)
+        self.console.print(f"  {mark} {text}{tail}", highlight=False, soft_wrap=True)
 
 
 def lines_to_try(state: str, vip: str) -> list[str]:
     """Commands for a reader who wants to see for himself."""
     return [
-        f"kubectl --kubeconfig {state}/clusters/acme/kubeconfig -n demo describe service web",
-        f"kubectl --kubeconfig {state}/clusters/management/kubeconfig get fleetlb -A",
-        f"kubectl --kubeconfig {state}/clusters/acme/kubeconfig -n demo delete service web",
+        f".venv/bin/kubectl --kubeconfig {state}/clusters/acme/kubeconfig -n demo describe service web",
+        f".venv/bin/kubectl --kubeconfig {state}/clusters/management/kubeconfig get fleetlb -A",
+        f".venv/bin/kubectl --kubeconfig {state}/clusters/acme/kubeconfig -n demo delete service web",
         f"printf 'who\\n' | nc {vip} 8080",
-        f"fleetlb local kill manager --state {state}",
+        f".venv/bin/fleetlb local kill manager --state {state}",
     ]

@@ -1,5 +1,6 @@
 """One tenant of the demonstration: its cluster, its nodes' backends and its Service."""
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,14 @@ from typing import Any
 from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.kube.cluster import Cluster, PatchKind
+from fleetlb.kube.errors import NotFound
 from fleetlb.kube.resources import NAMESPACES, NODES, SERVICES
 from fleetlb_cli.demo import manifests
 from fleetlb_cli.demo.backends import Backend
-from fleetlb_cli.seeing import Board, Wanted
+from fleetlb_cli.seeing import Board, Wanted, is_gone
+
+PATIENCE = 20.0
+"""Seconds that one step may take before it is called untrue."""
 
 
 class Tenant:
@@ -32,7 +37,10 @@ class Tenant:
         return cls(name, cluster, manifests.backends_of(name, node_cidr), load_balancer_class)
 
     async def create(self) -> None:
-        """Create nodes and the Service, as the tenant's kubelets and users would; what is there already stays."""
+        """Create nodes and the Service, as the tenant's kubelets and users would; an earlier Service goes first."""
+        with contextlib.suppress(NotFound):
+            await self.delete()
+        await self.until(is_gone, "the end of an earlier demonstration's Service", PATIENCE)
         await self.cluster.apply(NAMESPACES, manifests.namespace())
         for number, backend in enumerate(self.backends, 1):
             name, status = f"node-{number}", manifests.node_status(backend.address)
