@@ -179,14 +179,14 @@ _POOL_COLUMNS = [
 _GROUP_COLUMNS = [
     _column("Engine", ".spec.engine"),
     _column("Nodes", ".spec.nodes"),
-    _column("Ready", ".status.nodes[*].ready"),
+    _column("Node states", ".status.nodes", priority=1),
 ]
 _LB_COLUMNS = [
     _column("Tenant", ".spec.tenant"),
     _column("Service NS", ".spec.service.namespace"),
     _column("Service", ".spec.service.name"),
-    _column("Address", ".spec.addresses[*]"),
-    _column("Ports", ".spec.service.ports[*].port"),
+    _column("Addresses", ".spec.addresses"),
+    _column("Ports", ".spec.service.ports", priority=1),
     _condition("Provisioned", "fleetlb.dev/Provisioned"),
     _condition("Serving", "fleetlb.dev/Serving"),
     _condition("Reason", "fleetlb.dev/Serving", "reason", priority=1),
