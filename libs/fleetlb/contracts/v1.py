@@ -65,7 +65,10 @@ class NodesObserved(Message, frozen=True, kw_only=True):
 
 
 class InventoryObserved(Message, frozen=True, kw_only=True):
-    """Every Service a watcher holds, UID to digest: what a lost message hides, this shows."""
+    """Every Service a watcher holds, UID to digest: what a lost message hides, this shows.
+
+    An empty digest: the Service is held, and its watcher has nothing to say that could be newer than what was said.
+    """
 
     services: Annotated[dict[str, Digest], msgspec.Meta(max_length=5000)]
     watcher_version: str = ""

@@ -37,5 +37,8 @@ class Absences:
 
 
 def is_out_of_step(known: Mapping[str, str], listed: Mapping[str, str]) -> bool:
-    """Whether the watcher holds a Service that its messages did not show like this: one of them was lost."""
-    return any(known.get(uid) != digest for uid, digest in listed.items())
+    """Whether the watcher holds a Service that its messages did not show like this: one of them was lost.
+
+    An empty digest says that the Service is held and nothing newer can be said of it: a refused edit, after a restart.
+    """
+    return any(digest and known.get(uid) != digest for uid, digest in listed.items())

@@ -50,6 +50,7 @@ def test_what_is_not_known_any_more_is_not_missing() -> None:
         ({"u1": "a"}, {"u1": "b"}, True),
         ({}, {"u1": "a"}, True),
         ({"u1": "a", "u2": "b"}, {"u1": "a"}, False),
+        pytest.param({"u1": "a"}, {"u1": ""}, False, id="held-and-nothing-newer-to-say"),
     ],
 )
 def test_a_lost_message_shows(known: dict[str, str], listed: dict[str, str], out_of_step: bool) -> None:
