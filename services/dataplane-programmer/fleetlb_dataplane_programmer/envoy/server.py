@@ -4,6 +4,7 @@ It must not know wishes or outcomes; what to say is the session's business.
 """
 
 import asyncio
+import logging
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -65,6 +66,7 @@ class AdsServer:
             raise FleetlbError(f"cannot listen on the ADS socket {path}: {problem}") from problem
         await server.start()
         self._server = server
+        logging.getLogger("grpc._cython.cygrpc").addFilter(is_no_cancellation)
 
     async def stop(self) -> None:
         """End all streams at once."""
@@ -120,6 +122,11 @@ class AdsServer:
             finally:
                 if timer is not None:
                     timer.cancel()
+
+
+def is_no_cancellation(record: logging.LogRecord) -> bool:
+    """Whether a record of grpc's is worth a line: it calls the end of a stream whose Envoy is gone an error."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def _request(kind: Kind, request: Any) -> Request:

@@ -1,5 +1,7 @@
 """The gRPC edge: what is refused, what is ignored, and what happens to a stream that breaks."""
 
+import asyncio
+import logging
 import pathlib
 import socket as socket_module
 from collections.abc import AsyncIterator
@@ -9,7 +11,7 @@ import pytest
 from fleetlb.domain.errors import FleetlbError
 from fleetlb.testkit.eventually import eventually
 from fleetlb_dataplane_programmer.envoy.delta import Retry, Session
-from fleetlb_dataplane_programmer.envoy.server import AdsServer
+from fleetlb_dataplane_programmer.envoy.server import AdsServer, is_no_cancellation
 from fleetlb_dataplane_programmer.envoy.store import Store
 from tests.unit.fleetlb_dataplane_programmer.envoy.grpc_envoy import REQUEST, connected, stream
 from tests.unit.fleetlb_dataplane_programmer.envoy.model_envoy import ModelEnvoy
@@ -109,3 +111,17 @@ async def test_a_socket_that_cannot_be_is_refused_with_its_path(desk: Desk, tmp_
 
 async def test_stop_without_start_is_nothing(desk: Desk, tmp_path: pathlib.Path) -> None:
     await AdsServer(tmp_path / "ads", desk.attach, desk.detach).stop()
+
+
+@pytest.mark.parametrize(
+    ("problem", "kept"),
+    [
+        pytest.param(asyncio.CancelledError(), False, id="a-stream-whose-envoy-is-gone"),
+        pytest.param(RuntimeError("broken"), True, id="a-failure"),
+        pytest.param(None, True, id="a-plain-line"),
+    ],
+)
+def test_the_end_of_a_stream_is_no_error_in_the_log(problem: BaseException | None, kept: bool) -> None:
+    told = (type(problem), problem, None) if problem else None
+    record = logging.LogRecord("grpc._cython.cygrpc", logging.ERROR, __file__, 1, "not handled", None, told)
+    assert is_no_cancellation(record) is kept
