@@ -33,7 +33,7 @@ from tests.e2e.fleet import Fleet, TenantCluster, eventually, key, next_node_por
 pytestmark = pytest.mark.e2e
 
 REFUSED = {
-    "malformed range": ({"loadBalancerSourceRanges": ["10.0.0.0/8"]}, {}, "Unsupported", "loadBalancerSourceRanges"),
+    "range not enforced": ({"loadBalancerSourceRanges": ["10.0.0.0/8"]}, {}, "Unsupported", "loadBalancerSourceRanges"),
     "malformed address": ({}, {"fleetlb.dev/addresses": "not-an-ip"}, "InvalidWish", "fleetlb.dev/addresses"),
     "unknown annotation": ({}, {"fleetlb.dev/sharing-key": "x"}, "Unsupported", "fleetlb.dev/sharing-key"),
     "address outside every pool": ({}, {"fleetlb.dev/addresses": "127.1.2.3"}, "AddressNotAllowed", "127.1.2.3"),
@@ -52,6 +52,15 @@ async def test_a_refused_wish_says_field_and_reason_and_is_served_once_mended(ca
     mended = {"metadata": {"annotations": dict.fromkeys(annotations)}, "spec": dict.fromkeys(spec)}
     await acme.patch("web", mended)
     assert (await dial_until_answered(key(await acme.serving("web"), 8080), 10)).ok
+
+
+async def test_a_malformed_source_range_never_gets_past_the_api_server(acme: TenantCluster) -> None:
+    port = next_node_port()
+    with pytest.raises(Invalid, match=r"10\.0\.0\.0/99"):
+        await acme.create("web", [tcp(8080, port)], loadBalancerSourceRanges=["10.0.0.0/99"])
+    annotations = {"service.beta.kubernetes.io/load-balancer-source-ranges": "10.0.0.0/99"}
+    with pytest.raises(Invalid, match=r"10\.0\.0\.0/99"):
+        await acme.create("web", [tcp(8080, port)], annotations=annotations)
 
 
 async def test_refused_while_serving_keeps_what_was_granted(acme: TenantCluster) -> None:
@@ -162,6 +171,11 @@ async def test_an_oversized_message_is_refused_and_says_so(fleet: Fleet) -> None
     async with fleet.tenant_bus("acme") as bus:
         with pytest.raises((TooLarge, Transient)):
             await bus.publish(f"observed.{cluster}.service.big", b"x" * 300_000, message_id="big")
+    account = (await fleet.management.get(TENANTS, "acme")).status.account
+    wanted = json.dumps({"last_by_subj": f"fleetlb.v1.observed.{account}.{cluster}.service.big"}).encode()
+    async with fleet.hub_bus() as hub:
+        answer = json.loads(await hub.request(f"$JS.API.STREAM.MSG.GET.FLEETLB_OBSERVED_{account}", wanted, 5))
+    assert answer["error"]["code"] == 404, answer
 
 
 async def test_a_tenant_cannot_publish_to_another_tenants_subjects(fleet: Fleet) -> None:

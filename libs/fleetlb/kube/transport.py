@@ -161,7 +161,7 @@ class Transport:
 
     async def close(self) -> None:
         """Close every connection."""
-        # CPython before 3.11.5 raises this when a TLS transport that is closed already is aborted once more.
+        # Seen with CPython 3.11.2, raised when a TLS transport that is closed already is aborted once more.
         with contextlib.suppress(AttributeError):
             await self._session.close()
         for _ in range(3):  # an aborted TLS connection closes its socket a few turns of the loop later
