@@ -8,13 +8,17 @@ STAMP := .venv/.installed-$(shell cat pyproject.toml requirements.lock | cksum |
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PYTEST := $(BIN)/pytest --quiet
 
+IPVS_PYTEST := $(BIN)/python -m pytest --quiet -p no:cacheprovider -m ipvs
+IPVS_TESTS ?= tests/contract tests/ipvs tests/e2e_ipvs
+LAB_MEMORY ?= 6G
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup up down demo bench test check fmt format lint type imports fast unit component contract scenario \
-	integration e2e schemas clean
+	integration e2e lab ipvs test-ipvs-host bench-ipvs schemas clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z0-9]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 $(STAMP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fleetlb needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
@@ -39,7 +43,7 @@ demo: setup ## Show the whole way of a Service on a local fleet (ONCE=1: leave a
 bench: setup ## Measure a local fleet
 	@$(BIN)/fleetlb bench
 
-test: check fast integration e2e ## Everything, as CI runs it; stops at the first failure
+test: check fast integration ipvs e2e ## Everything, as CI runs it; stops at the first failure
 
 check: format lint type imports ## What needs no test run: format, lint, types, import law
 
@@ -59,16 +63,28 @@ imports: $(STAMP) ## The import law
 	@echo "== imports"; $(BIN)/lint-imports
 
 fast: $(STAMP) ## Unit, component, contract and scenario tests in one run
-	@echo "== unit, component, contract, scenario"; $(PYTEST) tests/unit tests/component tests/contract tests/scenario
+	@echo "== unit, component, contract, scenario"; $(PYTEST) -m "not ipvs" tests/unit tests/component tests/contract tests/scenario
 
 unit component contract scenario: $(STAMP)
-	@echo "== $@"; $(PYTEST) tests/$@
+	@echo "== $@"; $(PYTEST) -m "not ipvs" tests/$@
 
 integration: setup ## Tests against real API servers, NATS and Envoy, four at a time: they mostly wait
 	@echo "== integration"; $(PYTEST) -n 4 tests/integration
 
 e2e: setup ## Tests of the whole local fleet
 	@echo "== e2e"; $(PYTEST) tests/e2e
+
+lab: ## Build the lab's kernel and tools, if they are not there (once, about 6 minutes)
+	@deploy/lab/build.sh
+
+ipvs: setup lab ## Tests on a real IPVS, in a kernel of their own (LAB_SECONDS=1200 bounds them)
+	@echo "== ipvs"; LAB_MEMORY=$(LAB_MEMORY) deploy/lab/run.sh $(IPVS_PYTEST) $(IPVS_TESTS)
+
+test-ipvs-host: setup ## The same in this host's kernel: needs root, ip_vs, ipvsadm and nft
+	@echo "== ipvs, on this host"; $(IPVS_PYTEST) $(IPVS_TESTS)
+
+bench-ipvs: setup lab ## Measure the IPVS engine in the lab
+	@LAB_MEMORY=$(LAB_MEMORY) deploy/lab/run.sh $(BIN)/fleetlb bench ipvs
 
 schemas: $(STAMP) ## Write proto-schemas/ and deploy/crds anew from the Python types
 	$(BIN)/python deploy/schemas/generate.py
