@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fleetlb.contracts.objects import AddressClaim, LoadBalancer
 from fleetlb.domain.addresses import Protocol
@@ -109,21 +109,16 @@ class Fleet:
         """A tenant cluster with nodes, and what the test leaves in it taken away afterwards."""
         place = self.environment.tenants[name]
         cluster = await Cluster.connect(Path(place.kubeconfig), field_manager="e2e")
-        tenant = TenantCluster(name, cluster, namespace, place.node_cidr)
-        watch = asyncio.TaskGroup()
-        async with watch:
-            running = watch.create_task(tenant.board.run())
-            try:
-                await tenant.prepare()
-                yield tenant
-            finally:
-                await tenant.clean()
-                running.cancel()
+        async with prepared(TenantCluster(name, cluster, namespace, place.node_cidr)) as tenant:
+            yield tenant
         await cluster.close()
 
 
 class TenantCluster:
     """One tenant's cluster, in one namespace."""
+
+    patience = PATIENCE
+    """Seconds until whatever is waited for must have come true."""
 
     def __init__(self, name: str, cluster: Cluster, namespace: str, node_cidr: str) -> None:
         self.name = name
@@ -147,7 +142,7 @@ class TenantCluster:
         for item in await self.cluster.list(SERVICES, self.namespace):
             with contextlib.suppress(NotFound):
                 await self.cluster.delete(SERVICES, item["metadata"]["name"], self.namespace)
-        await eventually(self._is_empty, f"the end of every Service in {self.namespace}")
+        await eventually(self._is_empty, f"the end of every Service in {self.namespace}", self.patience)
         await self._stack.aclose()
 
     async def _is_empty(self) -> bool:
@@ -202,7 +197,7 @@ class TenantCluster:
 
     async def until(self, name: str, wanted: Callable[[Service | None], bool], what: str) -> Service | None:
         """Wait for a Service to be as wanted."""
-        await self.board.until(name, wanted, what, PATIENCE)
+        await self.board.until(name, wanted, what, self.patience)
         return self.board.get(name)
 
     async def address(self, name: str) -> str:
@@ -231,6 +226,23 @@ class TenantCluster:
         """Events of a Service."""
         events = await self.cluster.list(EVENTS, self.namespace)
         return [event for event in events if event["involvedObject"]["name"] == name]
+
+
+AnyTenant = TypeVar("AnyTenant", bound=TenantCluster)
+
+
+@asynccontextmanager
+async def prepared(tenant: AnyTenant) -> AsyncIterator[AnyTenant]:
+    """A tenant cluster that is watched; what the test leaves in it is taken away afterwards."""
+    watch = asyncio.TaskGroup()
+    async with watch:
+        running = watch.create_task(tenant.board.run())
+        try:
+            await tenant.prepare()
+            yield tenant
+        finally:
+            await tenant.clean()
+            running.cancel()
 
 
 def tcp(port: int, node_port: int, name: str = "") -> Object:

@@ -34,6 +34,8 @@ pytestmark = pytest.mark.e2e
 
 REFUSED = {
     "range not enforced": ({"loadBalancerSourceRanges": ["10.0.0.0/8"]}, {}, "Unsupported", "loadBalancerSourceRanges"),
+    "scheduler not served": ({}, {"fleetlb.dev/scheduler": "sh"}, "Unsupported", "fleetlb.dev/scheduler: sh"),
+    "unknown scheduler": ({}, {"fleetlb.dev/scheduler": "fastest"}, "InvalidWish", "fleetlb.dev/scheduler: 'fastest'"),
     "malformed address": ({}, {"fleetlb.dev/addresses": "not-an-ip"}, "InvalidWish", "fleetlb.dev/addresses"),
     "unknown annotation": ({}, {"fleetlb.dev/sharing-key": "x"}, "Unsupported", "fleetlb.dev/sharing-key"),
     "address outside every pool": ({}, {"fleetlb.dev/addresses": "127.1.2.3"}, "AddressNotAllowed", "127.1.2.3"),

@@ -12,6 +12,7 @@ import pytest
 
 from fleetlb.contracts import objects
 from fleetlb.contracts.crds import all_crds
+from fleetlb.domain.virtual_servers import Forwarding
 from fleetlb.kube import fleet_objects
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import Invalid
@@ -86,6 +87,19 @@ async def test_defaults_are_visible_in_what_people_write(cluster: Cluster) -> No
         "quarantineSeconds": 60,
         "group": "default",
     }
+
+
+async def test_a_group_of_either_engine_and_of_every_forwarding_of_the_kernel(cluster: Cluster) -> None:
+    envoy = await stored(cluster, GROUPS, an_object("g", {"engine": "envoy", "nodes": ["n"]}))
+    assert envoy["spec"] == {
+        "engine": "envoy",
+        "nodes": ["n"],
+        "forwarding": "masquerade",
+        "scheduler": "lc",
+        "drainSeconds": 60,
+    }
+    for forwarding in Forwarding:
+        await stored(cluster, GROUPS, an_object("g", {"engine": "ipvs", "nodes": ["n"], "forwarding": forwarding}))
 
 
 @pytest.mark.parametrize("name", ["crd", "a", "0", "a-b", "x" * 40])
@@ -169,6 +183,18 @@ async def test_a_bad_range_is_refused_by_a_sentence(cluster: Cluster, text: str)
         (GROUPS, {"engine": "haproxy", "nodes": ["n"]}, 'spec.engine: Unsupported value: "haproxy"'),
         (GROUPS, {"engine": "envoy", "nodes": []}, "spec.nodes in body should have at least 1 items"),
         (GROUPS, {"nodes": ["n"]}, "spec.engine: Required value"),
+        *(
+            (
+                GROUPS,
+                {"engine": "envoy", "nodes": ["n"], "forwarding": forwarding},
+                "forwarding other than masquerade needs engine: ipvs; set it, or use forwarding: masquerade",
+            )
+            for forwarding in ("direct", "ipip", "gue")
+        ),
+        (GROUPS, {"engine": "ipvs", "nodes": ["n"], "forwarding": "nat"}, 'forwarding: Unsupported value: "nat"'),
+        (GROUPS, {"engine": "ipvs", "nodes": ["n"], "scheduler": "fastest"}, 'Unsupported value: "fastest"'),
+        (GROUPS, {"engine": "ipvs", "nodes": ["n"], "drainSeconds": 86401}, "less than or equal to 86400"),
+        (GROUPS, {"engine": "ipvs", "nodes": ["n"], "drainSeconds": -1}, "greater than or equal to 0"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )

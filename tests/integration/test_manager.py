@@ -124,6 +124,52 @@ async def test_endpoints_and_nodes_reach_the_nodes_without_a_write_on_load_balan
     assert stage.writes == {"patch tenantclusters": 1}
 
 
+async def test_source_ranges_that_a_group_does_not_enforce_are_refused_and_change_nothing(stage: Stage) -> None:
+    node, watcher = await begin(stage)
+    await watcher.say("u1", a_wish())
+    await stage.until(lambda: node.serving)
+    before = dict(node.serving)
+    await watcher.say("u1", a_wish(source_ranges=("10.0.0.0/8",)))
+    await watcher.say("u2", a_wish("new", source_ranges=("10.0.0.0/8",)))
+    await stage.until(stage.refusals)
+    await stage.settled()
+    assert await stage.refusals() == {"u1": "Unsupported", "u2": "Unsupported"}
+    assert await stage.addresses() == {"u1": ("192.0.2.0",), "u2": ()}
+    assert node.serving == before
+    refusal = (await stage.load_balancers())["u1"].spec.refusal
+    assert refusal is not None
+    assert "spec.loadBalancerSourceRanges" in refusal.message
+    await edit_spec(stage.cluster, BALANCER_GROUPS, "default", engine="ipvs")
+    await stage.until_addresses({"u1": ("192.0.2.0",), "u2": ("192.0.2.1",)})
+    await stage.until(lambda: len(node.serving) == 2)
+    await stage.until(lambda: {s.source_ranges for s in node.serving.values()} == {("10.0.0.0/8",)})
+    assert await stage.refusals() == {}
+
+
+async def test_a_group_and_a_pool_that_change_are_followed(stage: Stage) -> None:
+    node, watcher = await begin(stage, pool="192.0.2.0/28")
+    await watcher.say("u1", a_wish(ports=(443, 80)))
+    await stage.until(lambda: len(node.serving) == 2)
+    assert {server.prefix for server in node.serving.values()} == {"192.0.2.0/28"}
+    assert (await stage.load_balancers())["u1"].spec.ip_mode == "Proxy"
+    await at_rest(stage)
+    await edit_spec(stage.cluster, BALANCER_GROUPS, "default", engine="ipvs", forwarding="direct", drainSeconds=7)
+    key = "192.0.2.0:80/tcp"
+    await stage.until(lambda: {s.forwarding for s in node.serving.values()} == {"direct"})
+    assert [(real.port, real.check_port) for real in node.serving[key].real_servers] == [(80, 31001)]
+    assert node.serving[key].drain_seconds == 7
+    assert (await stage.load_balancers())["u1"].spec.ip_mode == "VIP"
+    await edit_spec(stage.cluster, ADDRESS_POOLS, "default", addresses=["192.0.2.0/24"])
+    await stage.until(lambda: {s.prefix for s in node.serving.values()} == {"192.0.2.0/24"})
+    await at_rest(stage)
+    seen = len(node.seen)
+    await edit_spec(stage.cluster, ADDRESS_POOLS, "default", addresses=["192.0.2.0/24", "198.51.100.0/24"])
+    await stage.restart()
+    await stage.settled(quiet=1.3)
+    assert len(node.seen) == seen
+    assert not stage.writes["patch loadbalancers"]
+
+
 async def test_a_full_pool_refuses_and_serves_the_oldest_first(stage: Stage) -> None:
     _, watcher = await begin(stage, pool="192.0.2.8-192.0.2.9")
     for uid in ("u1", "u2", "u3", "u4"):

@@ -526,8 +526,6 @@ async def test_a_finalizer_removed_by_hand_is_reported_to_the_hub(stage: Stage) 
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
-        ({"ports": [{"port": 443, "protocol": "SCTP"}]}, "Unsupported"),
-        ({"loadBalancerSourceRanges": ["10.0.0.0/8"]}, "Unsupported"),
         ({"allocateLoadBalancerNodePorts": False}, "Unsupported"),
         ({"loadBalancerIP": "not an address"}, "InvalidWish"),
     ],
@@ -543,18 +541,47 @@ async def test_refusals_stand_on_the_service(stage: Stage, spec: Object, reason:
     await until(stage.tenant.is_gone)
 
 
-async def test_an_invalid_source_range_keeps_the_rule_of_before(stage: Stage) -> None:
+async def test_what_a_balancer_group_may_refuse_is_told_and_its_refusal_stands_on_the_service(stage: Stage) -> None:
     await stage.watch()
     uid = await served(stage)
-    await stage.tenant.edit({"spec": {"loadBalancerSourceRanges": ["10.0.0.0/8"]}})
+    ranges = ["2001:db8::/32", "10.0.0.0/8"]
+    annotations = {"fleetlb.dev/scheduler": "wlc"}
+    await stage.tenant.edit({"metadata": {"annotations": annotations}, "spec": {"loadBalancerSourceRanges": ranges}})
+    await until(is_true(lambda: len(stage.hub.of(uid)) == 2))
+    service = stage.hub.of(uid)[-1].service
+    assert service is not None
+    assert (service.source_ranges, service.scheduler) == (("10.0.0.0/8", "2001:db8::/32"), "wlc")
+    await stage.hub.report(uid, provisioned="Unsupported")
     await until(lambda: _is(stage.tenant.conditions(), {**SERVED, "Provisioned": "False/Unsupported"}))
+    assert await stage.tenant.addresses() == [ADDRESS]
+    await until(lambda: _is(stage.tenant.events(), ["Normal EnsuredLoadBalancer", "Warning SyncLoadBalancerFailed"]))
+    await stage.tenant.edit({"spec": {"loadBalancerSourceRanges": None}})
+    await until(is_true(lambda: len(stage.hub.of(uid)) == 3))
+    service = stage.hub.of(uid)[-1].service
+    assert service is not None
+    assert service.source_ranges == ()
+
+
+async def test_sctp_is_told(stage: Stage) -> None:
+    await stage.watch()
+    uid = await served(stage, ports=[{"port": 443, "protocol": "SCTP"}])
+    service = stage.hub.of(uid)[-1].service
+    assert service is not None
+    assert [(port.port, port.protocol) for port in service.ports] == [(443, "SCTP")]
+
+
+async def test_a_refused_edit_keeps_the_wish_of_before(stage: Stage) -> None:
+    await stage.watch()
+    uid = await served(stage)
+    await stage.tenant.edit({"metadata": {"annotations": {"fleetlb.dev/scheduler": "fastest"}}})
+    await until(lambda: _is(stage.tenant.conditions(), {**SERVED, "Provisioned": "False/InvalidWish"}))
     assert len(stage.hub.of(uid)) == 1
     assert await stage.tenant.addresses() == [ADDRESS]
     await stage.stop_watching()
     await stage.watch()
     await until(is_true(lambda: any(uid in i.services for i in stage.hub.inventories[-1:])))
     assert len(stage.hub.of(uid)) == 1
-    await stage.tenant.edit({"spec": {"loadBalancerSourceRanges": None}})
+    await stage.tenant.edit({"metadata": {"annotations": None}})
     await until(is_true(lambda: len(stage.hub.of(uid)) == 2))
     await stage.hub.report(uid)
     await until(lambda: _is(stage.tenant.conditions(), SERVED))

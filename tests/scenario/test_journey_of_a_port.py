@@ -12,7 +12,7 @@ from google.protobuf import json_format
 from fleetlb.contracts.codec import decode, encode
 from fleetlb.contracts.v1 import Owner, ServiceObserved, VirtualServerDesired
 from fleetlb.domain.addresses import parse_network
-from fleetlb.domain.planning import plan_virtual_servers
+from fleetlb.domain.planning import Carriage, plan_virtual_servers
 from fleetlb.domain.services import TenantService, digest_of
 from fleetlb.domain.tenancy import Grant
 from fleetlb.testkit.tenant_objects import a_service
@@ -45,7 +45,7 @@ def _desired(observed: ServiceObserved) -> VirtualServerDesired:
     node = observe_node(msgspec.convert(raw, Node))
     networks = (parse_network("10.20.0.0/16"),)
     grant = Grant(tenant="acme", node_networks=networks, node_ports=range(30000, 32768))
-    (planned,) = plan_virtual_servers(observed.service, (VIP,), observed.endpoints, (node,), grant)
+    (planned,) = plan_virtual_servers(observed.service, (VIP,), observed.endpoints, (node,), grant, Carriage())
     owner = Owner(tenant="acme", cluster_uid="c", service_uid="u")
     message_ = VirtualServerDesired(
         key=planned.server.key, generation=1, revision=1, owner=owner, server=planned.server

@@ -35,6 +35,10 @@ _POOL_RANGES = {
     " && ip(a.split('-')[0].trim()).family() == ip(a.split('-')[1].trim()).family())",
     "message": "addresses must be CIDRs without host bits or FIRST-LAST ranges of one family",
 }
+_FORWARDING = {
+    "rule": "!has(self.forwarding) || self.forwarding == 'masquerade' || self.engine == 'ipvs'",
+    "message": "forwarding other than masquerade needs engine: ipvs; set it, or use forwarding: masquerade",
+}
 _CLAIM_ADDRESS = {"rule": "self.spec.address == oldSelf.spec.address", "message": "spec.address never changes"}
 _CLAIM_NAME = {
     "rule": "isIP(self.spec.address) && ip.isCanonical(self.spec.address)"
@@ -54,7 +58,7 @@ def all_crds() -> list[Schema]:
     return [
         _crd(objects.Tenant, "tenants", "ten", False, _TENANT_COLUMNS, [_DNS_LABEL], [_PORT_RANGE, _NODE_CIDRS]),
         _crd(objects.AddressPool, "addresspools", "apl", False, _POOL_COLUMNS, [_DNS_LABEL], [_POOL_RANGES]),
-        _crd(objects.BalancerGroup, "balancergroups", "blg", False, _GROUP_COLUMNS, [_DNS_LABEL], []),
+        _crd(objects.BalancerGroup, "balancergroups", "blg", False, _GROUP_COLUMNS, [_DNS_LABEL], [_FORWARDING]),
         _crd(objects.LoadBalancer, "loadbalancers", "flb", True, _LB_COLUMNS, [], []),
         _crd(objects.TenantCluster, "tenantclusters", "tcl", True, _CLUSTER_COLUMNS, [], []),
         _crd(objects.AddressClaim, "addressclaims", "acl", False, _CLAIM_COLUMNS, _CLAIM_RULES, []),
@@ -178,6 +182,7 @@ _POOL_COLUMNS = [
 ]
 _GROUP_COLUMNS = [
     _column("Engine", ".spec.engine"),
+    _column("Forwarding", ".spec.forwarding", priority=1),
     _column("Nodes", ".spec.nodes"),
     _column("Node states", ".status.nodes", priority=1),
 ]

@@ -10,6 +10,7 @@ import msgspec
 
 from fleetlb.domain.conditions import Condition, Refusal
 from fleetlb.domain.services import TenantNode, TenantService
+from fleetlb.domain.virtual_servers import DEFAULT_DRAIN_SECONDS, MAX_DRAIN_SECONDS, Forwarding, Scheduler
 
 GROUP = "fleetlb.dev"
 VERSION = "v1alpha1"
@@ -153,6 +154,12 @@ class BalancerGroupSpec(_Object, frozen=True, kw_only=True):
     engine: EngineName
     nodes: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=64)]
     """Every node that carries the group's VIPs: an address is published, and freed, when all of them say so."""
+    forwarding: Forwarding = Forwarding.MASQUERADE
+    """How packets get to the tenants' nodes; anything but masquerade needs the engine ipvs."""
+    scheduler: Scheduler = Scheduler.LEAST_CONNECTION
+    """For Services that ask for none."""
+    drain_seconds: Annotated[int, msgspec.Meta(ge=0, le=MAX_DRAIN_SECONDS)] = DEFAULT_DRAIN_SECONDS
+    """How long the connections of a backend that is taken away may go on."""
 
 
 class BalancerNode(_Object, frozen=True, kw_only=True):

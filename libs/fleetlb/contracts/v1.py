@@ -138,6 +138,10 @@ class VirtualServerRealized(Message, frozen=True, kw_only=True):
     owner: Owner
     load_balancer: LoadBalancerRevision | None = None
     real_servers: Whole = 0
+    healthy: Whole | None = None
+    """Real servers that take connections, of those that should; null: the node does not check them."""
+    brake: bool = False
+    """Too many real servers failed at once to believe it: those that served keep serving."""
     reason: str = ""
     message: str = ""
     probe: Probe = Probe.PENDING

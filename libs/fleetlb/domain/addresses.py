@@ -36,8 +36,8 @@ def parse_address(text: str) -> IPAddress:
     return address
 
 
-def parse_network(text: str) -> IPNetwork:
-    """Read a CIDR strictly: no host bits, no netmask in place of the prefix length, no zone, no mapped IPv4.
+def parse_network(text: str, *, strict: bool = True) -> IPNetwork:
+    """Read a CIDR: no netmask in place of the prefix length, no zone, no mapped IPv4, and if `strict` no host bits.
 
     Raises ValueError with a sentence that names the text. A plain address is a network of one.
     """
@@ -46,7 +46,7 @@ def parse_network(text: str) -> IPNetwork:
         parse_address(address)
         if slash and not (length.isascii() and length.isdigit()):
             raise ValueError("write ADDRESS/LENGTH")
-        return ipaddress.ip_network(text, strict=True)
+        return ipaddress.ip_network(text, strict=strict)
     except ValueError as problem:
         raise ValueError(f"{text[:64]!r} is not a CIDR: {str(problem)[:128]}") from None
 

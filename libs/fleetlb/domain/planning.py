@@ -1,14 +1,39 @@
 """From a granted load balancer to the virtual servers of its nodes. The one place where a Service's port is renamed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from fleetlb.domain.addresses import family_of
+from fleetlb.domain.addresses import Family, Protocol, family_of
 from fleetlb.domain.conditions import Reason, Refusal
 from fleetlb.domain.services import ServiceEndpoints, ServicePort, TenantNode, TenantService, TrafficPolicy
 from fleetlb.domain.tenancy import Grant, backend_address
-from fleetlb.domain.virtual_servers import RealServer, Scheduler, VirtualServer, VirtualServerKey
+from fleetlb.domain.virtual_servers import (
+    DEFAULT_DRAIN_SECONDS,
+    Forwarding,
+    RealServer,
+    Scheduler,
+    VirtualServer,
+    VirtualServerKey,
+)
+
+ADMITS_NOBODY: Mapping[Family, tuple[str, ...]] = {Family.IPV4: ("0.0.0.0/32",), Family.IPV6: ("::/128",)}
+"""Source ranges of a virtual server whose family has none, though its Service has some: no client has this address."""
+COMMON_SCHEDULERS = frozenset({Scheduler.ROUND_ROBIN, Scheduler.LEAST_CONNECTION, Scheduler.MAGLEV})
+"""What every balancer group honours; the others need the capability `schedulers`."""
+ELSEWHERE = "ask for a pool of another group (fleetlb.dev/pool)"
+"""The cure for what one balancer group cannot do and another may."""
+
+
+class Carriage(msgspec.Struct, frozen=True, kw_only=True):
+    """How a balancer group carries what it is given, as its spec and its pools' specs say."""
+
+    forwarding: Forwarding = Forwarding.MASQUERADE
+    scheduler: Scheduler = Scheduler.LEAST_CONNECTION
+    """For Services that ask for none."""
+    drain_seconds: int = DEFAULT_DRAIN_SECONDS
+    prefixes: Mapping[str, str] = {}
+    """VIP to the network that it is routed with; without an entry, alone."""
 
 
 class PlannedServer(msgspec.Struct, frozen=True):
@@ -30,6 +55,7 @@ def plan_virtual_servers(
     endpoints: ServiceEndpoints | None,
     nodes: Iterable[TenantNode],
     grant: Grant,
+    carriage: Carriage,
 ) -> tuple[PlannedServer, ...]:
     """One virtual server per address and port.
 
@@ -41,25 +67,43 @@ def plan_virtual_servers(
     planned: list[PlannedServer] = []
     for address in addresses:
         backends, reason = _backends(service, address, endpoints, nodes, grant)
-        planned.extend(_plan_port(service, address, port, backends, reason) for port in service.ports)
+        servers = _servers(service, address, backends, carriage)
+        planned.extend(PlannedServer(server, reason) for server in servers)
     return tuple(planned)
 
 
-def _plan_port(
-    service: TenantService,
-    address: str,
-    port: ServicePort,
-    backends: tuple[tuple[str, str], ...],
-    reason: Reason | None,
-) -> PlannedServer:
+def _servers(
+    service: TenantService, address: str, backends: Iterable[tuple[str, str]], carriage: Carriage
+) -> Iterable[VirtualServer]:
     """The rename: VirtualServer.port is the Service's port, RealServer.port its node port."""
     by_host = {host: name for host, name in sorted(backends, reverse=True)}
-    server = VirtualServer(
-        key=VirtualServerKey(address, port.port, port.protocol),
-        real_servers=tuple(sorted(RealServer(host, port.node_port, node=name) for host, name in by_host.items())),
-        scheduler=Scheduler.MAGLEV if service.affinity_seconds else Scheduler.LEAST_CONNECTION,
-    )
-    return PlannedServer(server, reason)
+    ranges = _admitted(service.source_ranges, family_of(address))
+    for port in service.ports:
+        real_servers = (_real_server(host, name, port, carriage.forwarding) for host, name in by_host.items())
+        yield VirtualServer(
+            key=VirtualServerKey(address, port.port, port.protocol),
+            real_servers=tuple(sorted(real_servers)),
+            scheduler=service.scheduler or carriage.scheduler,
+            affinity_seconds=service.affinity_seconds,
+            source_ranges=ranges,
+            forwarding=carriage.forwarding,
+            drain_seconds=carriage.drain_seconds,
+            prefix=carriage.prefixes.get(address, ""),
+        )
+
+
+def _real_server(host: str, node: str, port: ServicePort, forwarding: Forwarding) -> RealServer:
+    """What keeps the client's address keeps the port too; the node port then only shows whether the node is healthy."""
+    if forwarding.keeps_client_address:
+        return RealServer(host, port.port, node=node, check_port=port.node_port)
+    return RealServer(host, port.node_port, node=node)
+
+
+def _admitted(ranges: tuple[str, ...], family: Family) -> tuple[str, ...]:
+    """The ranges of one family, as they are spelled and ordered. Where a family has none, nobody is let in by it."""
+    if not ranges:
+        return ()
+    return tuple(text for text in ranges if family_of(text) is family) or ADMITS_NOBODY[family]
 
 
 def _backends(
@@ -90,12 +134,36 @@ def _backends(
 
 def judge_capabilities(service: TenantService, capabilities: frozenset[str]) -> Refusal | None:
     """Whether a balancer group can do what a Service asks for; a field is honoured or refused, never dropped."""
-    for port in service.ports:
+    objection = (
+        _objection_to_protocol(service.ports, capabilities)
+        or _objection_to_scheduler(service.scheduler, capabilities)
+        or _objection_to_clients(service, capabilities)
+    )
+    return Refusal(Reason.UNSUPPORTED, objection) if objection else None
+
+
+def _objection_to_protocol(ports: Iterable[ServicePort], capabilities: frozenset[str]) -> str:
+    for port in ports:
         if port.protocol.lower() not in capabilities:
-            return Refusal(
-                Reason.UNSUPPORTED,
-                f"spec.ports: protocol {port.protocol} of port {port.port} is not served by this balancer group",
-            )
+            served = " or ".join(protocol for protocol in Protocol if protocol.lower() in capabilities)
+            cure = f"use {served}, or {ELSEWHERE}" if served else ELSEWHERE
+            what = f"protocol {port.protocol} of port {port.port}"
+            return f"spec.ports: {what} is not served by this balancer group; {cure}"
+    return ""
+
+
+def _objection_to_scheduler(scheduler: Scheduler | None, capabilities: frozenset[str]) -> str:
+    if scheduler is None or scheduler in COMMON_SCHEDULERS or "schedulers" in capabilities:
+        return ""
+    known = ", ".join(sorted(COMMON_SCHEDULERS))
+    return f"fleetlb.dev/scheduler: {scheduler} is not served by this balancer group; use {known}, or {ELSEWHERE}"
+
+
+def _objection_to_clients(service: TenantService, capabilities: frozenset[str]) -> str:
+    """Which clients are let in, and whether one stays with its backend."""
     if service.affinity_seconds and "affinity" not in capabilities:
-        return Refusal(Reason.UNSUPPORTED, "spec.sessionAffinity: not served by this balancer group; use None")
-    return None
+        return f"spec.sessionAffinity: not served by this balancer group; use None, or {ELSEWHERE}"
+    if service.source_ranges and "source-ranges" not in capabilities:
+        field = "spec.loadBalancerSourceRanges (or its annotation)"
+        return f"{field}: not enforced by this balancer group; remove it to serve everybody, or {ELSEWHERE}"
+    return ""

@@ -2,14 +2,19 @@
 
 import enum
 import hashlib
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
 
-from fleetlb.domain.addresses import Family, Protocol
+from fleetlb.domain.addresses import Family, Protocol, parse_network
+from fleetlb.domain.virtual_servers import Scheduler
 
 PortNumber = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 MAX_PORTS = 250
+MAX_SOURCE_RANGES = 256
+NetworkText = Annotated[str, msgspec.Meta(max_length=43)]
+"""A CIDR: no longer than an IPv6 address written out and its length."""
 
 
 class TrafficPolicy(enum.StrEnum):
@@ -42,6 +47,19 @@ class TenantService(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     """Addresses asked for, canonical."""
     pool: Annotated[str, msgspec.Meta(max_length=63)] = ""
     """Pool asked for; empty: any that assigns by itself."""
+    source_ranges: Annotated[tuple[NetworkText, ...], msgspec.Meta(max_length=MAX_SOURCE_RANGES)] = ()
+    """Networks whose clients are let in, as `canonical_ranges` spells them; empty: everybody."""
+    scheduler: Scheduler | None = None
+    """How connections are spread; null: as the balancer group does."""
+
+
+def canonical_ranges(texts: Iterable[str]) -> tuple[str, ...]:
+    """Networks in their one spelling and order: host bits cleared, each once, IPv4 first.
+
+    Raises ValueError with a sentence that names the text.
+    """
+    networks = {parse_network(text, strict=False) for text in texts}
+    return tuple(str(n) for n in sorted(networks, key=lambda n: (n.version, int(n.network_address), n.prefixlen)))
 
 
 class ServiceEndpoints(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

@@ -7,7 +7,7 @@ import msgspec
 
 from fleetlb.domain.addresses import Family, IPAddress, IPNetwork, family_of, parse_address, parse_network
 from fleetlb.domain.conditions import Reason, Refusal
-from fleetlb.domain.services import TenantNode, TenantService
+from fleetlb.domain.services import MAX_SOURCE_RANGES, TenantNode, TenantService, canonical_ranges
 
 METADATA_ADDRESSES = frozenset({"100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"})
 """Where clouds answer with credentials, besides 169.254.169.254, which is link-local."""
@@ -137,7 +137,22 @@ def _contradiction(service: TenantService) -> str:
             return f"fleetlb.dev/addresses: {problem}"
         if canonical != address:
             return f"fleetlb.dev/addresses: {address[:64]!r} is spelled {canonical} in canonical form"
-    return ""
+    return _range_problem(service.source_ranges)
+
+
+def _range_problem(ranges: tuple[str, ...]) -> str:
+    """Ranges that a node would read otherwise than they look must not come near a filter."""
+    field = "spec.loadBalancerSourceRanges"
+    if len(ranges) > MAX_SOURCE_RANGES:
+        return f"{field}: {len(ranges)} networks, at most {MAX_SOURCE_RANGES} are supported; use wider ones"
+    try:
+        canonical = canonical_ranges(ranges)
+    except ValueError as problem:
+        return f"{field}: {problem}"
+    if canonical == ranges:
+        return ""
+    odd = next((text for text in ranges if text not in canonical), None)
+    return f"{field}: " + (f"{odd[:64]!r} is not in canonical form" if odd else "not in order, or one stands twice")
 
 
 def _over(what: str, used: int, wanted: int, limit: int | None) -> Refusal | None:

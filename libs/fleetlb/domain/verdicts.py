@@ -1,7 +1,8 @@
 """Whether a load balancer is provisioned and serves: computed once, for its object, its tenant and the metrics.
 
 Invariant (V10): `Serving` is True only if every required node acknowledged the very revision in force on every port,
-and a probe through the VIP was answered. Nothing is concluded from silence: what is not known is InProgress.
+and a probe through the VIP was answered. Nothing is concluded from silence: what is not known is InProgress. But a node
+that checks backends and finds none healthy has spoken.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,6 +24,15 @@ class PortReport(msgspec.Struct, frozen=True, kw_only=True):
     real_servers: int = 0
     answered: bool | None = None
     """Outcome of the probe; None: not known yet."""
+    healthy: int | None = None
+    """How many of `real_servers` pass the node's checks; None: it does not check them."""
+    brake: bool = False
+    """So many failed at once that the node keeps the last set."""
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether the node knows of no backend that answers."""
+        return self.answered is False or (self.answered is None and self.healthy == 0)
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,14 +111,30 @@ def _serving(
     if idle is not None:
         reason = idle or Reason.NO_READY_BACKEND
         return Condition(type=SERVING, status=Status.FALSE, reason=reason, message=IDLE_TEXTS.get(reason, ""))
-    if any(report.answered is False for report in current):
+    health = _health(current)
+    if any(report.is_unanswered for report in current):
         text = "a balancer node dialled the address and no backend answered; check that the node port is open to it"
-        return Condition(type=SERVING, status=Status.FALSE, reason=Reason.PROBE_UNANSWERED, message=text)
+        return Condition(type=SERVING, status=Status.FALSE, reason=Reason.PROBE_UNANSWERED, message=text + health)
     if any(report.answered is None for report in current):
         return in_progress(SERVING)
-    return Condition(
-        type=SERVING, status=Status.TRUE, reason=Reason.SERVING, message="every balancer node reached a backend"
-    )
+    text = "every balancer node reached a backend"
+    return Condition(type=SERVING, status=Status.TRUE, reason=Reason.SERVING, message=text + health)
+
+
+def _health(current: list[PortReport]) -> str:
+    """How many backends are healthy on the node and port where it is worst; "" where all are, or none is checked."""
+    shares = [
+        (report.healthy / report.real_servers, report.healthy, report.real_servers)
+        for report in current
+        if report.healthy is not None and report.healthy < report.real_servers
+    ]
+    words = ""
+    if shares:
+        _, healthy, wished = min(shares)
+        words = f"; {healthy} of {wished} backends healthy"
+    if any(report.brake for report in current):
+        words += "; most backends fail their checks, so the last set is kept"
+    return words
 
 
 IDLE_TEXTS: dict[str, str] = {

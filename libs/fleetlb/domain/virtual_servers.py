@@ -36,17 +36,44 @@ class Scheduler(enum.StrEnum):
     """How a new connection chooses its real server, spelled as in the kernel."""
 
     ROUND_ROBIN = "rr"
+    WEIGHTED_ROUND_ROBIN = "wrr"
     LEAST_CONNECTION = "lc"
+    WEIGHTED_LEAST_CONNECTION = "wlc"
+    SOURCE_HASH = "sh"
     MAGLEV = "mh"
 
 
+class Forwarding(enum.StrEnum):
+    """How a packet gets from the balancer node to a real server.
+
+    Only masquerading works over any routed network and to another port; the others keep the client's address and the
+    port, and answer the client without passing the balancer again.
+    """
+
+    MASQUERADE = "masquerade"
+    DIRECT = "direct"
+    IPIP = "ipip"
+    GUE = "gue"
+
+    @property
+    def keeps_client_address(self) -> bool:
+        """Whether a real server sees who the client is."""
+        return self is not Forwarding.MASQUERADE
+
+
+DEFAULT_DRAIN_SECONDS = 60
+MAX_DRAIN_SECONDS = 86_400
+
+
 class RealServer(msgspec.Struct, frozen=True, order=True, rename="camel", omit_defaults=True):
-    """One destination. `port` is the node port where the tenant's node listens."""
+    """One destination. `port` is the node port where the tenant's node listens, or the virtual server's own port where
+    forwarding keeps it; `check_port` is where its health can be seen then, 0: at `port`."""
 
     address: str
     port: int
     weight: int = 1
     node: str = ""
+    check_port: int = 0
 
 
 class VirtualServer(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -55,3 +82,12 @@ class VirtualServer(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     key: VirtualServerKey
     real_servers: tuple[RealServer, ...] = ()
     scheduler: Scheduler = Scheduler.LEAST_CONNECTION
+    affinity_seconds: int = 0
+    """How long a client stays with its real server after its last connection; 0: no affinity."""
+    source_ranges: tuple[str, ...] = ()
+    """Networks whose clients are let in, canonical and sorted; empty: everybody."""
+    forwarding: Forwarding = Forwarding.MASQUERADE
+    drain_seconds: int = DEFAULT_DRAIN_SECONDS
+    """How long the connections of a real server that is taken away may go on."""
+    prefix: str = ""
+    """The network of the pool that the address belongs to, which nodes route as one; empty: the address alone."""

@@ -55,6 +55,10 @@ class Claims:
         """Every Service that holds a claim."""
         return self._of_owner
 
+    def bound(self) -> Iterable[AddressClaim]:
+        """Claims of addresses in use."""
+        return (claim for claim in self._newest.values() if claim.spec.phase is ClaimPhase.BOUND)
+
     def passing(self) -> Iterable[str]:
         """Addresses whose claim is on its way out."""
         return self._passing

@@ -8,11 +8,19 @@ from collections.abc import Iterable
 
 import msgspec
 
-from fleetlb.contracts.objects import AddressClaim, ClaimPhase, LoadBalancer, LoadBalancerSpec
+from fleetlb.contracts.objects import (
+    AddressClaim,
+    BalancerGroupSpec,
+    ClaimPhase,
+    IpMode,
+    LoadBalancer,
+    LoadBalancerSpec,
+)
 from fleetlb.domain.addresses import family_of
 from fleetlb.domain.conditions import Reason, Refusal
 from fleetlb.domain.services import TenantService
 from fleetlb.domain.tenancy import Usage, judge_wish
+from fleetlb_manager.balancer_groups import ip_mode_of
 from fleetlb_manager.choosing import Choice, Denial, Holding
 from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.observations import ObservedService
@@ -93,7 +101,16 @@ def standing_choice(
     return Choice(spec.group, tuple(Holding(a, bound[a].spec.pool, spec.group) for a in spec.addresses))
 
 
-def granted_spec(key: ServiceKey, wish: str, service: TenantService, choice: Choice) -> LoadBalancerSpec:
+def decide_ip_mode(carrier: BalancerGroupSpec | None, load_balancer: LoadBalancer | None) -> IpMode:
+    """As the engine of the group has it; what was said before stands while the group is not known."""
+    if carrier is not None:
+        return ip_mode_of(carrier)
+    return load_balancer.spec.ip_mode if load_balancer is not None else IpMode.PROXY
+
+
+def granted_spec(
+    key: ServiceKey, wish: str, service: TenantService, choice: Choice, ip_mode: IpMode
+) -> LoadBalancerSpec:
     """What the object says of a granted wish."""
     return LoadBalancerSpec(
         tenant=key.tenant,
@@ -103,11 +120,17 @@ def granted_spec(key: ServiceKey, wish: str, service: TenantService, choice: Cho
         group=choice.group,
         pool=choice.holdings[0].pool,
         addresses=tuple(holding.address for holding in choice.holdings),
+        ip_mode=ip_mode,
     )
 
 
 def refused_spec(
-    key: ServiceKey, wish: str, service: TenantService, refusal: Refusal, load_balancer: LoadBalancer | None
+    key: ServiceKey,
+    wish: str,
+    service: TenantService,
+    refusal: Refusal,
+    load_balancer: LoadBalancer | None,
+    ip_mode: IpMode,
 ) -> LoadBalancerSpec:
     """What the object says of a refused wish: beside addresses, the wish that was granted last stays in force."""
     if load_balancer is None or not load_balancer.spec.addresses:
@@ -121,6 +144,6 @@ def refused_spec(
         group=before.group,
         pool=before.pool,
         addresses=before.addresses,
-        ip_mode=before.ip_mode,
+        ip_mode=ip_mode,
         refusal=refusal,
     )

@@ -18,6 +18,8 @@ from fleetlb.contracts.objects import (
 )
 from fleetlb.domain.address_pools import AddressRange, parse_intervals
 from fleetlb.domain.addresses import family_of
+from fleetlb.domain.pool_networks import PoolNetworks, parse_pool_networks
+from fleetlb_manager.balancer_groups import carries_alike
 from fleetlb_manager.claims import owner_of
 from fleetlb_manager.marking import Marks, StatusKey
 from fleetlb_manager.memory import Memory
@@ -62,6 +64,7 @@ class ObjectFolding:
         self._memory.pools[name] = pool
         try:
             intervals = parse_intervals(spec.addresses)
+            networks = parse_pool_networks(spec.group, spec.addresses)
         except ValueError as problem:
             log.error("an address pool cannot be read; its last ranges stay", pool=name, problem=str(problem))
             return
@@ -79,6 +82,7 @@ class ObjectFolding:
             self._pools_changed()
             self._wake_refused()
             self._mark_quarantined()
+        self._networks_changed(name, networks)
 
     def pool_gone(self, pool: AddressPool) -> None:
         """An AddressPool was deleted: addresses given out of it stay."""
@@ -86,6 +90,7 @@ class ObjectFolding:
         self._memory.book.drop_pool(pool.metadata.name)
         self._pools_changed()
         self._mark_quarantined()
+        self._networks_changed(pool.metadata.name, None)
 
     def group_set(self, group: BalancerGroup) -> None:
         """A BalancerGroup is there."""
@@ -100,6 +105,11 @@ class ObjectFolding:
             for slot in list(self._memory.desired.slots()):
                 if slot.group == name:
                     self._marks.slot(slot)
+        before = self._memory.carriers.get(name)
+        self._memory.carriers[name] = group.spec
+        if before is None or not carries_alike(before, group.spec):
+            for key in self._memory.load_balancers.in_group(name):
+                self._marks.service(key)
 
     def group_gone(self, group: BalancerGroup) -> None:
         """A BalancerGroup was deleted: nothing of it is let go without the word of its nodes."""
@@ -171,6 +181,18 @@ class ObjectFolding:
         for name in self._memory.pools:
             self._marks.status(StatusKey("pool", name))
 
+    def _networks_changed(self, pool: str, now: PoolNetworks | None) -> None:
+        """Load balancers are planned anew whose address this pool routes otherwise than before. O(claims), like the
+        book's own work for a changed pool, and O(those concerned) after that."""
+        before = self._memory.networks.pop(pool, None)
+        if now is not None:
+            self._memory.networks[pool] = now
+        if before == now:
+            return
+        for claim in self._memory.claims.bound():
+            if _prefix_in(before, claim) != _prefix_in(now, claim):
+                self._marks.service(owner_of(claim))
+
     def _claim_changed(self, claim: AddressClaim) -> None:
         owner = owner_of(claim)
         self._marks.service(owner)
@@ -193,6 +215,11 @@ class ObjectFolding:
     def _mark_quarantined(self) -> None:
         for address in list(self._memory.claims.passing()):
             self._marks.claim(address)
+
+
+def _prefix_in(networks: PoolNetworks | None, claim: AddressClaim) -> str:
+    spec = claim.spec
+    return networks.around(spec.address) if networks is not None and networks.group == spec.group else ""
 
 
 def _is_newer(item: HasMeta, known: HasMeta | None) -> bool:

@@ -1,10 +1,13 @@
 """The LoadBalancer and TenantCluster objects as last known, by identity. Pure memory; every operation is O(1)."""
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 from fleetlb.contracts.objects import LoadBalancer, ObjectMeta, TenantCluster
 from fleetlb_manager.identities import ClusterKey, ServiceKey, namespace_of
 from fleetlb_manager.newest import Newest
+
+K = TypeVar("K")
 
 
 class LoadBalancers:
@@ -14,6 +17,7 @@ class LoadBalancers:
         """None known."""
         self._newest: Newest[LoadBalancer] = Newest()
         self._in_cluster: dict[ClusterKey, set[ServiceKey]] = {}
+        self._in_group: dict[str, set[ServiceKey]] = {}
         self._refused: dict[ServiceKey, None] = {}
 
     def get(self, key: ServiceKey) -> LoadBalancer | None:
@@ -29,6 +33,10 @@ class LoadBalancers:
         """Services of one cluster that have an object."""
         return self._in_cluster.get(cluster, ())
 
+    def in_group(self, group: str) -> Iterable[ServiceKey]:
+        """Services whose object has its addresses in one balancer group."""
+        return self._in_group.get(group, ())
+
     def refused(self) -> Iterable[ServiceKey]:
         """Services whose object says no."""
         return self._refused
@@ -39,9 +47,10 @@ class LoadBalancers:
         known = self._newest.get(item.metadata.name, item.metadata.namespace)
         if not self._newest.put(item):
             return None
-        if known is not None and key_of(known) != key:
-            self._forget(key_of(known))
+        if known is not None and (key_of(known), known.spec.group) != (key, item.spec.group):
+            self._forget(known)
         self._in_cluster.setdefault(key.cluster_key, set()).add(key)
+        self._in_group.setdefault(item.spec.group, set()).add(key)
         if item.spec.refusal:
             self._refused[key] = None
         else:
@@ -54,15 +63,21 @@ class LoadBalancers:
         known = self._newest.drop(meta)
         if known is None:
             return None
-        self._forget(key_of(known))
+        self._forget(known)
         return key_of(known)
 
-    def _forget(self, key: ServiceKey) -> None:
+    def _forget(self, item: LoadBalancer) -> None:
+        key = key_of(item)
         self._refused.pop(key, None)
-        keys = self._in_cluster.get(key.cluster_key, set())
-        keys.discard(key)
-        if not keys:
-            self._in_cluster.pop(key.cluster_key, None)
+        _take_out(self._in_cluster, key.cluster_key, key)
+        _take_out(self._in_group, item.spec.group, key)
+
+
+def _take_out(index: dict[K, set[ServiceKey]], place: K, key: ServiceKey) -> None:
+    keys = index.get(place, set())
+    keys.discard(key)
+    if not keys:
+        index.pop(place, None)
 
 
 class TenantClusters:

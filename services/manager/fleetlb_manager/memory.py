@@ -3,8 +3,9 @@
 Lost without harm at every exit: what is not in the API server or in the streams is not needed. No I/O, no decisions.
 """
 
-from fleetlb.contracts.objects import AddressPool, BalancerGroup, Tenant
+from fleetlb.contracts.objects import AddressPool, BalancerGroup, BalancerGroupSpec, Tenant
 from fleetlb.domain.allocation import AddressBook
+from fleetlb.domain.pool_networks import PoolNetworks
 from fleetlb_manager.balancer_groups import capabilities_of
 from fleetlb_manager.claims import Claims
 from fleetlb_manager.identities import ClusterKey, ServiceKey, Slot
@@ -25,7 +26,11 @@ class Memory:
         self.tenants: dict[str, Tenant] = {}
         self.registrations: dict[str, Registration] = {}
         self.groups: dict[str, BalancerGroup] = {}
+        self.carriers: dict[str, BalancerGroupSpec] = {}
+        """How each group carries, as last known: a group that is deleted goes on as it was."""
         self.pools: dict[str, AddressPool] = {}
+        self.networks: dict[str, PoolNetworks] = {}
+        """Of each pool, as its spec could last be read."""
         self.book = AddressBook()
         self.usage = UsageLedger()
         self.claims = Claims(self.book, self.usage)
@@ -60,6 +65,18 @@ class Memory:
         """The nodes whose word counts; None if there is no such group."""
         found = self.groups.get(group)
         return found.spec.nodes if found else None
+
+    def prefix_of(self, address: str, group: str) -> str:
+        """The network that a group's nodes route an address with: of its own pool, or of another that they carry."""
+        claim = self.claims.at(address)
+        own = claim.spec.pool if claim else ""
+        return self._prefix_in(own, address, group) or next(
+            (prefix for pool in sorted(self.networks) if (prefix := self._prefix_in(pool, address, group))), ""
+        )
+
+    def _prefix_in(self, pool: str, address: str, group: str) -> str:
+        networks = self.networks.get(pool)
+        return networks.around(address) if networks is not None and networks.group == group else ""
 
     def services_in(self, cluster: ClusterKey) -> set[ServiceKey]:
         """Every Service of a cluster that anything is known of."""

@@ -1,6 +1,7 @@
 """From a LoadBalancer, its cluster's nodes and its endpoints to what should be published. Writes nothing.
 
-Without a grant, or without a word of the watcher about the Service, nothing is planned: what is published stays.
+Without a grant, without a word of the watcher about the Service, or with a balancer group that was never seen, nothing
+is planned: what is published stays.
 """
 
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from fleetlb.domain.allocation import AddressBook
 from fleetlb.domain.planning import plan_virtual_servers
 from fleetlb.domain.services import TenantNode
 from fleetlb_manager import timestamps
+from fleetlb_manager.balancer_groups import carriage_of
 from fleetlb_manager.identities import ServiceKey, Slot
 from fleetlb_manager.observations import ObservedService
 from fleetlb_manager.publishing import Publishing, owner_of_service
@@ -31,18 +33,20 @@ class Planner:
 
     def plan(self, key: ServiceKey, item: LoadBalancer, observed: ObservedService, began: float) -> None:
         """Publish whatever is not published like this. `began`: when the present run started, for the hops."""
-        registration = self._memory.registrations.get(key.tenant)
-        if registration is None or registration.grant is None or not item.spec.addresses:
+        spec, registration = item.spec, self._memory.registrations.get(key.tenant)
+        carrier = self._memory.carriers.get(spec.group)
+        if registration is None or registration.grant is None or carrier is None or not spec.addresses:
             return
+        prefixes = {address: self._memory.prefix_of(address, spec.group) for address in spec.addresses}
         cluster = self._memory.clusters.get(key.cluster_key)
         nodes = without_virtual_addresses(cluster.spec.nodes if cluster else (), self._memory.book)
         revision = LoadBalancerRevision(item.metadata.uid, item.metadata.generation)
         hops = timestamps.with_hops(
             self._memory.observations.take_hops(key), [("decide", began), ("claim", self._clock.wall())]
         )
-        spec = item.spec
+        carriage = carriage_of(carrier, prefixes)
         for planned in plan_virtual_servers(
-            spec.service, spec.addresses, observed.endpoints, nodes, registration.grant
+            spec.service, spec.addresses, observed.endpoints, nodes, registration.grant, carriage
         ):
             content = Content(
                 owner=owner_of_service(key),

@@ -17,6 +17,7 @@ from fleetlb.contracts.objects import (
     NAMESPACE_LABEL,
     TENANT_LABEL,
     ClaimPhase,
+    IpMode,
     LoadBalancer,
     LoadBalancerSpec,
     ObjectMeta,
@@ -31,6 +32,7 @@ from fleetlb_manager.claiming import Claiming
 from fleetlb_manager.deciding import (
     Course,
     decide_course,
+    decide_ip_mode,
     denial_of,
     granted_spec,
     judge,
@@ -112,15 +114,21 @@ class Serving:
                 known = self._memory.load_balancers.get(key)
                 if known is None or known.spec.refusal != outcome.refusal:
                     REFUSALS.labels(outcome.refusal.reason).inc()
-                return await self._write(key, refused_spec(key, observed.wish, service, outcome.refusal, known))
+                ip_mode = self._ip_mode(key, known.spec.group if known else "")
+                spec = refused_spec(key, observed.wish, service, outcome.refusal, known, ip_mode)
+                return await self._write(key, spec)
             try:
                 if await self._claiming.claim_all(key, service, outcome):
-                    item = await self._write(key, granted_spec(key, observed.wish, service, outcome))
+                    ip_mode = self._ip_mode(key, outcome.group)
+                    item = await self._write(key, granted_spec(key, observed.wish, service, outcome, ip_mode))
                     await self._give_up_surplus(key, outcome)
                     return item
             finally:
                 self._settle_usage(key)
         raise Transient(f"{key}: {MAX_RACES} addresses in a row were taken meanwhile")
+
+    def _ip_mode(self, key: ServiceKey, group: str) -> IpMode:
+        return decide_ip_mode(self._memory.carriers.get(group), self._memory.load_balancers.get(key))
 
     def _decide(self, key: ServiceKey, service: TenantService) -> Choice | Denial:
         """Without a pause, so that no two Services are judged on the same free unit."""

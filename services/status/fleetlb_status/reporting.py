@@ -6,6 +6,7 @@ import msgspec
 
 from fleetlb.contracts.objects import LoadBalancer, LoadBalancerStatus, NodeRevision
 from fleetlb.contracts.v1 import Hops, Ingress, Probe, RealizedState, ServiceReported, VirtualServerRealized
+from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.conditions import Reason, Status, transition
 from fleetlb.domain.planning import keys_of
 from fleetlb.domain.verdicts import PortReport, Verdict, judge
@@ -50,8 +51,17 @@ def _port_report(balancer: LoadBalancer, realized: VirtualServerRealized | None)
         rejected=(realized.message or "rejected")[:MESSAGE_LIMIT] if realized.state is RealizedState.REJECTED else "",
         reason=_known_reason(realized.reason),
         real_servers=realized.real_servers,
-        answered=_ANSWERS[realized.probe],
+        answered=_is_answered(realized),
+        healthy=realized.healthy,
+        brake=realized.brake,
     )
+
+
+def _is_answered(realized: VirtualServerRealized) -> bool | None:
+    """Nothing can be asked of SCTP without speaking to a backend: what carries it counts as answered, as for UDP."""
+    if realized.key.protocol is Protocol.SCTP and realized.probe is Probe.PENDING and realized.healthy != 0:
+        return True
+    return _ANSWERS[realized.probe]
 
 
 def _known_reason(text: str) -> str:

@@ -170,16 +170,16 @@ def _announcements(view: ServiceView, condition: Condition, ingress: tuple[Ingre
             return []
         addresses = ", ".join(entry.ip for entry in ingress)
         return [Announce("Normal", "EnsuredLoadBalancer", f"Ensured load balancer at {addresses}")]
-    if condition.reason == Reason.IN_PROGRESS or (shown and _is_known(view, shown, condition)):
+    if condition.reason == Reason.IN_PROGRESS or (shown and _is_known(shown, condition)):
         return []
     return [Announce("Warning", "SyncLoadBalancerFailed", f"{condition.reason}: {condition.message}")]
 
 
-def _is_known(view: ServiceView, shown: Condition, condition: Condition) -> bool:
-    """Whether the tenant has had this failure; of a refusal decided here, every change of words is another (EVT-5)."""
+def _is_known(shown: Condition, condition: Condition) -> bool:
+    """Whether the tenant has had this failure; where its wish is at fault, every change of words is another (EVT-5)."""
     if shown.reason != condition.reason:
         return False
-    return shown.message == condition.message or not isinstance(view.wish, Refusal)
+    return shown.message == condition.message or condition.reason not in (Reason.UNSUPPORTED, Reason.INVALID)
 
 
 def _await_release(record: Record, now: float, hub_connected: bool) -> Plan:

@@ -4,7 +4,6 @@ Pure, and total: whatever a tenant wrote, the answer is a value that names the f
 or refused, never dropped. What the hub may grant is not known here.
 """
 
-import ipaddress
 import re
 import sys
 
@@ -12,7 +11,15 @@ from fleetlb.contracts.objects import IpMode
 from fleetlb.contracts.v1 import Ingress
 from fleetlb.domain.addresses import Family, Protocol, family_of, parse_address
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Reason, Refusal, Status
-from fleetlb.domain.services import MAX_PORTS, ServicePort, TenantService, TrafficPolicy
+from fleetlb.domain.services import (
+    MAX_PORTS,
+    MAX_SOURCE_RANGES,
+    ServicePort,
+    TenantService,
+    TrafficPolicy,
+    canonical_ranges,
+)
+from fleetlb.domain.virtual_servers import Scheduler
 from fleetlb_tenant_watcher.kube_objects import (
     ConditionShown,
     IngressEntry,
@@ -26,12 +33,14 @@ from fleetlb_tenant_watcher.service_views import Claim, Selection, ServiceView
 PREFIX = "fleetlb.dev/"
 ADDRESSES = "fleetlb.dev/addresses"
 POOL = "fleetlb.dev/pool"
-HONOURED = frozenset({ADDRESSES, POOL})
+SCHEDULER = "fleetlb.dev/scheduler"
+HONOURED = frozenset({ADDRESSES, POOL, SCHEDULER})
 SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
 DEFAULT_AFFINITY_SECONDS = 10800
 _POOL_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _IPV4_ONLY = (Family.IPV4,)
-_SERVED = (Protocol.TCP, Protocol.UDP)
+_PROTOCOLS = tuple(Protocol)
+_SCHEDULERS = tuple(Scheduler)
 
 
 def claim_of(spec: ServiceSpec, selection: Selection) -> Claim:
@@ -65,9 +74,12 @@ def observe(service: Service, selection: Selection) -> ServiceView:
 def parse_wish(metadata: ServiceMeta, spec: ServiceSpec) -> TenantService | Refusal:
     """What the tenant asks for, or why it cannot be asked for."""
     annotations = metadata.annotations or {}
-    refusal = _refuse_ranges(spec, annotations) or _refuse_annotations(annotations)
+    refusal = _refuse_annotations(annotations)
     if refusal:
         return refusal
+    ranges = _source_ranges(spec, annotations)
+    if isinstance(ranges, Refusal):
+        return ranges
     ports = _ports(spec.ports or ())
     if isinstance(ports, Refusal):
         return ports
@@ -87,24 +99,26 @@ def parse_wish(metadata: ServiceMeta, spec: ServiceSpec) -> TenantService | Refu
         affinity_seconds=_affinity_seconds(spec),
         addresses=addresses,
         pool=annotations.get(POOL, ""),
+        source_ranges=ranges,
+        scheduler=Scheduler(name) if (name := annotations.get(SCHEDULER)) else None,
     )
 
 
-def _refuse_ranges(spec: ServiceSpec, annotations: dict[str, str]) -> Refusal | None:
-    """Source ranges are not enforced yet, so they are refused; the field wins over its annotation (SRC-3)."""
+def _source_ranges(spec: ServiceSpec, annotations: dict[str, str]) -> tuple[str, ...] | Refusal:
+    """Networks whose clients are let in; the field wins over its annotation (SRC-3)."""
     field = "spec.loadBalancerSourceRanges"
-    ranges = [text.strip() for text in spec.load_balancer_source_ranges or ()]
-    if not ranges:
+    texts = [text.strip() for text in spec.load_balancer_source_ranges or ()]
+    if not texts:
         field = f"annotation {SOURCE_RANGES}"
-        ranges = [text.strip() for text in annotations.get(SOURCE_RANGES, "").split(",") if text.strip()]
-    for text in ranges:
-        try:
-            ipaddress.ip_network(text, strict=False)
-        except ValueError:
-            return Refusal(Reason.INVALID, f"{field}: {text[:64]!r} is not a CIDR; write one such as 192.0.2.0/24")
-    if ranges:
-        return Refusal(Reason.UNSUPPORTED, f"{field}: not enforced by this version; remove it to serve everybody")
-    return None
+        texts = [text.strip() for text in annotations.get(SOURCE_RANGES, "").split(",") if text.strip()]
+    try:
+        ranges = canonical_ranges(texts)
+    except ValueError as problem:
+        return Refusal(Reason.INVALID, f"{field}: {problem}; write one such as 192.0.2.0/24")
+    if len(ranges) > MAX_SOURCE_RANGES:
+        message = f"{field}: {len(ranges)} networks, at most {MAX_SOURCE_RANGES} are supported; use wider ones"
+        return Refusal(Reason.UNSUPPORTED, message)
+    return ranges
 
 
 def _refuse_annotations(annotations: dict[str, str]) -> Refusal | None:
@@ -113,6 +127,11 @@ def _refuse_annotations(annotations: dict[str, str]) -> Refusal | None:
         known = ", ".join(sorted(HONOURED))
         message = f"annotation {unknown[0]}: not supported by this version; remove it (supported: {known})"
         return Refusal(Reason.UNSUPPORTED, message)
+    scheduler = annotations.get(SCHEDULER, "")
+    if scheduler and scheduler not in _SCHEDULERS:
+        known = ", ".join(_SCHEDULERS)
+        message = f"annotation {SCHEDULER}: {scheduler[:64]!r} is not a scheduler; use one of {known}"
+        return Refusal(Reason.INVALID, message)
     pool = annotations.get(POOL, "")
     if pool and not _POOL_NAME.fullmatch(pool):
         return Refusal(Reason.INVALID, f"annotation {POOL}: {pool[:64]!r} is not the name of an AddressPool")
@@ -126,8 +145,9 @@ def _ports(specs: tuple[ServicePortSpec, ...]) -> tuple[ServicePort, ...] | Refu
         message = f"spec.ports: {len(specs)} ports, at most {MAX_PORTS} are supported; use several Services"
         return Refusal(Reason.UNSUPPORTED, message)
     for spec in specs:
-        if spec.protocol not in _SERVED:
-            message = f"spec.ports: protocol {spec.protocol[:16]} of port {spec.port} is not supported; use TCP or UDP"
+        if spec.protocol not in _PROTOCOLS:
+            known = ", ".join(_PROTOCOLS)
+            message = f"spec.ports: protocol {spec.protocol[:16]!r} of port {spec.port} is not supported; use {known}"
             return Refusal(Reason.UNSUPPORTED, message)
         if not spec.node_port:
             cure = "set one, or set spec.allocateLoadBalancerNodePorts to true"

@@ -30,7 +30,13 @@ from fleetlb.contracts.objects import (
     TenantSpec,
     TenantStatus,
 )
-from fleetlb.contracts.v1 import RealizedState, ServiceObserved, VirtualServerDesired, VirtualServerRealized
+from fleetlb.contracts.v1 import (
+    NodeRealized,
+    RealizedState,
+    ServiceObserved,
+    VirtualServerDesired,
+    VirtualServerRealized,
+)
 from fleetlb.domain.addresses import Family, claim_name
 from fleetlb.domain.conditions import Reason, Refusal
 from fleetlb.domain.errors import Transient
@@ -385,6 +391,25 @@ class World:
         self.kept.streams[subject] = codec.encode(message)
         self._fold(Message(subject, codec.encode(message), 1))
 
+    def say_node(self, *capabilities: str) -> None:
+        """The balancer node says what it can do."""
+        said = NodeRealized(node="node-1", group=GROUP, engine="", capabilities=capabilities, ready=True)
+        self._fold(Message(subjects.realized_node(GROUP, "node-1"), codec.encode(said), 1))
+
+    def regroup(self, **spec: Any) -> None:
+        """An operator changes the group."""
+        known = self.kept.groups[GROUP]
+        changed = self.kept.stamp(replace(known, spec=replace(known.spec, **spec)), respecified=True)
+        self.kept.groups[GROUP] = changed
+        self.folding.group_set(changed)
+
+    def repool(self, *ranges: str, **spec: Any) -> None:
+        """An operator changes the pool."""
+        known = self.kept.pools["default"]
+        changed = self.kept.stamp(replace(known, spec=replace(known.spec, addresses=ranges, **spec)), respecified=True)
+        self.kept.pools["default"] = changed
+        self.folding.pool_set(changed)
+
     def play_nodes(self) -> bool:
         """The balancer node answers whatever it has not answered. False: nothing to answer."""
         if not self.kept.answering:
@@ -511,10 +536,12 @@ def a_pool(*ranges: str, name: str = "default", quarantine: int = 0, **spec: Any
     )
 
 
-def a_group(name: str = GROUP, nodes: tuple[str, ...] = ("node-1",)) -> BalancerGroup:
+def a_group(
+    name: str = GROUP, nodes: tuple[str, ...] = ("node-1",), engine: EngineName = EngineName.ENVOY, **spec: Any
+) -> BalancerGroup:
     return BalancerGroup(
         metadata=ObjectMeta(name=name, uid=f"uid-{name}", resource_version="1", generation=1),
-        spec=BalancerGroupSpec(engine=EngineName.ENVOY, nodes=nodes),
+        spec=BalancerGroupSpec(engine=engine, nodes=nodes, **spec),
     )
 
 

@@ -1,6 +1,16 @@
-from fleetlb.contracts.objects import BalancerNode
+import pytest
+
+from fleetlb.contracts.objects import BalancerNode, EngineName, IpMode
 from fleetlb.contracts.v1 import NodeRealized
-from fleetlb_manager.balancer_groups import capabilities_of, nodes_as_heard
+from fleetlb.domain.planning import Carriage
+from fleetlb.domain.virtual_servers import Forwarding, Scheduler
+from fleetlb_manager.balancer_groups import (
+    capabilities_of,
+    carriage_of,
+    carries_alike,
+    ip_mode_of,
+    nodes_as_heard,
+)
 from tests.unit.fleetlb_manager.manager_world import a_group
 
 
@@ -22,6 +32,40 @@ def test_a_group_can_do_what_all_its_nodes_can() -> None:
     assert capabilities_of(group, {"n1": said("n1", "tcp", "sctp")}) == {"tcp"}
     assert capabilities_of(group, {"n1": said("n1", "tcp", "udp"), "n2": said("n2", "udp")}) == {"udp"}
     assert capabilities_of(group, {"stranger": said("stranger")}) == {"tcp", "udp", "affinity"}
+
+
+def test_what_a_kernel_can_is_known_before_its_nodes_are_heard() -> None:
+    kernel = {"tcp", "udp", "sctp", "affinity", "source-ranges", "schedulers"}
+    group = a_group(engine=EngineName.IPVS, nodes=("n1", "n2"))
+    assert capabilities_of(group, {}) == kernel
+    without_filter = said("n1", *(kernel - {"source-ranges"}))
+    assert capabilities_of(group, {"n1": without_filter}) == kernel - {"source-ranges"}
+
+
+@pytest.mark.parametrize("forwarding", Forwarding)
+def test_the_forwarding_says_whether_backends_see_the_client(forwarding: Forwarding) -> None:
+    group = a_group(engine=EngineName.IPVS, nodes=("n1",), forwarding=forwarding)
+    kept = forwarding is not Forwarding.MASQUERADE
+    for heard in ({}, {"n1": said("n1", "tcp")}, {"n1": said("n1", "tcp", "client-address")}):
+        assert ("client-address" in capabilities_of(group, heard)) is kept
+
+
+def test_a_group_carries_as_its_spec_says() -> None:
+    group = a_group(engine=EngineName.IPVS, forwarding=Forwarding.GUE, scheduler=Scheduler.SOURCE_HASH, drain_seconds=7)
+    prefixes = {"192.0.2.1": "192.0.2.0/24"}
+    assert carriage_of(group.spec, prefixes) == Carriage(
+        forwarding=Forwarding.GUE, scheduler=Scheduler.SOURCE_HASH, drain_seconds=7, prefixes=prefixes
+    )
+    assert ip_mode_of(group.spec) is IpMode.VIP
+    assert ip_mode_of(a_group().spec) is IpMode.PROXY
+
+
+def test_only_what_a_plan_depends_on_makes_groups_carry_otherwise() -> None:
+    one = a_group(engine=EngineName.IPVS)
+    assert carries_alike(one.spec, a_group(engine=EngineName.IPVS, nodes=("other",)).spec)
+    for change in ({"forwarding": Forwarding.IPIP}, {"scheduler": Scheduler.MAGLEV}, {"drain_seconds": 0}):
+        assert not carries_alike(one.spec, a_group(engine=EngineName.IPVS, **change).spec)
+    assert not carries_alike(one.spec, a_group().spec)
 
 
 def test_every_node_of_the_spec_is_shown() -> None:

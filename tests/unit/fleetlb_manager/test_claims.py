@@ -37,6 +37,7 @@ def test_counts_follow_the_phases() -> None:
     for version, phase in enumerate(ClaimPhase, start=1):
         claims.put(a_claim(phase=phase, version=version))
         counts = book.counts("default", Family.IPV4)
+        assert [*claims.bound()] == ([claims.at("192.0.2.1")] if phase is ClaimPhase.BOUND else [])
         seen.append(
             (phase.value, counts.used, counts.quarantined, usage.of("acme").addresses, len([*claims.passing()]))
         )

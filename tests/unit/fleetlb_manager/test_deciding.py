@@ -1,7 +1,7 @@
 import pytest
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import AddressClaim, ClaimPhase, LoadBalancer, Quotas
+from fleetlb.contracts.objects import AddressClaim, ClaimPhase, EngineName, IpMode, LoadBalancer, Quotas
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.conditions import Reason
 from fleetlb.domain.services import TenantService
@@ -10,6 +10,7 @@ from fleetlb_manager.choosing import Choice, Holding
 from fleetlb_manager.deciding import (
     Course,
     decide_course,
+    decide_ip_mode,
     denial_of,
     granted_spec,
     judge,
@@ -21,6 +22,7 @@ from fleetlb_manager.registering import NOT_READY, Registration, grant_of
 from tests.unit.fleetlb_manager.manager_world import (
     EXHAUSTED,
     a_claim,
+    a_group,
     a_key,
     a_load_balancer,
     a_tenant,
@@ -76,6 +78,8 @@ def registered(**quotas: int) -> Registration:
         (a_wish(ip_families=(Family.IPV4, Family.IPV4)), Reason.INVALID),
         (a_wish(ports=(443, 443)), Reason.INVALID),
         (a_wish(node_ports=(99,)), Reason.BACKEND_NOT_ALLOWED),
+        (a_wish(source_ranges=("10.0.0.0/8",)), None),
+        (a_wish(source_ranges=("10.0.0.1/8",)), Reason.INVALID),
     ],
 )
 def test_a_wish_is_judged(service: TenantService, reason: Reason | None) -> None:
@@ -124,15 +128,24 @@ def test_a_granted_wish_that_is_still_the_same_stands() -> None:
 
 def test_a_grant_says_everything() -> None:
     choice = Choice("default", (Holding("192.0.2.1", "one", "default"), Holding("2001:db8::1", "two", "default")))
-    spec = granted_spec(a_key(), "wish", a_wish(), choice)
+    spec = granted_spec(a_key(), "wish", a_wish(), choice, IpMode.VIP)
     assert (spec.addresses, spec.pool, spec.group) == (("192.0.2.1", "2001:db8::1"), "one", "default")
     assert (spec.tenant, spec.cluster_uid, spec.wish, spec.refusal) == ("acme", "cluster-1", "wish", None)
+    assert spec.ip_mode is IpMode.VIP
+
+
+def test_the_engine_says_what_an_address_is_and_stays_believed() -> None:
+    vip = replace(OWNED, spec=replace(OWNED.spec, ip_mode=IpMode.VIP))
+    assert decide_ip_mode(a_group(engine=EngineName.IPVS).spec, OWNED) is IpMode.VIP
+    assert decide_ip_mode(a_group().spec, vip) is IpMode.PROXY
+    assert decide_ip_mode(None, vip) is IpMode.VIP
+    assert decide_ip_mode(None, None) is IpMode.PROXY
 
 
 def test_a_refusal_keeps_what_was_granted() -> None:
-    refused = refused_spec(a_key(), "new", a_wish("edited"), EXHAUSTED, OWNED)
+    refused = refused_spec(a_key(), "new", a_wish("edited"), EXHAUSTED, OWNED, IpMode.VIP)
     assert (refused.wish, refused.service, refused.addresses) == ("new", a_wish(), ("192.0.2.1",))
-    assert refused.refusal == EXHAUSTED
+    assert (refused.refusal, refused.ip_mode) == (EXHAUSTED, IpMode.VIP)
     for item in (None, a_load_balancer(a_key(), refusal=EXHAUSTED)):
-        first = refused_spec(a_key(), "new", a_wish("edited"), EXHAUSTED, item)
+        first = refused_spec(a_key(), "new", a_wish("edited"), EXHAUSTED, item, IpMode.PROXY)
         assert (first.service, first.addresses, first.group) == (a_wish("edited"), (), "")

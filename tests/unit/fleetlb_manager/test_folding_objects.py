@@ -1,6 +1,6 @@
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import ClaimPhase, ObjectMeta, TenantCluster, TenantClusterSpec
+from fleetlb.contracts.objects import ClaimPhase, EngineName, ObjectMeta, TenantCluster, TenantClusterSpec
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.services import TenantNode
 from fleetlb.domain.virtual_servers import parse_key
@@ -135,6 +135,53 @@ def test_a_changed_group_looks_at_its_slots_again() -> None:
     assert list(folded.marks.slots) == [SLOT]
     folded.fold.group_gone(a_group())
     assert folded.memory.nodes_of("default") is None
+
+
+def test_a_group_that_carries_otherwise_concerns_its_load_balancers() -> None:
+    folded = Folded()
+    folded.fold.load_balancer_set(a_load_balancer(a_key("u1"), "192.0.2.1"))
+    elsewhere = a_load_balancer(a_key("u2"), "192.0.2.2")
+    folded.fold.load_balancer_set(replace(elsewhere, spec=replace(elsewhere.spec, group="other")))
+    folded.marks.clear()
+    folded.fold.group_set(a_group())
+    assert list(folded.marks.services) == [a_key("u1")]
+    folded.marks.clear()
+    folded.fold.group_set(folded.versioned(a_group(nodes=("node-1", "node-2")), 2))
+    assert not folded.marks.services
+    folded.fold.group_set(folded.versioned(a_group(drain_seconds=7), 3))
+    assert list(folded.marks.services) == [a_key("u1")]
+    folded.marks.clear()
+    folded.fold.group_gone(a_group())
+    folded.fold.group_set(folded.versioned(a_group(drain_seconds=7), 4))
+    assert not folded.marks.services
+    folded.fold.group_set(folded.versioned(a_group(engine=EngineName.IPVS, drain_seconds=7), 5))
+    assert list(folded.marks.services) == [a_key("u1")]
+
+
+def test_a_pool_that_routes_otherwise_concerns_only_the_addresses_that_are_routed_otherwise() -> None:
+    folded = Folded()
+    folded.fold.pool_set(a_pool("192.0.2.0/30", "192.0.2.4/30"))
+    for uid, address in (("low", "192.0.2.1"), ("high", "192.0.2.5")):
+        folded.fold.claim_set(a_claim(address, a_key(uid)))
+    folded.fold.claim_set(a_claim("192.0.2.6", a_key("elsewhere"), group="other"))
+    folded.fold.claim_set(a_claim("192.0.2.7", a_key("going"), phase=ClaimPhase.RELEASING))
+    folded.marks.clear()
+
+    def marked(pool, version: int) -> set[str]:  # type: ignore[no-untyped-def]
+        folded.marks.clear()
+        folded.fold.pool_set(folded.versioned(pool, version))
+        return {key.uid for key in folded.marks.services}
+
+    assert marked(a_pool("192.0.2.4/30", "192.0.2.0/30"), 2) == set()
+    assert marked(a_pool("192.0.2.0/30", "192.0.2.4/30", auto_assign=False), 3) == set()
+    assert marked(a_pool("192.0.2.0/30", "192.0.2.4-192.0.2.6"), 4) == {"high"}
+    assert marked(a_pool("192.0.2.9-192.0.2.1"), 5) == set()
+    assert marked(a_pool("192.0.2.0/29"), 6) == {"low", "high"}
+    assert marked(a_pool("192.0.2.0/30", "192.0.2.4/30"), 7) == {"low", "high"}
+    assert marked(a_pool("192.0.2.0/30", "192.0.2.4/30", group="other"), 8) == {"low", "high", "elsewhere"}
+    folded.marks.clear()
+    folded.fold.pool_gone(a_pool())
+    assert {key.uid for key in folded.marks.services} == {"elsewhere"}
 
 
 def test_a_clusters_nodes_concern_its_load_balancers() -> None:

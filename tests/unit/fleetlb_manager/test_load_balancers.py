@@ -27,6 +27,18 @@ def test_only_a_change_of_the_spec_is_news() -> None:
     assert known.put(a_load_balancer(a_key(), "192.0.2.2", version=4, uid="made anew")) == a_key()
 
 
+def test_objects_are_known_by_the_group_of_their_addresses() -> None:
+    known = LoadBalancers()
+    known.put(a_load_balancer(a_key(), "192.0.2.1"))
+    known.put(a_load_balancer(a_key("u2"), "192.0.2.2"))
+    assert set(known.in_group("default")) == {a_key(), a_key("u2")}
+    moved = a_load_balancer(a_key(), "192.0.2.1", version=2)
+    known.put(replace(moved, spec=replace(moved.spec, group="other")))
+    assert (set(known.in_group("default")), set(known.in_group("other"))) == ({a_key("u2")}, {a_key()})
+    known.drop(moved.metadata)
+    assert set(known.in_group("other")) == set()
+
+
 def test_refused_services_are_remembered() -> None:
     known = LoadBalancers()
     known.put(a_load_balancer(a_key(), refusal=EXHAUSTED))

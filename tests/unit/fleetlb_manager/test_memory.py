@@ -2,7 +2,7 @@ from fleetlb.domain.virtual_servers import parse_key
 from fleetlb_manager.identities import ClusterKey, Slot
 from fleetlb_manager.inventories import Absences
 from fleetlb_manager.virtual_server_tables import Published
-from tests.unit.fleetlb_manager.manager_world import a_claim, a_key, a_load_balancer, a_wish, a_world
+from tests.unit.fleetlb_manager.manager_world import a_claim, a_key, a_load_balancer, a_pool, a_wish, a_world
 
 CLUSTER = ClusterKey("acme", "cluster-1")
 
@@ -24,6 +24,23 @@ def test_absence_is_proven_per_cluster() -> None:
     absences.note({"u1"}, set(), 60.0)
     assert world.memory.is_absent(a_key())
     assert not world.memory.is_absent(a_key(cluster="other"))
+
+
+def test_an_address_is_routed_with_its_own_pools_network_or_another_of_the_group() -> None:
+    world = a_world(pool=("192.0.2.0/29", "192.0.2.8-192.0.2.12"))
+    fold, memory = world.folding, world.memory
+    memory.claims.put(a_claim("192.0.2.9"))
+    assert memory.prefix_of("192.0.2.9", "default") == "192.0.2.8/30"
+    assert memory.prefix_of("192.0.2.9", "other") == ""
+    assert memory.prefix_of("203.0.113.1", "default") == ""
+    fold.pool_set(a_pool("192.0.2.0/24", name="all"))
+    fold.pool_set(a_pool("192.0.0.0/16", name="a-strangers", group="other"))
+    assert memory.prefix_of("192.0.2.9", "default") == "192.0.2.8/30"
+    assert memory.prefix_of("192.0.2.9", "other") == "192.0.0.0/16"
+    fold.pool_gone(a_pool())
+    assert memory.prefix_of("192.0.2.9", "default") == "192.0.2.0/24"
+    fold.pool_gone(a_pool(name="all"))
+    assert memory.prefix_of("192.0.2.9", "default") == ""
 
 
 def test_groups_and_slots_are_looked_up() -> None:

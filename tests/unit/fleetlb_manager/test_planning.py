@@ -1,8 +1,10 @@
 from msgspec.structs import replace
 
+from fleetlb.contracts.objects import EngineName
 from fleetlb.domain.address_pools import AddressRange, parse_intervals
 from fleetlb.domain.allocation import AddressBook
 from fleetlb.domain.services import ServiceEndpoints, TenantNode
+from fleetlb.domain.virtual_servers import Forwarding, Scheduler, VirtualServer
 from fleetlb_manager.observations import ObservedService
 from fleetlb_manager.planning import Planner, without_virtual_addresses
 from fleetlb_manager.publishing import Publishing
@@ -19,10 +21,12 @@ class Planned:
         self.world = a_world()
         publishing = Publishing(self.world.bench, self.world)
         self.wanted: dict[str, tuple[list[str], str]] = {}
+        self.servers: list[VirtualServer] = []
 
         def want(slot, content, hops=()):  # type: ignore[no-untyped-def]
             backends = [f"{real.address}:{real.port}" for real in content.server.real_servers]
             self.wanted[str(slot)] = (backends, content.reason)
+            self.servers.append(content.server)
 
         publishing.want = want  # type: ignore[method-assign]
         self.planner = Planner(self.world.bench, publishing)
@@ -50,6 +54,27 @@ def test_without_a_grant_or_an_address_nothing_is_planned() -> None:
     planned.world.memory.registrations["acme"] = Registration(refusal=NOT_READY)
     assert planned.plan() == {}
     planned.world.memory.registrations.clear()
+    assert planned.plan() == {}
+
+
+def test_the_group_and_the_pools_say_how_it_is_carried() -> None:
+    planned = Planned()
+    planned.world.regroup(
+        engine=EngineName.IPVS,
+        forwarding=Forwarding.DIRECT,
+        scheduler=Scheduler.WEIGHTED_ROUND_ROBIN,
+        drain_seconds=7,
+    )
+    planned.plan(service=a_wish(affinity_seconds=60))
+    (server,) = planned.servers
+    assert (server.forwarding, server.scheduler, server.drain_seconds) == (Forwarding.DIRECT, Scheduler("wrr"), 7)
+    assert (server.affinity_seconds, server.prefix) == (60, "192.0.2.0/29")
+    assert [(real.port, real.check_port) for real in server.real_servers] == [(443, 31000)]
+
+
+def test_with_a_group_that_was_never_seen_nothing_is_planned() -> None:
+    planned = Planned()
+    planned.world.memory.carriers.clear()
     assert planned.plan() == {}
 
 

@@ -1,9 +1,10 @@
 import pytest
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import Quotas
+from fleetlb.contracts.objects import EngineName, Quotas
 from fleetlb.domain.errors import Transient
 from fleetlb.domain.services import ServiceEndpoints
+from fleetlb.domain.virtual_servers import Forwarding, VirtualServer
 from fleetlb.kube.errors import Conflict
 from fleetlb_manager.registering import NOT_READY, Registration
 from fleetlb_manager.serving import MAX_RACES, new_load_balancer
@@ -49,6 +50,118 @@ async def test_a_refused_wish_has_an_object_and_waits() -> None:
     world.say(a_key("u2"), a_wish("u2"), None)
     await world.work()
     assert world.kept.effects == []
+
+
+RANGES = ("10.0.0.0/8",)
+CLEVER = ("tcp", "udp", "affinity", "source-ranges")
+
+
+def servers(world: World) -> dict[str, VirtualServer]:
+    """What the balancer node serves, by address and port."""
+    return {key: wish.server for key, wish in world.kept.serving.items() if wish.server is not None}
+
+
+def ip_mode(world: World) -> str:
+    """What the object of u1 says of its addresses."""
+    return world.kept.load_balancers["tenant-acme", "u1"].spec.ip_mode.value
+
+
+async def test_source_ranges_wait_for_a_group_that_enforces_them() -> None:
+    world = a_world()
+    world.say(a_key(), a_wish(source_ranges=RANGES))
+    await world.work()
+    refusal = world.kept.load_balancers["tenant-acme", "u1"].spec.refusal
+    assert refusal is not None
+    assert refusal.reason == "Unsupported"
+    assert "spec.loadBalancerSourceRanges" in refusal.message
+    assert world.addresses() == {"u1": ()}
+    assert not world.kept.serving
+    world.say_node(*CLEVER)
+    await world.work()
+    assert world.kept.load_balancers["tenant-acme", "u1"].spec.refusal is None
+    assert servers(world)["192.0.2.0:443/tcp"].source_ranges == RANGES
+
+
+async def test_a_refused_edit_keeps_the_address_and_what_it_served() -> None:
+    world = a_world()
+    world.say(a_key(), a_wish())
+    await world.work()
+    before = dict(world.kept.serving)
+    world.kept.effects.clear()
+    world.say(a_key(), a_wish(source_ranges=RANGES, ports=(8443,)))
+    await world.work()
+    spec = world.kept.load_balancers["tenant-acme", "u1"].spec
+    assert spec.refusal is not None
+    assert spec.refusal.reason == "Unsupported"
+    assert (spec.addresses, spec.service) == (("192.0.2.0",), a_wish())
+    assert {key: wish.server for key, wish in before.items()} == servers(world)
+
+
+async def test_ranges_that_no_watcher_of_ours_would_send_are_refused() -> None:
+    world = a_world()
+    world.say_node(*CLEVER)
+    world.say(a_key(), a_wish(source_ranges=("10.0.0.1/8",)))
+    await world.work()
+    refusal = world.kept.load_balancers["tenant-acme", "u1"].spec.refusal
+    assert refusal is not None
+    assert refusal.reason == "InvalidWish"
+    assert not world.kept.serving
+
+
+async def test_a_group_that_carries_otherwise_is_followed_and_written_once() -> None:
+    world = a_world()
+    world.say(a_key(), a_wish())
+    await world.work()
+    assert ip_mode(world) == "Proxy"
+    world.kept.effects.clear()
+    published = "publish fleetlb.v1.desired.default.192-0-2-0_443_tcp"
+    world.regroup(drain_seconds=7)
+    await world.work()
+    assert world.kept.effects == [published]
+    world.regroup(engine=EngineName.IPVS, forwarding=Forwarding.DIRECT)
+    await world.work()
+    assert world.kept.effects == [published, "patch load balancer u1", published]
+    assert ip_mode(world) == "VIP"
+    server = servers(world)["192.0.2.0:443/tcp"]
+    assert (server.forwarding, server.drain_seconds, server.real_servers[0].port) == (Forwarding.DIRECT, 7, 443)
+    world.regroup(nodes=("node-1",))
+    world.rebuild()
+    await world.work()
+    assert len(world.kept.effects) == 3
+
+
+async def test_a_deleted_group_goes_on_as_it_was() -> None:
+    world = a_world()
+    world.regroup(engine=EngineName.IPVS, forwarding=Forwarding.IPIP)
+    world.say(a_key(), a_wish())
+    await world.work()
+    world.folding.group_gone(world.kept.groups["default"])
+    world.kept.effects.clear()
+    world.say(a_key(), a_wish(), ServiceEndpoints(ready=False))
+    await world.work()
+    assert world.kept.effects == ["publish fleetlb.v1.desired.default.192-0-2-0_443_tcp"]
+    server = servers(world)["192.0.2.0:443/tcp"]
+    assert (server.forwarding, server.real_servers) == (Forwarding.IPIP, ())
+    assert ip_mode(world) == "VIP"
+
+
+async def test_only_addresses_that_are_routed_otherwise_are_published_anew() -> None:
+    world = a_world(pool=("192.0.2.0/30", "192.0.2.4/30"))
+    for uid, address in (("low", "192.0.2.1"), ("high", "192.0.2.5")):
+        world.say(a_key(uid), a_wish(uid, addresses=(address,)))
+    await world.work()
+    assert servers(world)["192.0.2.5:443/tcp"].prefix == "192.0.2.4/30"
+    world.kept.effects.clear()
+    world.repool("192.0.2.0/30", "192.0.2.4/30", "192.0.2.8/29")
+    await world.work()
+    assert world.kept.effects == []
+    world.repool("192.0.2.0/30", "192.0.2.4-192.0.2.6")
+    await world.work()
+    assert world.kept.effects == ["publish fleetlb.v1.desired.default.192-0-2-5_443_tcp"]
+    assert servers(world)["192.0.2.5:443/tcp"].prefix == "192.0.2.4/31"
+    world.repool("192.0.2.0/30")
+    await world.work()
+    assert servers(world)["192.0.2.5:443/tcp"].prefix == ""
 
 
 async def test_the_quota_counts_what_is_being_claimed() -> None:

@@ -202,6 +202,19 @@ def test_the_same_verdict_is_told_once(play: Callable[[Play], None]) -> None:
     play(steps)
 
 
+def test_how_many_backends_are_healthy_is_told_when_it_changes(play: Callable[[Play], None]) -> None:
+    async def steps(stage: Stage) -> None:
+        stage.memory.set_load_balancer(a_load_balancer())
+        for healthy in (3, 2, 2, 3, None):
+            stage.memory.fold_realized(a_word(real_servers=3, healthy=healthy))
+            await stage.settle()
+        texts = [report.conditions[1].message.partition("; ")[2] for _, _, report in stage.wire.sent]
+        assert texts == ["", "2 of 3 backends healthy", ""]
+        assert stage.wire.reasons() == [("Complete", "ProbeAnswered")] * 3
+
+    play(steps)
+
+
 def test_without_account_nothing_is_told_and_with_it_all(play: Callable[[Play], None]) -> None:
     async def steps(stage: Stage) -> None:
         stage.memory.set_load_balancer(a_load_balancer("service-2", tenant="globex"))

@@ -1,11 +1,15 @@
 """From what is known to what is said."""
 
+import itertools
+
 import msgspec
 import pytest
 
 from fleetlb.contracts.objects import IpMode, LoadBalancer, LoadBalancerStatus, NodeRevision
 from fleetlb.contracts.v1 import Hop, Probe, RealizedState, VirtualServerRealized
+from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Reason, Refusal, Status
+from fleetlb.domain.services import ServicePort, TenantService
 from fleetlb.testkit.load_balancers import ADDRESS, KEY, a_load_balancer, a_word
 from fleetlb_status.reporting import (
     HOPS_KEPT,
@@ -52,6 +56,8 @@ def reasons(balancer: LoadBalancer, *said: VirtualServerRealized, nodes: tuple[s
         ([], ("InProgress", "InProgress")),
         ([a_word(about=2, probe=Probe.PENDING)], ("Complete", "InProgress")),
         ([a_word(about=2, probe=Probe.UNANSWERED)], ("Complete", "ProbeUnanswered")),
+        ([a_word(about=2, probe=Probe.PENDING, healthy=0)], ("Complete", "ProbeUnanswered")),
+        ([a_word(about=2, real_servers=3, healthy=1, brake=True)], ("Complete", "ProbeAnswered")),
         ([a_word(about=2, real_servers=0, reason="NoEligibleNode")], ("Complete", "NoEligibleNode")),
         ([a_word(about=2, real_servers=0, reason="no\nsuch: reason")], ("Complete", "NoReadyBackend")),
         ([a_word(about=2, state=RealizedState.REJECTED, message="in use")], ("DataplaneRejected",) * 2),
@@ -70,6 +76,8 @@ def reasons(balancer: LoadBalancer, *said: VirtualServerRealized, nodes: tuple[s
         "silence",
         "probe under way",
         "probe unanswered",
+        "no backend healthy",
+        "most backends unhealthy",
         "no real server",
         "no real server for no reason we know",
         "rejected",
@@ -77,6 +85,41 @@ def reasons(balancer: LoadBalancer, *said: VirtualServerRealized, nodes: tuple[s
 )
 def test_a_word_counts_for_this_very_revision(said: list[VirtualServerRealized], expected: tuple[str, str]) -> None:
     assert reasons(a_load_balancer(generation=2), *said) == expected
+
+
+def test_what_carries_sctp_counts_as_answered_because_nothing_can_be_asked_of_it() -> None:
+    sctp, service = (
+        f"{ADDRESS}:443/sctp",
+        TenantService(
+            namespace="shop", name="web", ports=(ServicePort(port=443, node_port=31000, protocol=Protocol.SCTP),)
+        ),
+    )
+    balancer = a_load_balancer(service=service)
+    assert reasons(balancer, a_word(sctp, probe=Probe.PENDING)) == ("Complete", "ProbeAnswered")
+    assert reasons(balancer, a_word(sctp, probe=Probe.UNANSWERED))[1] == "ProbeUnanswered"
+    assert reasons(balancer, a_word(sctp, probe=Probe.PENDING, healthy=0))[1] == "ProbeUnanswered"
+    assert reasons(balancer, a_word(sctp, probe=Probe.PENDING, real_servers=0))[1] == "NoReadyBackend"
+    assert reasons(balancer, a_word(sctp, probe=Probe.PENDING, about=0))[1] == "InProgress"
+
+
+def test_a_change_of_health_changes_what_is_said_and_an_equal_word_does_not() -> None:
+    balancer = a_load_balancer()
+    said = [words(a_word(real_servers=3, healthy=healthy)) for healthy in (None, 3, 2, 2, 1)]
+    verdicts = [judge_load_balancer(balancer, NODES, each) for each in said]
+    reports = [report_of(balancer, verdict) for verdict in verdicts]
+    assert [one == other for one, other in itertools.pairwise(reports)] == [True, False, True, False]
+    assert reports[2].conditions[1].message.endswith("; 2 of 3 backends healthy")
+    braked = judge_load_balancer(balancer, NODES, words(a_word(real_servers=3, healthy=1, brake=True)))
+    assert braked.serving.message.endswith(
+        "; 1 of 3 backends healthy; most backends fail their checks, so the last set is kept"
+    )
+    status = status_of(balancer, verdicts[1], NODES, said[1], "then")
+    written = msgspec.structs.replace(balancer, status=status)
+    same = judge_load_balancer(written, NODES, said[0])
+    assert status_of(written, same, NODES, said[0], "later") == status
+    worse = status_of(written, judge_load_balancer(written, NODES, said[2]), NODES, said[2], "later")
+    assert worse != status
+    assert [c.last_transition_time for c in worse.conditions] == ["then", "then"], "it serves all the time"
 
 
 def test_every_required_node_and_every_port_must_speak() -> None:

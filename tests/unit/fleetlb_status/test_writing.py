@@ -119,6 +119,22 @@ def test_at_rest_nothing_is_written() -> None:
     play(steps)
 
 
+def test_how_many_backends_are_healthy_is_written_when_it_changes() -> None:
+    async def steps(stage: Stage) -> None:
+        stage.memory.set_load_balancer(a_load_balancer())
+        for number, healthy in enumerate((None, 3, 2, 2), start=1):
+            stage.memory.fold_realized(a_word(revision=number, real_servers=3, healthy=healthy))
+            await stage.settle(60)
+        (_, first), (_, second) = stage.objects.writes
+        assert [status.conditions[1].message.partition("; ")[2] for status in (first, second)] == [
+            "",
+            "2 of 3 backends healthy",
+        ]
+        assert first.conditions[1].last_transition_time == second.conditions[1].last_transition_time
+
+    play(steps)
+
+
 def test_a_status_that_somebody_spoiled_is_repaired() -> None:
     async def steps(stage: Stage) -> None:
         stage.memory.set_load_balancer(a_load_balancer())

@@ -280,32 +280,32 @@ def test_an_edit_undone_before_it_was_answered() -> None:
     assert story.act(0.5) == []
 
 
-SCTP = ({**DEFAULT_PORTS[0], "protocol": "SCTP"},)
+NO_NODE_PORT = ({**DEFAULT_PORTS[0], "nodePort": 0},)
 UNSUPPORTED = "status Provisioned=False/Unsupported Serving=False/Unsupported"
-SCTP_TEXT = (
-    "Warning SyncLoadBalancerFailed: Unsupported: spec.ports: protocol SCTP of port 443 is not supported; "
-    "use TCP or UDP"
+NO_NODE_PORT_TEXT = (
+    "Warning SyncLoadBalancerFailed: Unsupported: spec.ports: port 443 has no nodePort; "
+    "set one, or set spec.allocateLoadBalancerNodePorts to true"
 )
 
 
 def test_a_refused_first_wish_gets_conditions_and_no_finalizer() -> None:
-    story = Story(ports=SCTP)
-    assert story.act() == [UNSUPPORTED, SCTP_TEXT]
+    story = Story(ports=NO_NODE_PORT)
+    assert story.act() == [UNSUPPORTED, NO_NODE_PORT_TEXT]
     assert story.publish() == ""
     assert story.act(60) == []
 
 
 def test_another_refusal_is_told_once_more() -> None:
-    story = Story(ports=SCTP)
+    story = Story(ports=NO_NODE_PORT)
     story.act()
-    story.edit(ports=({"port": 443, "protocol": "TCP"},))
+    story.edit(ports=({"port": 80, "protocol": "TCP"},))
     done = story.act()
     assert (done[0], len(done)) == (UNSUPPORTED, 2)
-    assert "nodePort" in done[1]
+    assert "port 80 has no nodePort" in done[1]
 
 
 def test_a_refusal_taken_back_is_provisioned() -> None:
-    story = Story(ports=SCTP)
+    story = Story(ports=NO_NODE_PORT)
     story.act()
     story.edit()
     assert story.act() == ["finalizers added", "wake after 0.5"]
@@ -315,10 +315,10 @@ def test_a_refusal_taken_back_is_provisioned() -> None:
 
 def test_a_refused_edit_keeps_the_earlier_wish_published() -> None:
     story = served()
-    story.edit(loadBalancerSourceRanges=["10.0.0.0/8"])
+    story.edit(loadBalancerSourceRanges=["10.0.0.0/99"])
     done = story.act()
-    assert done[0] == "status Provisioned=False/Unsupported"
-    assert done[1].startswith("Warning SyncLoadBalancerFailed: Unsupported: spec.loadBalancerSourceRanges")
+    assert done[0] == "status Provisioned=False/InvalidWish"
+    assert done[1].startswith("Warning SyncLoadBalancerFailed: InvalidWish: spec.loadBalancerSourceRanges")
     assert story.publish() == ""
     ready = msgspec.convert(a_slice(an_endpoint(ready=True)), EndpointSlice)
     assert story.memory.see_slice(ready) == ["uid-1"]
@@ -328,11 +328,40 @@ def test_a_refused_edit_keeps_the_earlier_wish_published() -> None:
 
 
 def test_a_refused_edit_after_a_restart_leaves_what_serves() -> None:
-    story = Story(ports=SCTP, finalizers=(STANDARD_FINALIZER,), ingress=(SHOWN_VIP,), conditions=SETTLED)
+    story = Story(ports=NO_NODE_PORT, finalizers=(STANDARD_FINALIZER,), ingress=(SHOWN_VIP,), conditions=SETTLED)
     assert story.act()[0] == "status Provisioned=False/Unsupported"
     assert story.publish() == ""
     story.report(condition(PROVISIONED, "Complete"), condition(SERVING, "NoReadyBackend"), wish="earlier")
     assert story.act() == ["status Serving=False/NoReadyBackend"]
+
+
+def test_a_refusal_of_the_hub_that_names_another_field_is_told_too() -> None:
+    story = Story()
+    story.act()
+    events = []
+    for field in ("spec.loadBalancerSourceRanges: no", "fleetlb.dev/scheduler: no", "fleetlb.dev/scheduler: no"):
+        no = [condition(kind, Reason.UNSUPPORTED, field) for kind in (PROVISIONED, SERVING)]
+        story.report(*no, ingress=())
+        events += [text for text in story.act() if text.startswith("Warning")]
+    assert events == [
+        "Warning SyncLoadBalancerFailed: Unsupported: spec.loadBalancerSourceRanges: no",
+        "Warning SyncLoadBalancerFailed: Unsupported: fleetlb.dev/scheduler: no",
+    ]
+
+
+def test_another_mode_of_an_address_is_shown() -> None:
+    story = served()
+    story.report(ingress=(Ingress(ip="192.0.2.1", ip_mode=IpMode.VIP),))
+    assert story.act() == ["status ingress=192.0.2.1"]
+    assert story.object["status"]["loadBalancer"] == {"ingress": [{"ip": "192.0.2.1", "ipMode": "VIP"}]}
+    assert story.act() == []
+
+
+def test_how_many_backends_are_healthy_is_shown_and_is_no_event() -> None:
+    story = served()
+    for text in ("m; 2 of 3 backends healthy", "m; 2 of 3 backends healthy"):
+        story.report(condition(PROVISIONED, "Complete"), condition(SERVING, "ProbeAnswered", text))
+        assert story.act() == (["status Serving=True/ProbeAnswered"] if story.revision == 2 else [])
 
 
 def test_refusals_of_the_hub_are_told_once_per_reason() -> None:
@@ -442,7 +471,7 @@ def test_a_service_that_vanished_is_still_released() -> None:
 
 
 def test_conditions_left_on_a_service_that_is_no_load_balancer_any_more_go() -> None:
-    story = Story(ports=SCTP)
+    story = Story(ports=NO_NODE_PORT)
     story.act()
     story.edit(type="ClusterIP")
     assert story.publish() == ""

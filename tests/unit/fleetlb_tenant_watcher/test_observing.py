@@ -11,10 +11,11 @@ from fleetlb.contracts.objects import IpMode
 from fleetlb.contracts.v1 import Ingress
 from fleetlb.domain.addresses import Family, Protocol
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Reason, Refusal, Status
-from fleetlb.domain.services import ServicePort, TenantService, TrafficPolicy
+from fleetlb.domain.services import MAX_SOURCE_RANGES, ServicePort, TenantService, TrafficPolicy
+from fleetlb.domain.virtual_servers import Scheduler
 from fleetlb.testkit.tenant_objects import DEFAULT_PORTS, a_condition, a_service
 from fleetlb_tenant_watcher.kube_objects import Service
-from fleetlb_tenant_watcher.observing import SOURCE_RANGES, observe
+from fleetlb_tenant_watcher.observing import SCHEDULER, SOURCE_RANGES, observe
 from fleetlb_tenant_watcher.service_views import OWN_FINALIZER, STANDARD_FINALIZER, Claim, Selection, ServiceView
 
 DEFAULT = Selection()
@@ -88,16 +89,18 @@ def test_finalizers(selection: Selection, present: tuple[str, ...], ours: tuple[
     assert (view.finalizers, view.has_others) == (ours, others)
 
 
-def test_ports_of_both_protocols_and_all_numbers() -> None:
+def test_ports_of_all_protocols_and_all_numbers() -> None:
     ports = (
         {"name": "low", "protocol": "UDP", "port": 1, "nodePort": 30001},
         {"name": "high", "protocol": "TCP", "port": 65535, "nodePort": 30002},
         {"name": "same", "protocol": "TCP", "port": 1, "nodePort": 30001},
+        {"name": "assoc", "protocol": "SCTP", "port": 1, "nodePort": 30003},
     )
     assert [(p.port, p.protocol, p.node_port, p.name) for p in wish_of(ports=ports).ports] == [
         (1, Protocol.UDP, 30001, "low"),
         (65535, Protocol.TCP, 30002, "high"),
         (1, Protocol.TCP, 30001, "same"),
+        (1, Protocol.SCTP, 30003, "assoc"),
     ]
 
 
@@ -134,7 +137,21 @@ def test_two_hundred_and_fifty_ports_are_the_limit() -> None:
         ),
         ({"annotations": {"fleetlb.dev/addresses": " , "}}, {"addresses": ()}),
         ({"annotations": {"fleetlb.dev/pool": "gold"}}, {"pool": "gold"}),
-        ({"annotations": {"other.dev/x": "☃", SOURCE_RANGES: " "}}, {}),
+        ({"annotations": {"other.dev/x": "☃", SOURCE_RANGES: " , ", SCHEDULER: ""}}, {}),
+        *(({"annotations": {SCHEDULER: name}}, {"scheduler": Scheduler(name)}) for name in ("rr", "wrr", "lc", "wlc")),
+        ({"annotations": {SCHEDULER: "sh"}}, {"scheduler": Scheduler.SOURCE_HASH}),
+        ({"annotations": {SCHEDULER: "mh"}}, {"scheduler": Scheduler.MAGLEV}),
+        ({"loadBalancerSourceRanges": [" 10.1.2.3/8"]}, {"source_ranges": ("10.0.0.0/8",)}),
+        (
+            {"loadBalancerSourceRanges": ["2001:DB8::/32", "192.0.2.0/24", "10.0.0.0/8", "192.0.2.0/24"]},
+            {"source_ranges": ("10.0.0.0/8", "192.0.2.0/24", "2001:db8::/32")},
+        ),
+        ({"annotations": {SOURCE_RANGES: "::/0 , 10.0.0.0/8"}}, {"source_ranges": ("10.0.0.0/8", "::/0")}),
+        (
+            {"loadBalancerSourceRanges": ["10.0.0.0/8"], "annotations": {SOURCE_RANGES: "everybody"}},
+            {"source_ranges": ("10.0.0.0/8",)},
+        ),
+        ({"loadBalancerSourceRanges": [], "annotations": {SOURCE_RANGES: "::/0"}}, {"source_ranges": ("::/0",)}),
         ({"allocateLoadBalancerNodePorts": False}, {}),
         ({"externalIPs": ["192.0.2.3"], "internalTrafficPolicy": "Local", "healthCheckNodePort": 32000}, {}),
     ],
@@ -148,26 +165,29 @@ def test_fields_that_are_honoured(given: dict[str, Any], expected: dict[str, Any
 @pytest.mark.parametrize(
     ("given", "reason", "words"),
     [
-        ({"ports": ({**DEFAULT_PORTS[0], "protocol": "SCTP"},)}, Reason.UNSUPPORTED, ["spec.ports", "SCTP", "443"]),
+        ({"ports": ({**DEFAULT_PORTS[0], "protocol": "DCCP"},)}, Reason.UNSUPPORTED, ["spec.ports", "DCCP", "443"]),
         ({"ports": ({"port": 80, "protocol": "TCP"},)}, Reason.UNSUPPORTED, ["spec.ports", "80", "nodePort"]),
         ({"ports": ()}, Reason.INVALID, ["spec.ports", "empty"]),
-        (
-            {"loadBalancerSourceRanges": ["10.0.0.0/8"]},
-            Reason.UNSUPPORTED,
-            ["spec.loadBalancerSourceRanges: not enforced by this version"],
-        ),
         (
             {"loadBalancerSourceRanges": ["10.0.0.0/8", "10.0.0.0/99"]},
             Reason.INVALID,
             ["spec.loadBalancerSourceRanges", "'10.0.0.0/99'"],
         ),
-        ({"annotations": {SOURCE_RANGES: "10.0.0.0/8 , ::/0"}}, Reason.UNSUPPORTED, [SOURCE_RANGES, "not enforced"]),
+        ({"loadBalancerSourceRanges": [""]}, Reason.INVALID, ["spec.loadBalancerSourceRanges", "''"]),
+        ({"loadBalancerSourceRanges": ["::ffff:10.0.0.0/104"]}, Reason.INVALID, ["mapped"]),
+        ({"loadBalancerSourceRanges": ["10.0.0.0/255.0.0.0"]}, Reason.INVALID, ["'10.0.0.0/255.0.0.0'"]),
+        (
+            {"loadBalancerSourceRanges": [f"10.{n // 256}.{n % 256}.0/24" for n in range(MAX_SOURCE_RANGES + 1)]},
+            Reason.UNSUPPORTED,
+            ["spec.loadBalancerSourceRanges: 257 networks, at most 256"],
+        ),
         ({"annotations": {SOURCE_RANGES: "everybody"}}, Reason.INVALID, [SOURCE_RANGES, "'everybody'"]),
         (
-            {"loadBalancerSourceRanges": ["10.0.0.0/8"], "annotations": {SOURCE_RANGES: "everybody"}},
-            Reason.UNSUPPORTED,
-            ["spec.loadBalancerSourceRanges"],
+            {"annotations": {SCHEDULER: "fastest"}},
+            Reason.INVALID,
+            ["annotation fleetlb.dev/scheduler: 'fastest'", "rr, wrr, lc, wlc, sh, mh"],
         ),
+        ({"annotations": {SCHEDULER: "LC"}}, Reason.INVALID, ["fleetlb.dev/scheduler", "'LC'"]),
         ({"annotations": {"fleetlb.dev/sharing-key": "k"}}, Reason.UNSUPPORTED, ["fleetlb.dev/sharing-key"]),
         ({"annotations": {"fleetlb.dev/Pool": "gold"}}, Reason.UNSUPPORTED, ["fleetlb.dev/Pool"]),
         ({"annotations": {"fleetlb.dev/pool": "Gold.*>"}}, Reason.INVALID, ["fleetlb.dev/pool", "Gold.*>"]),
@@ -199,7 +219,7 @@ hostile = st.text(max_size=300) | st.sampled_from(["", " ", ",,", "0.0.0.0/0", "
 
 @given(text=hostile, field=hostile, ranges=st.lists(hostile, max_size=3), key=hostile)
 def test_whatever_is_written_the_answer_is_a_short_value(text: str, field: str, ranges: list[str], key: str) -> None:
-    annotations = {"fleetlb.dev/addresses": text, "fleetlb.dev/pool": key, f"fleetlb.dev/{key}": text}
+    annotations = {"fleetlb.dev/addresses": text, "fleetlb.dev/pool": key, SCHEDULER: key, f"fleetlb.dev/{key}": text}
     view = view_of(annotations=annotations, loadBalancerIP=field, loadBalancerSourceRanges=ranges)
     if isinstance(view.wish, Refusal):
         assert len(view.wish.message) < 1024

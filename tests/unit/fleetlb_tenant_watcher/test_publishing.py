@@ -209,11 +209,11 @@ async def inventory(publisher: Publisher, hub: NoteTaker) -> dict[str, str]:
 async def test_the_inventory_lists_what_the_hub_should_hold(
     publisher: Publisher, memory: Memory, hub: NoteTaker, see: See
 ) -> None:
-    sctp = ({**DEFAULT_PORTS[0], "protocol": "SCTP"},)
+    no_node_port = ({**DEFAULT_PORTS[0], "nodePort": 0},)
     see(uid="said", name="said", finalizers=GUARDED)
     see(uid="new", name="new")
-    see(uid="refused", name="refused", ports=sctp)
-    see(uid="refused-later", name="later", ports=sctp, finalizers=GUARDED)
+    see(uid="refused", name="refused", ports=no_node_port)
+    see(uid="refused-later", name="later", ports=no_node_port, finalizers=GUARDED)
     see(uid="going", name="going", finalizers=GUARDED, deleting=True)
     for uid in ("said", "going"):
         await publisher.reconcile(uid)

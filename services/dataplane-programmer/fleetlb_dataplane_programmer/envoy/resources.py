@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from fleetlb.domain.addresses import Protocol, parse_address
-from fleetlb.domain.virtual_servers import RealServer, Scheduler, VirtualServer, VirtualServerKey
+from fleetlb.domain.virtual_servers import Forwarding, RealServer, Scheduler, VirtualServer, VirtualServerKey
 from fleetlb_dataplane_programmer.envoy.descriptors import message
 
 
@@ -53,11 +53,17 @@ ENDPOINTS_TIMEOUT_SECONDS = 5
 # different real servers. Envoy's default of 65,537 costs four times the memory, and the time per endpoint change.
 MAGLEV_TABLE_SIZE = 16_381
 
+_MAGLEV = "MAGLEV"
 _POLICIES = {
     Scheduler.ROUND_ROBIN: "ROUND_ROBIN",
+    Scheduler.WEIGHTED_ROUND_ROBIN: "ROUND_ROBIN",
     Scheduler.LEAST_CONNECTION: "LEAST_REQUEST",
-    Scheduler.MAGLEV: "MAGLEV",
+    Scheduler.WEIGHTED_LEAST_CONNECTION: "LEAST_REQUEST",
+    Scheduler.SOURCE_HASH: _MAGLEV,
+    Scheduler.MAGLEV: _MAGLEV,
 }
+"""Envoy's policies take weights by themselves, where they have any."""
+_NEEDS_IPVS = "needs a balancer group with the ipvs engine"
 
 
 def unfit(server: VirtualServer) -> str | None:
@@ -66,7 +72,11 @@ def unfit(server: VirtualServer) -> str | None:
     Envoy refuses a malformed resource too, but its cluster would warm for seconds and hold up those of everybody else.
     """
     if server.key.protocol is Protocol.SCTP:
-        return "Envoy balances TCP and UDP only; SCTP needs a balancer group with the ipvs engine"
+        return f"Envoy balances TCP and UDP only; SCTP {_NEEDS_IPVS}"
+    if server.source_ranges:
+        return f"Envoy does not filter clients here; loadBalancerSourceRanges {_NEEDS_IPVS}"
+    if server.forwarding is not Forwarding.MASQUERADE:
+        return f"Envoy dials backends itself; forwarding {server.forwarding} {_NEEDS_IPVS}"
     for address, port in ((server.key.address, server.key.port), *((r.address, r.port) for r in server.real_servers)):
         if not _is_address(address):
             return f"{address[:64]!r} is not an IP address"
@@ -88,7 +98,7 @@ def build(server: VirtualServer) -> Resources:
     """Cluster, endpoints and Listener of a virtual server that is not `unfit`, all named `str(server.key)`."""
     name = str(server.key)
     return (
-        _resource(_cluster(name, server.scheduler)),
+        _resource(_cluster(name, _policy(server))),
         _resource(_endpoints(name, server)),
         _resource(_listener(name, server.key)),
     )
@@ -99,7 +109,12 @@ def _resource(built: Any) -> Resource:
     return Resource(hashlib.blake2b(body, digest_size=8).hexdigest(), body)
 
 
-def _cluster(name: str, scheduler: Scheduler) -> Any:
+def _policy(server: VirtualServer) -> str:
+    """Only a hash of the client's address keeps a client with its real server."""
+    return _MAGLEV if server.affinity_seconds else _POLICIES[server.scheduler]
+
+
+def _cluster(name: str, policy: str) -> Any:
     unlimited = {
         "max_connections": {"value": UNLIMITED},
         "max_pending_requests": {"value": UNLIMITED},
@@ -118,14 +133,14 @@ def _cluster(name: str, scheduler: Scheduler) -> Any:
         },
         connect_timeout={"seconds": CONNECT_TIMEOUT_SECONDS},
         per_connection_buffer_limit_bytes={"value": BUFFER_LIMIT_BYTES},
-        lb_policy=_POLICIES[scheduler],
+        lb_policy=policy,
         # The default of 1,024 caps TCP connections and UDP sessions alike, silently.
         circuit_breakers={"thresholds": [unlimited | {"priority": priority} for priority in ("DEFAULT", "HIGH")]},
         # Never send to a real server known to be bad, not even when few are left.
         common_lb_config={"healthy_panic_threshold": {"value": 0}},
         outlier_detection=_outlier_detection(),
     )
-    if scheduler is Scheduler.MAGLEV:
+    if policy == _MAGLEV:
         cluster.maglev_lb_config.table_size.value = MAGLEV_TABLE_SIZE
     return cluster
 

@@ -101,6 +101,11 @@ def test_defaults_stand_only_in_what_people_write() -> None:
             "$.spec.quarantineSeconds": 60,
             "$.spec.group": "default",
         },
+        "BalancerGroup": {
+            "$.spec.forwarding": "masquerade",
+            "$.spec.scheduler": "lc",
+            "$.spec.drainSeconds": 60,
+        },
     }
 
 

@@ -6,6 +6,7 @@ from fleetlb.contracts.objects import (
     AddressPool,
     AddressPoolSpec,
     BalancerGroup,
+    BalancerGroupSpec,
     ClaimPhase,
     IpMode,
     LoadBalancer,
@@ -43,6 +44,10 @@ def test_metadata_keeps_what_is_used_and_drops_the_rest() -> None:
         (Tenant, {"nodeCIDRs": ["10.1.0.0/16"], "quotas": {"loadBalancers": 3}}),
         (AddressPool, {"addresses": ["192.0.2.0/24"], "avoidBuggyIPs": True}),
         (BalancerGroup, {"engine": "envoy", "nodes": ["node-1"]}),
+        (
+            BalancerGroup,
+            {"engine": "ipvs", "nodes": ["n"], "forwarding": "gue", "scheduler": "wrr", "drainSeconds": 0},
+        ),
         (LoadBalancer, {"tenant": "acme", "clusterUID": "c", "wish": "d", "service": SERVICE, "ipMode": "VIP"}),
         (TenantCluster, {"tenant": "acme", "nodes": [{"name": "n", "addresses": ["10.1.0.1"]}]}),
         (AddressClaim, {"address": "192.0.2.7", "pool": "p", "owner": OWNER, "phase": "Releasing"}),
@@ -63,6 +68,8 @@ def test_defaults() -> None:
     assert tenant.namespace == "tenant-acme"
     assert tenant.spec == TenantSpec(node_cidrs=("10.1.0.0/16",), node_port_range="30000-32767")
     assert tenant.spec.quotas.load_balancers is None
+    group = msgspec.convert({"engine": "envoy", "nodes": ["n"]}, BalancerGroupSpec)
+    assert (group.forwarding, group.scheduler, group.drain_seconds) == ("masquerade", "lc", 60)
     pool = AddressPoolSpec(addresses=("192.0.2.0/24",))
     assert (pool.auto_assign, pool.quarantine_seconds, pool.group) == (True, 60, "default")
     claim = msgspec.convert(

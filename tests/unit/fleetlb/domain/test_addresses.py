@@ -111,6 +111,13 @@ def test_networks_with_host_bits_masks_zones_or_mapped_addresses_are_refused(tex
     assert len(str(problem.value)) < 300
 
 
+def test_host_bits_are_cleared_where_they_are_allowed_and_nothing_else_is() -> None:
+    assert str(parse_network("10.1.2.3/16", strict=False)) == "10.1.0.0/16"
+    for text in ("10.0.0.0/255.0.0.0", "fe80::%eth0/64", "::ffff:10.0.0.1/104", "010.0.0.0/8", "10.0.0.0/33"):
+        with pytest.raises(ValueError, match="is not a CIDR"):
+            parse_network(text, strict=False)
+
+
 def test_family_of_a_canonical_address() -> None:
     assert family_of("10.0.0.1") is Family.IPV4
     assert family_of("fd00::1") is Family.IPV6

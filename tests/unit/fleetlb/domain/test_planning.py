@@ -5,12 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetlb.domain.addresses import Protocol
+from fleetlb.domain.addresses import Family, Protocol, family_of, parse_network
 from fleetlb.domain.conditions import Reason
-from fleetlb.domain.planning import PlannedServer, judge_capabilities, keys_of, plan_virtual_servers
+from fleetlb.domain.planning import (
+    ADMITS_NOBODY,
+    Carriage,
+    PlannedServer,
+    judge_capabilities,
+    keys_of,
+    plan_virtual_servers,
+)
 from fleetlb.domain.services import ServiceEndpoints, ServicePort, TenantNode, TenantService, TrafficPolicy
 from fleetlb.domain.tenancy import Grant, is_backend_allowed, parse_node_networks
-from fleetlb.domain.virtual_servers import RealServer, Scheduler, VirtualServer, VirtualServerKey
+from fleetlb.domain.virtual_servers import Forwarding, RealServer, Scheduler, VirtualServer, VirtualServerKey
 
 GRANT = Grant(
     tenant="acme", node_networks=parse_node_networks(["10.1.0.0/16", "fd00::/64"]), node_ports=range(30000, 32768)
@@ -23,6 +30,9 @@ NODES = (
     TenantNode(name="c", addresses=("10.1.0.3",), eligible=False),
 )
 READY = ServiceEndpoints(ready=True, nodes=("a",))
+PLAIN = Carriage()
+SCTP = ServicePort(port=1, node_port=30000, protocol=Protocol.SCTP)
+ENVOY, IPVS = {"tcp", "udp", "affinity"}, {"tcp", "udp", "sctp", "affinity", "source-ranges", "schedulers"}
 
 
 def a_service(*ports: ServicePort, **changes: object) -> TenantService:
@@ -35,8 +45,9 @@ def plan(
     endpoints: ServiceEndpoints | None = READY,
     nodes: tuple[TenantNode, ...] = NODES,
     addresses: tuple[str, ...] = (VIP,),
+    carriage: Carriage = PLAIN,
 ) -> tuple[PlannedServer, ...]:
-    return plan_virtual_servers(service or a_service(), addresses, endpoints, nodes, GRANT)
+    return plan_virtual_servers(service or a_service(), addresses, endpoints, nodes, GRANT, carriage)
 
 
 def test_the_one_rename_of_a_port() -> None:
@@ -119,9 +130,59 @@ def test_of_nodes_that_claim_one_address_one_counts() -> None:
         assert plan(nodes=nodes)[0].server.real_servers == (RealServer("10.1.0.1", 31777, node="y"),)
 
 
-def test_affinity_needs_a_hashing_scheduler() -> None:
+@pytest.mark.parametrize("forwarding", Forwarding)
+def test_what_keeps_the_clients_address_keeps_the_port_and_is_checked_at_the_node_port(forwarding: Forwarding) -> None:
+    (planned,) = plan(carriage=Carriage(forwarding=forwarding))
+    assert planned.server.forwarding is forwarding
+    expected = (31777, 0) if forwarding is Forwarding.MASQUERADE else (4443, 31777)
+    assert {(real.port, real.check_port) for real in planned.server.real_servers} == {expected}
+
+
+def test_a_service_has_the_scheduler_of_its_group_unless_it_asks_for_one() -> None:
+    group = Carriage(scheduler=Scheduler.WEIGHTED_ROUND_ROBIN)
     assert plan()[0].server.scheduler is Scheduler.LEAST_CONNECTION
-    assert plan(a_service(affinity_seconds=60))[0].server.scheduler is Scheduler.MAGLEV
+    assert plan(carriage=group)[0].server.scheduler is Scheduler.WEIGHTED_ROUND_ROBIN
+    asking = a_service(scheduler=Scheduler.SOURCE_HASH)
+    assert plan(asking, carriage=group)[0].server.scheduler is Scheduler.SOURCE_HASH
+
+
+def test_affinity_is_independent_of_the_scheduler() -> None:
+    server = plan(a_service(affinity_seconds=60))[0].server
+    assert (server.scheduler, server.affinity_seconds) == (Scheduler.LEAST_CONNECTION, 60)
+    assert plan()[0].server.affinity_seconds == 0
+
+
+def test_the_group_says_how_long_drains_take_and_the_pool_how_an_address_is_routed() -> None:
+    carriage = Carriage(drain_seconds=7, prefixes={VIP: "192.0.2.0/24"})
+    v4, v6 = plan(addresses=(VIP, VIP6), carriage=carriage)
+    assert (v4.server.drain_seconds, v4.server.prefix) == (7, "192.0.2.0/24")
+    assert (v6.server.drain_seconds, v6.server.prefix) == (7, "")
+
+
+@pytest.mark.parametrize(
+    ("ranges", "v4", "v6"),
+    [
+        ((), (), ()),
+        (("10.0.0.0/8", "2001:db8::/32"), ("10.0.0.0/8",), ("2001:db8::/32",)),
+        (("10.0.0.0/8", "192.0.2.0/24"), ("10.0.0.0/8", "192.0.2.0/24"), ("::/128",)),
+        (("::/0",), ("0.0.0.0/32",), ("::/0",)),
+    ],
+    ids=["none", "both", "IPv4 alone", "IPv6 alone"],
+)
+def test_ranges_count_for_their_own_family_and_no_range_of_a_family_lets_nobody_in(
+    ranges: tuple[str, ...], v4: tuple[str, ...], v6: tuple[str, ...]
+) -> None:
+    planned = plan(a_service(source_ranges=ranges), addresses=(VIP, VIP6))
+    assert [p.server.source_ranges for p in planned] == [v4, v6]
+
+
+def test_whoever_admits_nobody_names_no_address_of_a_host() -> None:
+    assert set(ADMITS_NOBODY) == set(Family)
+    for family, (text,) in ADMITS_NOBODY.items():
+        network = parse_network(text)
+        assert family_of(text) is family
+        assert network.num_addresses == 1
+        assert network.network_address.is_unspecified
 
 
 nodes = st.lists(
@@ -141,7 +202,9 @@ endpoints = st.none() | st.builds(
     ServiceEndpoints, ready=st.booleans(), nodes=st.lists(st.sampled_from("abcdefgh"), max_size=4).map(tuple)
 )
 services = st.builds(
-    lambda ports, policy: a_service(*ports, external_traffic_policy=policy),
+    lambda ports, policy, ranges, scheduler: a_service(
+        *ports, external_traffic_policy=policy, source_ranges=ranges, scheduler=scheduler
+    ),
     st.lists(
         st.builds(
             ServicePort,
@@ -153,28 +216,42 @@ services = st.builds(
         max_size=3,
     ),
     st.sampled_from(TrafficPolicy),
+    st.lists(st.sampled_from(["10.0.0.0/8", "192.0.2.0/24", "2001:db8::/32"]), unique=True).map(sorted).map(tuple),
+    st.none() | st.sampled_from(Scheduler),
+)
+carriages = st.builds(
+    Carriage,
+    forwarding=st.sampled_from(Forwarding),
+    scheduler=st.sampled_from(Scheduler),
+    drain_seconds=st.integers(0, 86_400),
+    prefixes=st.just({VIP: "192.0.2.0/24"}),
 )
 vips = st.lists(st.sampled_from([VIP, VIP6]), max_size=2, unique=True)
 
 
-@given(services, vips, endpoints, nodes, st.randoms(use_true_random=False))
+@given(services, vips, endpoints, nodes, carriages, st.randoms(use_true_random=False))
 def test_the_plan_does_not_depend_on_the_order_of_the_nodes(
     service: TenantService,
     addresses: list[str],
     where: ServiceEndpoints | None,
     many: list[TenantNode],
+    carriage: Carriage,
     chance: random.Random,
 ) -> None:
-    planned = plan_virtual_servers(service, addresses, where, many, GRANT)
+    planned = plan_virtual_servers(service, addresses, where, many, GRANT, carriage)
     chance.shuffle(many)
-    assert plan_virtual_servers(service, addresses, where, iter(many), GRANT) == planned
+    assert plan_virtual_servers(service, addresses, where, iter(many), GRANT, carriage) == planned
 
 
-@given(services, vips, endpoints, nodes)
+@given(services, vips, endpoints, nodes, carriages)
 def test_whatever_is_planned_is_allowed_sorted_and_explained(
-    service: TenantService, addresses: list[str], where: ServiceEndpoints | None, many: list[TenantNode]
+    service: TenantService,
+    addresses: list[str],
+    where: ServiceEndpoints | None,
+    many: list[TenantNode],
+    carriage: Carriage,
 ) -> None:
-    planned = plan_virtual_servers(service, addresses, where, many, GRANT)
+    planned = plan_virtual_servers(service, addresses, where, many, GRANT, carriage)
     assert [p.server.key for p in planned] == list(keys_of(addresses, service.ports))
     for one in planned:
         real = one.server.real_servers
@@ -184,29 +261,47 @@ def test_whatever_is_planned_is_allowed_sorted_and_explained(
         assert all(is_backend_allowed(GRANT, r.address) for r in real)
         assert all((":" in r.address) == (":" in one.server.key.address) for r in real)
         assert {r.node for r in real} <= {node.name for node in many if node.eligible}
+        ranges = one.server.source_ranges
+        assert bool(ranges) == bool(service.source_ranges), "ranges of a Service never vanish, nor appear"
+        assert all(family_of(text) is family_of(one.server.key.address) for text in ranges)
 
 
 @pytest.mark.parametrize(
-    ("service", "capabilities", "message"),
+    ("service", "capabilities", "words"),
     [
         (a_service(), {"tcp"}, None),
-        (a_service(ServicePort(port=1, node_port=30000, protocol=Protocol.SCTP)), {"tcp", "udp", "sctp"}, None),
+        (a_service(SCTP), IPVS, None),
         (
             a_service(ODD, ServicePort(port=5, node_port=30000, protocol=Protocol.UDP)),
             {"tcp"},
-            "protocol UDP of port 5",
+            ["spec.ports", "protocol UDP of port 5", "use TCP, or ask for a pool of another group"],
         ),
-        (a_service(ServicePort(port=1, node_port=30000, protocol=Protocol.SCTP)), {"tcp", "udp"}, "protocol SCTP"),
-        (a_service(affinity_seconds=1), {"tcp"}, "spec.sessionAffinity"),
-        (a_service(affinity_seconds=1), {"tcp", "affinity"}, None),
-        (a_service(), set(), "protocol TCP of port 4443"),
+        (a_service(SCTP), ENVOY, ["spec.ports", "protocol SCTP", "use TCP or UDP, or ask for a pool of another group"]),
+        (a_service(), set(), ["protocol TCP of port 4443", "ask for a pool of another group"]),
+        (a_service(affinity_seconds=1), {"tcp"}, ["spec.sessionAffinity", "use None"]),
+        (a_service(affinity_seconds=1), ENVOY, None),
+        (a_service(source_ranges=("10.0.0.0/8",)), IPVS, None),
+        (
+            a_service(source_ranges=("10.0.0.0/8",)),
+            ENVOY,
+            ["spec.loadBalancerSourceRanges", "annotation", "remove it to serve everybody", "fleetlb.dev/pool"],
+        ),
+        (a_service(scheduler=Scheduler.SOURCE_HASH), IPVS, None),
+        *((a_service(scheduler=Scheduler(name)), ENVOY, None) for name in ("rr", "lc", "mh")),
+        *(
+            (a_service(scheduler=Scheduler(name)), ENVOY, ["fleetlb.dev/scheduler", name, "use lc, mh, rr"])
+            for name in ("wrr", "wlc", "sh")
+        ),
     ],
 )
-def test_a_field_is_honoured_or_refused(service: TenantService, capabilities: set[str], message: str | None) -> None:
+def test_a_field_is_honoured_or_refused(
+    service: TenantService, capabilities: set[str], words: list[str] | None
+) -> None:
     refusal = judge_capabilities(service, frozenset(capabilities))
-    if message is None:
+    if words is None:
         assert refusal is None
     else:
         assert refusal is not None
         assert refusal.reason is Reason.UNSUPPORTED
-        assert message in refusal.message
+        assert [word for word in words if word not in refusal.message] == []
+        assert len(refusal.message) < 256

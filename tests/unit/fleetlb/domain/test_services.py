@@ -1,16 +1,23 @@
+import ipaddress
+
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fleetlb.domain.addresses import Family, Protocol
 from fleetlb.domain.services import (
     MAX_PORTS,
+    MAX_SOURCE_RANGES,
     ServiceEndpoints,
     ServicePort,
     TenantNode,
     TenantService,
     TrafficPolicy,
+    canonical_ranges,
     digest_of,
 )
+from fleetlb.domain.virtual_servers import Scheduler
 
 BODY = b'{"namespace":"shop","name":"web","ports":[{"port":443,"nodePort":30443}]}'
 
@@ -26,6 +33,7 @@ def test_a_service_is_written_without_its_defaults() -> None:
     assert read() == service
     assert (service.ip_families, service.external_traffic_policy) == ((Family.IPV4,), TrafficPolicy.CLUSTER)
     assert service.ports[0].protocol is Protocol.TCP
+    assert (service.source_ranges, service.scheduler) == ((), None)
 
 
 @pytest.mark.parametrize(
@@ -55,8 +63,13 @@ def test_a_service_is_written_without_its_defaults() -> None:
         {"affinitySeconds": 86401},
         {"addresses": ["a", "b", "c"]},
         {"pool": "n" * 64},
+        {"sourceRanges": ["10.0.0.0/8"] * (MAX_SOURCE_RANGES + 1)},
+        {"sourceRanges": ["x" * 44]},
+        {"sourceRanges": None},
+        {"scheduler": "fastest"},
+        {"scheduler": ""},
     ],
-    ids=str,
+    ids=lambda changes: str(changes)[:60],
 )
 def test_a_service_outside_its_bounds_is_not_read(changes: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError):
@@ -71,6 +84,9 @@ def test_a_service_outside_its_bounds_is_not_read(changes: dict[str, object]) ->
         {"affinitySeconds": 86400},
         {"addresses": ["10.0.0.1", "fd00::1"]},
         {"name": "n" * 63, "namespace": "n" * 63, "pool": "n" * 63},
+        {"sourceRanges": ["1234:1234:1234:1234:1234:1234:1234:1234/128"] * MAX_SOURCE_RANGES},
+        *({"scheduler": name} for name in Scheduler),
+        {"scheduler": None},
         {"someFieldOfTomorrow": {"deep": [1]}},
     ],
     ids=lambda changes: next(iter(changes)),
@@ -88,6 +104,8 @@ def test_equal_values_have_equal_digests() -> None:
             read(),
             read(affinitySeconds=1),
             read(name="other"),
+            read(sourceRanges=["10.0.0.0/8"]),
+            read(scheduler="lc"),
             read(ports=[{"port": 443, "nodePort": 30444}]),
             (read(), None),
             (read(), ServiceEndpoints()),
@@ -104,6 +122,33 @@ def test_a_digest_is_the_same_in_every_build() -> None:
 
 
 DIGEST_OF_BODY = "d083e0547adcbb38"
+
+
+def test_ranges_have_one_spelling_and_one_order() -> None:
+    texts = ["2001:DB8::1/32", "10.0.0.1/8", "9.9.9.9", "10.0.0.0/9", "10.255.0.0/8", "::/0"]
+    expected = ("9.9.9.9/32", "10.0.0.0/8", "10.0.0.0/9", "::/0", "2001:db8::/32")
+    assert canonical_ranges(texts) == canonical_ranges(reversed(texts)) == expected
+    assert canonical_ranges(expected) == expected
+    assert canonical_ranges(()) == ()
+
+
+@pytest.mark.parametrize("text", ["everybody", "", "10.0.0.0/99", "10.0.0.0/255.0.0.0", "::ffff:10.0.0.0/104"])
+def test_a_range_that_is_none_is_named(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a CIDR") as problem:
+        canonical_ranges(["192.0.2.0/24", text])
+    assert repr(text) in str(problem.value)
+
+
+@given(st.lists(st.tuples(st.ip_addresses(), st.integers(0, 128)), max_size=8), st.ip_addresses(v=4))
+def test_ranges_let_in_whom_they_let_in_before(
+    pairs: list[tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]], client: ipaddress.IPv4Address
+) -> None:
+    texts = [f"{a}/{length % (a.max_prefixlen + 1)}" for a, length in pairs if not getattr(a, "ipv4_mapped", None)]
+    canonical = canonical_ranges(texts)
+    before = any(client in ipaddress.ip_network(text, strict=False) for text in texts)
+    assert any(client in ipaddress.ip_network(text) for text in canonical) is before
+    assert len(set(canonical)) == len(canonical)
+    assert all(len(text) <= 43 for text in canonical)
 
 
 @pytest.mark.parametrize(

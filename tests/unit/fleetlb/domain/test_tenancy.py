@@ -205,7 +205,8 @@ def test_pools_are_granted_with_the_group_that_carries_them(
 
 def test_a_wish_within_everything_is_granted() -> None:
     grant = a_grant(max_load_balancers=3, max_addresses=3, max_ports=4)
-    service = a_service((80, 30000), (443, 32767), addresses=("10.0.0.1",))
+    ranges = tuple(f"10.0.{n}.0/24" for n in range(256))
+    service = a_service((80, 30000), (443, 32767), addresses=("10.0.0.1",), source_ranges=ranges)
     assert judge_wish(grant, service, Usage(load_balancers=2, addresses=2, ports=2)) is None
     assert judge_wish(a_grant(), service, Usage(load_balancers=10**6, addresses=10**6, ports=10**6)) is None
 
@@ -230,6 +231,17 @@ def test_a_wish_within_everything_is_granted() -> None:
         (a_service(addresses=("::ffff:1.2.3.4",)), Usage(), Reason.INVALID, "is a mapped or zoned"),
         (a_service(addresses=("FD00::1",)), Usage(), Reason.INVALID, "is spelled fd00::1 in canonical form"),
         (a_service(addresses=("x" * 99999,)), Usage(), Reason.INVALID, "is not an IP address"),
+        (a_service(source_ranges=("10.0.0.1/8",)), Usage(), Reason.INVALID, "Ranges: '10.0.0.1/8' is not in canonical"),
+        (a_service(source_ranges=("everybody",)), Usage(), Reason.INVALID, "Ranges: 'everybody' is not a CIDR"),
+        (a_service(source_ranges=("x" * 99999,)), Usage(), Reason.INVALID, "spec.loadBalancerSourceRanges: 'xxxx"),
+        (a_service(source_ranges=("10.0.0.0/8",) * 2), Usage(), Reason.INVALID, "not in order, or one stands twice"),
+        (a_service(source_ranges=("10.0.0.0/8", "9.0.0.0/8")), Usage(), Reason.INVALID, "not in order"),
+        (
+            a_service(source_ranges=tuple(f"10.{n // 256}.{n % 256}.0/24" for n in range(257))),
+            Usage(),
+            Reason.INVALID,
+            "257 networks, at most 256",
+        ),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else None,
 )

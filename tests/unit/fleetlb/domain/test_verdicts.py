@@ -11,6 +11,8 @@ UNPROBED = msgspec.structs.replace(GOOD, answered=None)
 UNANSWERED = msgspec.structs.replace(GOOD, answered=False)
 OLD = msgspec.structs.replace(GOOD, current=False)
 REJECTED = PortReport(current=True, rejected="bind: permission denied")
+HURT = msgspec.structs.replace(GOOD, real_servers=3, healthy=2)
+DOWN = msgspec.structs.replace(UNPROBED, real_servers=3, healthy=0)
 IDLE = PortReport(current=True, reason=Reason.NO_ELIGIBLE_NODE)
 IDLE_WITHOUT_WORDS = PortReport(current=True)
 REFUSAL = Refusal(Reason.POOL_EXHAUSTED, "pool default: 4 of 4 used")
@@ -37,6 +39,17 @@ COMPLETE = (T, Reason.COMPLETE)
         ({"n1": [GOOD], "n2": [UNPROBED]}, COMPLETE, IN_PROGRESS, (A,), False),
         ({"n1": [GOOD], "n2": [UNANSWERED]}, COMPLETE, (F, Reason.PROBE_UNANSWERED), (A,), True),
         ({"n1": [UNPROBED, UNANSWERED]}, COMPLETE, (F, Reason.PROBE_UNANSWERED), (A,), True),
+        ({"n1": [HURT]}, COMPLETE, (T, Reason.SERVING), (A,), True),
+        ({"n1": [DOWN]}, COMPLETE, (F, Reason.PROBE_UNANSWERED), (A,), True),
+        ({"n1": [GOOD], "n2": [DOWN, GOOD]}, COMPLETE, (F, Reason.PROBE_UNANSWERED), (A,), True),
+        (
+            {"n1": [msgspec.structs.replace(DOWN, answered=True, brake=True)]},
+            COMPLETE,
+            (T, Reason.SERVING),
+            (A,),
+            True,
+        ),
+        ({"n1": [msgspec.structs.replace(DOWN, current=False)]}, IN_PROGRESS, IN_PROGRESS, (), False),
         ({"n1": [IDLE]}, COMPLETE, (F, Reason.NO_ELIGIBLE_NODE), (A,), True),
         ({"n1": [IDLE_WITHOUT_WORDS]}, COMPLETE, (F, Reason.NO_READY_BACKEND), (A,), True),
         ({"n1": [GOOD, IDLE]}, COMPLETE, (F, Reason.NO_ELIGIBLE_NODE), (A,), True),
@@ -59,6 +72,11 @@ COMPLETE = (T, Reason.COMPLETE)
         "probe under way on one",
         "probe unanswered on one",
         "unanswered beats under way",
+        "some backends unhealthy",
+        "no backend healthy, probe under way",
+        "no backend healthy on one",
+        "no backend healthy, probe answered",
+        "no backend healthy long ago",
         "no eligible node",
         "no real server, no reason",
         "one port idle",
@@ -131,6 +149,31 @@ def test_a_published_address_stays_while_it_is_owned(
 def test_the_data_planes_own_words_are_passed_on() -> None:
     verdict = judge(addresses=(A,), published=(), refusal=None, reports={"n1": [REJECTED]})
     assert verdict.provisioned.message == verdict.serving.message == "bind: permission denied"
+
+
+@pytest.mark.parametrize(
+    ("reports", "words"),
+    [
+        ([GOOD], ""),
+        ([msgspec.structs.replace(HURT, healthy=None)], ""),
+        ([msgspec.structs.replace(HURT, healthy=3)], ""),
+        ([HURT], "; 2 of 3 backends healthy"),
+        ([HURT, msgspec.structs.replace(HURT, real_servers=100, healthy=50), GOOD], "; 50 of 100 backends healthy"),
+        ([msgspec.structs.replace(HURT, real_servers=6, healthy=4), HURT], "; 2 of 3 backends healthy"),
+        (
+            [HURT, msgspec.structs.replace(HURT, healthy=1, brake=True)],
+            "; 1 of 3 backends healthy; most backends fail their checks, so the last set is kept",
+        ),
+        ([msgspec.structs.replace(HURT, answered=False)], "; 2 of 3 backends healthy"),
+        ([DOWN], "; 0 of 3 backends healthy"),
+        ([UNANSWERED], ""),
+    ],
+)
+def test_how_many_backends_are_healthy_where_it_is_worst(reports: list[PortReport], words: str) -> None:
+    for split in ({"n1": reports}, {f"n{n}": [report] for n, report in enumerate(reports)}):
+        serving = judge(addresses=(A,), published=(), refusal=None, reports=split).serving
+        plain = "every balancer node reached a backend" if serving.status is T else "that the node port is open to it"
+        assert serving.message.endswith(plain + words)
 
 
 def test_every_reason_for_having_no_real_server_has_a_text() -> None:

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import json_format
 
 from fleetlb.domain.addresses import Protocol
-from fleetlb.domain.virtual_servers import RealServer, Scheduler, VirtualServer, VirtualServerKey
+from fleetlb.domain.virtual_servers import Forwarding, RealServer, Scheduler, VirtualServer, VirtualServerKey
 from fleetlb_dataplane_programmer.envoy.descriptors import message, pool
 from fleetlb_dataplane_programmer.envoy.resources import TYPE_URLS, Kind, build, unfit
 
@@ -65,12 +65,29 @@ def test_a_new_scheduler_leaves_the_listener_alone(server: VirtualServer, schedu
     ("scheduler", "policy"),
     [
         (Scheduler.ROUND_ROBIN, None),  # Envoy's default, hence absent from the JSON
+        (Scheduler.WEIGHTED_ROUND_ROBIN, None),
         (Scheduler.LEAST_CONNECTION, "LEAST_REQUEST"),
+        (Scheduler.WEIGHTED_LEAST_CONNECTION, "LEAST_REQUEST"),
+        (Scheduler.SOURCE_HASH, "MAGLEV"),
         (Scheduler.MAGLEV, "MAGLEV"),
     ],
 )
 def test_every_scheduler_has_its_policy(scheduler: Scheduler, policy: str | None) -> None:
     assert decoded(msgspec.structs.replace(TCP, scheduler=scheduler), Kind.CLUSTER).get("lbPolicy") == policy
+
+
+@pytest.mark.parametrize("scheduler", Scheduler)
+def test_affinity_needs_maglev_whatever_the_scheduler(scheduler: Scheduler) -> None:
+    sticky = msgspec.structs.replace(TCP, scheduler=scheduler, affinity_seconds=60)
+
+    assert build(sticky) == build(msgspec.structs.replace(TCP, scheduler=Scheduler.MAGLEV))
+
+
+def test_what_envoy_has_no_part_in_changes_nothing() -> None:
+    """So an upgrade of the manager, or another network of a pool, sends Envoy nothing."""
+    routed = msgspec.structs.replace(TCP, prefix="127.77.0.0/24", drain_seconds=7)
+
+    assert build(routed) == build(TCP)
 
 
 def test_a_zero_panic_threshold_is_present_although_it_is_zero() -> None:
@@ -100,6 +117,17 @@ def test_a_proper_virtual_server_is_fit(server: VirtualServer) -> None:
         (msgspec.structs.replace(TCP, real_servers=(RealServer("999.1.1.1", 1),)), "'999.1.1.1' is not"),
         (msgspec.structs.replace(TCP, real_servers=(RealServer("10.0.0.1", 65536),)), "65536 is not a port"),
         (msgspec.structs.replace(TCP, real_servers=(RealServer("10.0.0.1", 1, -1),)), "-1 is not a weight"),
+        (
+            msgspec.structs.replace(TCP, source_ranges=("10.0.0.0/8",)),
+            "loadBalancerSourceRanges needs a balancer group with the ipvs engine",
+        ),
+        *(
+            (
+                msgspec.structs.replace(TCP, forwarding=forwarding),
+                f"forwarding {forwarding} needs a balancer group with the ipvs engine",
+            )
+            for forwarding in (Forwarding.DIRECT, Forwarding.IPIP, Forwarding.GUE)
+        ),
     ],
 )
 def test_what_would_harm_others_is_told_apart(server: VirtualServer, reason: str) -> None:

@@ -1,0 +1,50 @@
+"""The networks that a pool's addresses are routed with: those that its spec names, and of a range the fewest that make
+it up. Must not know who owns which address.
+"""
+
+import bisect
+import ipaddress
+from collections.abc import Iterable
+
+import msgspec
+
+from fleetlb.domain.address_pools import Interval, number_of, parse_interval, spell
+from fleetlb.domain.addresses import Family, parse_address
+
+_BITS = {Family.IPV4: 32, Family.IPV6: 128}
+
+
+class PoolNetworks(msgspec.Struct, frozen=True):
+    """A pool's networks in order, without those that lie in others; and the balancer group that carries them."""
+
+    group: str
+    networks: tuple[Interval, ...]
+
+    def around(self, address: str) -> str:
+        """The network that holds an address, as a CIDR; empty if none does. O(log n)."""
+        family, value = number_of(parse_address(address))
+        at = bisect.bisect_right(self.networks, Interval(family, value, 2**128)) - 1
+        if at < 0 or not self.networks[at].has(family, value):
+            return ""
+        found = self.networks[at]
+        return f"{spell(family, found.first)}/{_BITS[family] - found.size.bit_length() + 1}"
+
+
+def parse_pool_networks(group: str, texts: Iterable[str]) -> PoolNetworks:
+    """Read a pool's CIDRs and `first-last` ranges. Raises ValueError with a sentence that names the text.
+
+    Networks are nested or apart, so of the sorted ones each lies in the one kept last or begins behind it.
+    """
+    found = [network for text in texts for network in _cover(parse_interval(text))]
+    kept: list[Interval] = []
+    for network in sorted(found, key=lambda each: (each.family, each.first, -each.last)):
+        if not kept or not kept[-1].overlaps(network):
+            kept.append(network)
+    return PoolNetworks(group, tuple(kept))
+
+
+def _cover(interval: Interval) -> Iterable[Interval]:
+    """The fewest networks that make up an interval: one, if it is a network itself."""
+    make = ipaddress.IPv4Address if interval.family is Family.IPV4 else ipaddress.IPv6Address
+    for network in ipaddress.summarize_address_range(make(interval.first), make(interval.last)):
+        yield Interval(interval.family, int(network.network_address), int(network.broadcast_address))
