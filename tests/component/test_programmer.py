@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fleetlb.contracts import codec, subjects
@@ -15,8 +17,11 @@ from fleetlb.runtime.backoff import Backoff
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.fake_bus import FakeBus, FakeServer
 from fleetlb.testkit.wishes import a_virtual_server, a_wish, as_message
-from fleetlb_dataplane_programmer import completing
+from fleetlb_dataplane_programmer import braking, completing
 from fleetlb_dataplane_programmer.announcing import BEHIND
+from fleetlb_dataplane_programmer.braking import FailurePolicy
+from fleetlb_dataplane_programmer.checking import Checks
+from fleetlb_dataplane_programmer.dialling import Reach
 from fleetlb_dataplane_programmer.engine import OnOutcome
 from fleetlb_dataplane_programmer.engine_fake import FakeEngine
 from fleetlb_dataplane_programmer.node import Identity, Node
@@ -27,6 +32,8 @@ KEY = parse_key("192.0.2.1:443/tcp")
 OTHER = parse_key("192.0.2.2:53/udp")
 DESIRED, REALIZED = desired_stream("default"), realized_stream("default")
 
+# Real servers that no test plays, but for those in TestHealth.
+HEALTHY = Checks(dial=lambda *_: asyncio.sleep(0, Reach.REACHED))
 PACE = Pace(confirm_fresh_seconds=0.02, confirm_seconds=0.02, retry=Backoff(initial=0.02, cap=0.1))
 
 
@@ -46,6 +53,8 @@ class World:
         self.holdings_unknown = False
         self.answers: dict[VirtualServerKey, bool] = {}
         self.probe_seconds = 0.0
+        self.checks = HEALTHY
+        self.allow_loopback = False
         self.engine: FakeEngine
         self.node: Node
 
@@ -71,13 +80,14 @@ class World:
             return self.engine
 
         self.node = Node(
-            Identity(node="node-1", group="default"),
+            Identity(node="node-1", group="default", allow_loopback=self.allow_loopback),
             make_engine,
             StateFile(self.disk, node="node-1", group="default"),
             dial=self._dial,
             holdings=self._holdings,
             now_us=lambda: 1,
             pace=PACE,
+            checks=self.checks,
         )
         self.node.recall()
         async with asyncio.TaskGroup() as tasks:
@@ -496,6 +506,256 @@ class TestRestarts:
         async with world.programmer():
             await eventually(lambda: world.is_removed(2))
             assert KEY not in world.plane
+
+
+class Backend:
+    """A real server on the loopback that counts the connections it takes."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.connections = 0
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def die(self) -> None:
+        assert self._server is not None
+        self._server.close()
+
+    def __str__(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError):
+            await reader.read(1)
+
+
+@contextlib.asynccontextmanager
+async def _backends(count: int) -> AsyncIterator[list[Backend]]:
+    backends = [Backend() for _ in range(count)]
+    for backend in backends:
+        await backend.start()
+    try:
+        yield sorted(backends, key=lambda backend: backend.port)
+    finally:
+        for backend in backends:
+            backend.die()
+
+
+@contextlib.contextmanager
+def _silent_port() -> Iterator[int]:
+    """A port whose queue of connections is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(8):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+class TestHealth:
+    """Real servers are real here, and checked as in the product but for the intervals."""
+
+    @pytest.fixture(autouse=True)
+    def _quick_checks(self, world: World) -> None:
+        world.allow_loopback = True
+        world.checks = Checks(
+            pace=Pace(
+                sweep_seconds=0.05,
+                sweeps_per_second=1000.0,
+                batch_seconds=0.001,
+                retry=Backoff(initial=0.02, cap=0.05),
+                retries_per_second=1000.0,
+                confirm_seconds=0.02,
+            ),
+            settle_seconds=0.01,
+            tell_seconds=0.05,
+        )
+
+    def _wish(self, backends: list[Backend], key: VirtualServerKey = KEY, revision: int = 1) -> VirtualServerDesired:
+        return a_wish(key, [str(backend) for backend in backends], revision=revision)
+
+    def _weights(self, world: World, key: VirtualServerKey = KEY) -> list[int]:
+        """By port."""
+        server = world.plane.get(key)
+        return [real_server.weight for real_server in server.real_servers] if server else []
+
+    def _is_said(self, world: World, healthy: int, *, of: int, brake: bool = False) -> bool:
+        realized = world.realized()
+        said = realized and (realized.state, realized.healthy, realized.real_servers, realized.brake)
+        return said == (RealizedState.PROGRAMMED, healthy, of, brake)
+
+    async def test_a_dead_backend_gets_no_new_connections_and_does_when_it_returns(self, world: World) -> None:
+        async with _backends(3) as backends, world.programmer():
+            await world.wish(self._wish(backends))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+            assert self._is_said(world, 3, of=3)
+            backends[1].die()
+            await eventually(lambda: self._weights(world) == [1, 0, 1])
+            await eventually(lambda: self._is_said(world, 2, of=3))
+            await backends[1].start()
+            await eventually(lambda: self._weights(world) == [1, 1, 1])
+            await eventually(lambda: self._is_said(world, 3, of=3))
+            assert world.words() == 3 * [f"{KEY} r1 programmed answered"]
+
+    async def test_when_all_die_the_last_set_stays(self, world: World) -> None:
+        async with _backends(3) as backends, world.programmer():
+            await world.wish(self._wish(backends))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+            for backend in backends:
+                backend.die()
+            await eventually(lambda: self._is_said(world, 0, of=3, brake=True))
+            assert self._weights(world) == [1, 1, 1]
+            await backends[0].start()
+            await eventually(lambda: self._is_said(world, 1, of=3, brake=True))
+            await backends[1].start()
+            await eventually(lambda: self._is_said(world, 2, of=3))
+            await eventually(lambda: self._weights(world) == [1, 1, 0])
+
+    async def test_the_only_backend_is_never_drained(self, world: World) -> None:
+        async with _backends(1) as backends, world.programmer():
+            await world.wish(self._wish(backends))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+            backends[0].die()
+            await eventually(lambda: self._is_said(world, 0, of=1, brake=True))
+            assert (self._weights(world), world.engine.changes) == ([1], 1)
+
+    async def test_a_closed_policy_serves_none_and_says_that_nobody_answers(self, world: World) -> None:
+        world.checks = msgspec.structs.replace(world.checks, policy=FailurePolicy.CLOSED)
+        async with _backends(2) as backends, world.programmer():
+            await world.wish(self._wish(backends))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+            for backend in backends:
+                backend.die()
+            await eventually(lambda: self._weights(world) == [0, 0])
+            await eventually(lambda: world.is_realized(1, Probe.UNANSWERED) and self._is_said(world, 0, of=2))
+            await backends[0].start()
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED) and self._is_said(world, 1, of=2))
+            assert self._weights(world) == [1, 0]
+
+    async def test_of_two_that_die_one_after_the_other_the_last_is_kept(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(braking, "WINDOW_SECONDS", 0.2)
+        async with _backends(2) as backends, world.programmer():
+            await world.wish(self._wish(backends))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+            backends[0].die()
+            await eventually(lambda: self._weights(world) == [0, 1])
+            before = backends[1].connections
+            await eventually(lambda: backends[1].connections > before + 10)  # and the window is over
+            backends[1].die()
+            await eventually(lambda: self._is_said(world, 0, of=2, brake=True))
+            assert self._weights(world) == [0, 1]
+
+    async def test_a_new_wish_knows_who_is_dead(self, world: World) -> None:
+        async with _backends(3) as backends, world.programmer():
+            await world.wish(self._wish(backends[:2]))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+            backends[0].die()
+            await eventually(lambda: self._weights(world) == [0, 1])
+            changes = world.engine.changes
+            await world.wish(self._wish(backends, revision=2))
+            await eventually(lambda: world.is_realized(2, Probe.ANSWERED))
+            assert self._weights(world) == [0, 1, 1]
+            assert world.engine.changes == changes + 1
+            assert self._is_said(world, 2, of=3)
+            await world.wish(self._wish(backends[1:], revision=3))
+            await eventually(lambda: world.is_realized(3, Probe.ANSWERED))
+            assert self._is_said(world, 2, of=2)
+
+    async def test_what_two_virtual_servers_share_is_checked_once(self, world: World) -> None:
+        async with _backends(2) as (shared, single), world.programmer():
+            other = parse_key("192.0.2.2:80/tcp")
+            await world.wish(self._wish([shared, single]))
+            await world.wish(self._wish([shared], other))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED, other))
+            await eventually(lambda: single.connections >= 30)
+            assert 20 <= shared.connections <= 45
+            shared.die()
+            await eventually(lambda: self._weights(world).count(0) == 1)
+            await eventually(lambda: (said := world.realized(other)) is not None and said.brake)
+
+    async def test_a_removed_virtual_server_is_checked_no_more(self, world: World) -> None:
+        async with _backends(2) as (gone, stays), world.programmer():
+            await world.wish(self._wish([gone]))
+            await world.wish(self._wish([stays], parse_key("192.0.2.2:80/tcp")))
+            await eventually(lambda: gone.connections > 3)
+            await world.wish(a_wish(KEY, None, revision=2))
+            await eventually(lambda: world.is_removed(2))
+            before, more = gone.connections, stays.connections + 10
+            await eventually(lambda: stays.connections > more)
+            assert gone.connections <= before + 1, "but for one under way"
+
+    async def test_nothing_is_said_while_nothing_changes(self, world: World) -> None:
+        async with _backends(2) as backends, world.programmer():
+            await world.wish(self._wish(backends))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+            backends[0].die()
+            await eventually(lambda: self._is_said(world, 1, of=2))
+            words, changes, more = len(world.words()), world.engine.changes, backends[1].connections + 20
+            await eventually(lambda: backends[1].connections > more)
+            assert (len(world.words()), world.engine.changes) == (words, changes)
+
+    async def test_a_flapping_backend_is_not_said_faster_than_agreed(self, world: World) -> None:
+        world.checks = msgspec.structs.replace(world.checks, tell_seconds=0.5)
+        async with _backends(3) as backends, world.programmer():
+            await world.wish(self._wish(backends))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+            began, changes = asyncio.get_running_loop().time(), world.engine.changes
+            for _ in range(5):
+                backends[0].die()
+                await eventually(lambda: self._weights(world) == [0, 1, 1])
+                await backends[0].start()
+                await eventually(lambda: self._weights(world) == [1, 1, 1])
+            assert world.engine.changes == changes + 10
+            assert len(world.words()) <= 1 + (asyncio.get_running_loop().time() - began) / 0.5
+
+    @pytest.mark.parametrize("how", ["refusing", "silent"])
+    async def test_a_restart_does_not_bring_back_who_is_dead(self, world: World, how: str) -> None:
+        world.checks = msgspec.structs.replace(world.checks, timeout_seconds=0.2)
+        with _silent_port() as silent:
+            async with _backends(2) as backends:
+                lost = f"127.0.0.1:{silent}" if how == "silent" else str(backends[0])
+                async with world.programmer():
+                    if how == "refusing":
+                        backends[0].die()
+                    await world.wish(a_wish(KEY, [lost, str(backends[1])]))
+                    await eventually(lambda: self._weights(world).count(0) == 1 and self._is_said(world, 1, of=2))
+                    await world.node.save()
+                words = world.words()
+                async with world.programmer():
+                    await eventually(lambda: world.node.word(KEY) is not None)
+                    more = backends[1].connections + 10
+                    await eventually(lambda: backends[1].connections > more)
+                    assert world.engine.changes == 0
+                assert world.words() == words
+
+    async def test_a_start_waits_no_longer_than_agreed_for_who_keeps_silent(self, world: World) -> None:
+        world.checks = msgspec.structs.replace(world.checks, timeout_seconds=20.0, first_round_seconds=0.1)
+        with _silent_port() as silent:
+            async with _backends(1) as backends:
+                async with world.programmer():
+                    await world.wish(a_wish(KEY, [f"127.0.0.1:{silent}", str(backends[0])]))
+                    await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+                    await world.node.save()
+                world.plane.clear()
+                async with world.programmer():
+                    await eventually(lambda: self._weights(world) == [1, 1])
+
+    async def test_of_udp_nothing_is_checked_and_nothing_said(self, world: World) -> None:
+        async with world.programmer():
+            await world.wish(a_wish(OTHER, ["127.0.0.1:9"]))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED, OTHER))
+            realized = world.realized(OTHER)
+            assert realized is not None
+            assert (realized.real_servers, realized.healthy, realized.brake) == (1, None, False)
 
 
 @pytest.mark.parametrize("came", [True, False])

@@ -15,20 +15,25 @@ from typing import Protocol as Port
 import msgspec
 import pytest
 
-from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.virtual_servers import Scheduler, VirtualServer, VirtualServerKey
 from fleetlb.testkit.envoy_process import ENVOY, EnvoyProcess
 from fleetlb.testkit.eventually import eventually
+from fleetlb.testkit.namespaces import Namespace
+from fleetlb.testkit.surroundings import NoSurroundings
 from fleetlb.testkit.wishes import a_virtual_server
 from fleetlb_dataplane_programmer import envoy_admin
 from fleetlb_dataplane_programmer.engine import Engine, Outcome, State
 from fleetlb_dataplane_programmer.engine_fake import FakeEngine
 from fleetlb_dataplane_programmer.envoy.bootstrap import bootstrap, command
 from fleetlb_dataplane_programmer.envoy.engine import EnvoyEngine
+from fleetlb_dataplane_programmer.ipvs.engine import IpvsEngine, Terms
+from fleetlb_dataplane_programmer.ipvs.kernel import Kernel
+from fleetlb_dataplane_programmer.ipvs.translating import virtual_server_key
 
 # A /24 of loopback per process, so that concurrent runs do not meet.
 _HOSTS = (f"127.{200 + os.getpid() // 250 % 50}.{os.getpid() % 250}.{host}" for host in itertools.cycle(range(1, 255)))
 
+CAPABILITIES = {"tcp", "udp", "sctp", "affinity", "source-ranges", "client-address", "schedulers"}
 Outcomes = list[tuple[VirtualServerKey, Outcome]]
 
 
@@ -89,17 +94,66 @@ async def _envoy_plane() -> AsyncIterator[EnvoyPlane]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture(params=["fake", pytest.param("envoy", marks=pytest.mark.integration)])
+class IpvsPlane:
+    def __init__(self, namespace: Namespace, tasks: asyncio.TaskGroup) -> None:
+        self._namespace, self._tasks = namespace, tasks
+        self._engine: IpvsEngine | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    async def programmer(self, outcomes: Outcomes) -> Engine:
+        await self.stop()
+        self._engine = IpvsEngine(
+            lambda key, outcome: outcomes.append((key, outcome)),
+            NoSurroundings(),
+            open_kernel=self._open,
+            terms=Terms(max_maglev=1),
+        )
+        self._running = self._tasks.create_task(self._engine.run())
+        return self._engine
+
+    async def holds(self) -> frozenset[VirtualServerKey]:
+        with contextlib.closing(self._open()) as kernel:
+            return frozenset(key for service in kernel.services() if (key := virtual_server_key(service.key)))
+
+    async def stop(self) -> None:
+        if self._running is not None:
+            self._running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._running
+
+    def _open(self) -> Kernel:
+        with self._namespace.entered():
+            return Kernel()
+
+
+@contextlib.asynccontextmanager
+async def _ipvs_plane() -> AsyncIterator[IpvsPlane]:
+    namespace = await asyncio.to_thread(Namespace, "node")  # it has a loop of its own
+    async with asyncio.TaskGroup() as tasks:
+        plane = IpvsPlane(namespace, tasks)
+        yield plane
+        await plane.stop()
+    await asyncio.to_thread(namespace.close)
+
+
+@pytest.fixture(
+    params=[
+        "fake",
+        pytest.param("envoy", marks=pytest.mark.integration),
+        pytest.param("ipvs", marks=pytest.mark.ipvs),
+    ]
+)
 async def plane(request: pytest.FixtureRequest) -> AsyncIterator[Plane]:
     if request.param == "fake":
         yield FakePlane()
         return
-    async with _envoy_plane() as real:
+    async with _ipvs_plane() if request.param == "ipvs" else _envoy_plane() as real:
         yield real
 
 
 def _server(*real_servers: str, protocol: str = "tcp") -> VirtualServer:
-    return a_virtual_server(f"{next(_HOSTS)}:20443/{protocol}", real_servers or ("127.0.0.1:9",))
+    server = a_virtual_server(f"{next(_HOSTS)}:20443/{protocol}", real_servers or ("127.0.0.1:9",))
+    return msgspec.structs.replace(server, prefix="127.192.0.0/10")
 
 
 def _told(outcomes: Outcomes, key: VirtualServerKey, token: int) -> State | None:
@@ -234,6 +288,11 @@ async def test_what_is_refused_leaves_others_alone(plane: Plane) -> None:
     refused, good = _server(), _server()
     if isinstance(engine, FakeEngine):
         engine.rejecting[refused.key] = "cannot bind"
+    if isinstance(engine, IpvsEngine):  # nothing is bound there, but there is room for one virtual server with mh
+        filler = msgspec.structs.replace(_server(), scheduler=Scheduler.MAGLEV)
+        engine.apply(filler, 9)
+        await eventually(lambda: _told(outcomes, filler.key, 9) is State.PROGRAMMED)
+        refused = msgspec.structs.replace(refused, scheduler=Scheduler.MAGLEV)
     with socket.create_server((refused.key.address, refused.key.port)):
         engine.apply(refused, 1)
         engine.apply(good, 2)
@@ -241,10 +300,10 @@ async def test_what_is_refused_leaves_others_alone(plane: Plane) -> None:
     assert _told(outcomes, good.key, 2) is State.PROGRAMMED
     (rejection,) = [outcome for key, outcome in outcomes if key == refused.key]
     assert rejection.state is State.REJECTED
-    assert "cannot bind" in rejection.message
+    assert ("scheduler mh" if isinstance(engine, IpvsEngine) else "cannot bind") in rejection.message
 
 
 async def test_engines_say_what_they_can_do(plane: Plane) -> None:
     engine = await plane.programmer([])
     assert engine.name
-    assert {"tcp", "udp"} <= engine.capabilities <= {*(p.lower() for p in Protocol), "affinity"}
+    assert {"tcp", "udp"} <= engine.capabilities <= CAPABILITIES

@@ -1,4 +1,4 @@
-"""The dataplane-programmer as a process: wires the loop to Envoy, the bus and the state file.
+"""The dataplane-programmer as a process: wires the loop to the data plane, the bus and the state file.
 
 fleetlb-dataplane-programmer                     runs
 fleetlb-dataplane-programmer --check             validates the settings
@@ -10,14 +10,12 @@ import os
 import sys
 import time
 
-from fleetlb.runtime.health import Gate
+from fleetlb.contracts.objects import EngineName
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb.runtime.process import EX_CONFIG, Process, run
 from fleetlb.runtime.settings import SettingsError, load
-from fleetlb_dataplane_programmer import envoy_admin
-from fleetlb_dataplane_programmer.engine import OnOutcome
-from fleetlb_dataplane_programmer.envoy.engine import EnvoyEngine
 from fleetlb_dataplane_programmer.node import Identity, Node
+from fleetlb_dataplane_programmer.plane import plane_for
 from fleetlb_dataplane_programmer.probing import probe
 from fleetlb_dataplane_programmer.remembering import StateFile
 from fleetlb_dataplane_programmer.settings import Settings
@@ -26,32 +24,20 @@ SERVICE = "fleetlb-dataplane-programmer"
 
 
 async def work(process: Process, settings: Settings) -> None:
-    """Serve from the state file, then from the bus as soon as there is one. Envoy outlives this process."""
-    engines: list[EnvoyEngine] = []
-    envoy = process.health.gate("envoy")
-
-    def on_connected(connected: bool) -> None:
-        _set(envoy, connected)
-        node.set_connected(connected)
-
-    def make_engine(on_outcome: OnOutcome) -> EnvoyEngine:
-        engines.append(EnvoyEngine(settings.ads_socket, on_outcome, on_connected=on_connected))
-        return engines[0]
-
+    """Serve from the state file, then from the bus as soon as there is one. The data plane outlives this process."""
+    plane = plane_for(process, settings)
     node = Node(
         Identity(node=settings.node, group=settings.group, allow_loopback=settings.allow_loopback_backends),
-        make_engine,
+        lambda on_outcome: plane.engine(on_outcome, lambda connected: node.set_connected(connected)),
         StateFile(settings.state_dir, node=settings.node, group=settings.group),
         dial=probe,
-        holdings=lambda: envoy_admin.listeners(settings.envoy_admin),
+        holdings=plane.holdings,
         now_us=lambda: time.time_ns() // 1000,
     )
-    socket, wishes = process.health.gate("ads-socket"), process.health.gate("wishes")
+    wishes = process.health.gate("wishes")
     node.recall()
     process.on_stop(node.save)
-    await engines[0].start()
-    process.stack.push_async_callback(engines[0].stop)
-    socket.open()
+    await plane.start()
     process.spawn(node.run(), "node")
     process.spawn(_follow(process, settings, node), "bus")
     await node.complete()
@@ -68,19 +54,15 @@ async def _follow(process: Process, settings: Settings, node: Node) -> None:
     await node.follow(bus)
 
 
-def _set(gate: Gate, connected: bool) -> None:
-    if connected:
-        gate.open()
-    else:
-        gate.close("no Envoy is connected")
-
-
 def print_bootstrap() -> int:
     """Print the configuration that Envoy needs, from the same environment."""
     try:
         settings = load(Settings, os.environ)
     except SettingsError as error:
         print(*(f"{SERVICE}: {problem}" for problem in error.problems), sep="\n", file=sys.stderr)
+        return EX_CONFIG
+    if settings.engine is not EngineName.ENVOY:
+        print(f"{SERVICE}: the engine {settings.engine} needs no Envoy", file=sys.stderr)
         return EX_CONFIG
     print(json.dumps(settings.envoy_bootstrap(), indent=2))
     return 0

@@ -5,10 +5,8 @@
 
 import asyncio
 
-from fleetlb.domain.virtual_servers import Scheduler, VirtualServer, VirtualServerKey
+from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 from fleetlb_dataplane_programmer.engine import OnOutcome, Outcome, State
-
-_SCHEDULERS = {Scheduler.ROUND_ROBIN: "rr", Scheduler.LEAST_CONNECTION: "lc", Scheduler.MAGLEV: "mh"}
 
 
 class FakeEngine:
@@ -61,7 +59,7 @@ class FakeEngine:
         """What the data plane serves, sorted."""
         lines: list[str] = []
         for key, server in sorted(self.plane.items()):
-            lines.append(f"{key.protocol}  {str(key).rpartition('/')[0]} {_SCHEDULERS[server.scheduler]}")
+            lines.append(f"{key.protocol}  {str(key).rpartition('/')[0]} {server.scheduler}")
             lines += [f"  -> {real.address}:{real.port} {real.weight}" for real in server.real_servers]
         return "\n".join(lines)
 

@@ -16,12 +16,24 @@ from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.streams import desired_stream
 from fleetlb.contracts.v1 import NodeRealized, RealizedState, VirtualServerDesired, VirtualServerRealized
 from fleetlb.domain.errors import Poison
-from fleetlb.domain.virtual_servers import VirtualServerKey
+from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 from fleetlb.runtime.bus import Bus, Message
 from fleetlb_dataplane_programmer.announcing import CROWDED_GRACE_SECONDS, GRACE_SECONDS, Announcer
+from fleetlb_dataplane_programmer.checking import Checks
 from fleetlb_dataplane_programmer.completing import Holdings, Knowledge, may_complete
 from fleetlb_dataplane_programmer.engine import Engine, OnOutcome, Outcome
-from fleetlb_dataplane_programmer.programming import Apply, Decision, Ignored, Ledger, Next, Refused, Remove
+from fleetlb_dataplane_programmer.guarding import Guard
+from fleetlb_dataplane_programmer.health import Verdict
+from fleetlb_dataplane_programmer.programming import (
+    KEPT_TOKEN,
+    Apply,
+    Decision,
+    Ignored,
+    Ledger,
+    Next,
+    Refused,
+    Remove,
+)
 from fleetlb_dataplane_programmer.remembering import Memory, StateFile
 from fleetlb_dataplane_programmer.sweeping import Dial, Pace, Sweeper
 
@@ -33,8 +45,6 @@ STANDING = prometheus_client.Gauge("fleetlb_virtual_servers", "Virtual servers t
 _NODE_SECONDS = 5.0
 _LOOK_SECONDS = 0.25
 _FLOOR_SECONDS = 1.0
-# No wish has it: outcomes for what is merely kept are nobody's business.
-_KEPT_TOKEN = 0
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,14 +68,17 @@ class Node:
         holdings: Holdings,
         now_us: Callable[[], int],
         pace: Pace = Pace(),  # noqa: B008 (frozen)
+        checks: Checks = Checks(),  # noqa: B008 (frozen)
     ) -> None:
-        """`holdings` tells what the data plane holds already."""
+        """`holdings` tells what the data plane holds already; `pace` is that of probes, `checks` of real servers."""
         self._identity = identity
         self._now_us = now_us
         self._holdings = holdings
         self._ledger = Ledger(identity.node, allow_loopback=identity.allow_loopback)
         self._engine = make_engine(self._on_outcome)
         self._memory = Memory(state_file, record=self._ledger.record, records=self._ledger.records)
+        self._guard = Guard(self._on_verdict, checks)
+        self._tell_seconds = checks.tell_seconds
         self._sweeper = Sweeper(self._ledger, dial, self._on_word, now_us=now_us, pace=pace)
         self._announcer = Announcer(
             self._ledger,
@@ -120,14 +133,19 @@ class Node:
             )
 
     async def run(self) -> None:
-        """Probe, publish and remember, for ever."""
+        """Check, probe, publish and remember, for ever."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._guard.run(), name="health")
             tasks.create_task(self._memory.run(), name="state file")
             tasks.create_task(self._sweeper.run(), name="probes")
             tasks.create_task(self._announcer.run(), name="realized")
 
     async def complete(self) -> None:
-        """Return once the engine may act, having told it so."""
+        """Return once the engine may act, having told it so.
+
+        Until then it changes nothing, so what a predecessor drained stays drained while a first round of checks finds
+        out anew who is dead; that may take no longer than `Checks.first_round_seconds`.
+        """
         began = asyncio.get_running_loop().time()
         while not may_complete(await self._knowledge(began)):
             self._news.clear()
@@ -136,6 +154,7 @@ class Node:
                     await self._news.wait()
             except TimeoutError:
                 pass
+        await self._guard.first_round()
         self._log.info(
             "complete", virtual_servers=len(self._ledger), remembered=self._remembered, replayed=self.has_replayed
         )
@@ -198,14 +217,27 @@ class Node:
     def _do(self, key: VirtualServerKey, decision: Decision) -> None:
         match decision:
             case Apply(server, token):
-                self._engine.apply(server, token)
+                self._apply(server, token)
             case Remove(key, token):
+                self._guard.forget(key)
                 self._engine.remove(key, token)
             case Refused(message, kept):
                 self._log.warning("a wish is refused", key=str(key), problem=message)
                 if kept is not None:
-                    self._engine.apply(kept, _KEPT_TOKEN)
+                    self._apply(kept, KEPT_TOKEN)
                 self._announcer.tell(key)
+
+    def _apply(self, server: VirtualServer, token: int) -> None:
+        """Ask the engine for what stands now, without the real servers that are out."""
+        self._ledger.take_verdict(server.key, self._guard.watch(server))
+        self._engine.apply(self._ledger.serving(server.key) or server, token)
+
+    def _on_verdict(self, key: VirtualServerKey, verdict: Verdict) -> None:
+        """Real servers fell or rose under the same wish."""
+        serving = self._ledger.take_verdict(key, verdict)
+        if serving is not None:
+            self._engine.apply(serving.server, serving.token)
+        self._announcer.tell_within(key, self._tell_seconds)
 
     def _on_outcome(self, key: VirtualServerKey, outcome: Outcome) -> None:
         following = self._ledger.take_outcome(key, outcome, self._now_us())

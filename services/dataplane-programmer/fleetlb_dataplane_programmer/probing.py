@@ -9,16 +9,14 @@ UDP proves less: VIP and real server are taken to answer unless their hosts say 
 import asyncio
 import contextlib
 import enum
-import errno
 import socket
-from collections.abc import Iterator
 
 import msgspec
 
-from fleetlb.domain.addresses import Family, Protocol, family_of
+from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.virtual_servers import RealServer, VirtualServer
-
-_OUT_OF_MEANS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+from fleetlb_dataplane_programmer.dialling import OUT_OF_MEANS, Reach, connect, open_socket, reach
+from fleetlb_dataplane_programmer.health import target_of
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,14 +35,6 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     """Real servers tried per probe at most; the next probe begins elsewhere."""
 
 
-class Reach(enum.Enum):
-    """What became of dialling the real servers directly."""
-
-    REACHED = "reached"
-    REFUSED = "refused"
-    SILENT = "silent"
-
-
 async def probe(server: VirtualServer, *, turn: int = 0, patience: Patience = Patience()) -> bool | None:  # noqa: B008
     """Whether a real server answers; None if this host lacks the means to tell. `turn` chooses where to begin."""
     takers = [real_server for real_server in server.real_servers if real_server.weight > 0]
@@ -53,22 +43,41 @@ async def probe(server: VirtualServer, *, turn: int = 0, patience: Patience = Pa
     start = turn % len(takers)
     sample = (takers[start:] + takers[:start])[: patience.sample]
     try:
+        if server.key.protocol is Protocol.SCTP:
+            return await _probe_sctp(server, patience)
+        if server.forwarding.keeps_client_address:
+            return await _probe_beside(server, sample, patience)
         if server.key.protocol is Protocol.UDP:
             return await _probe_udp(server, sample, patience)
         return await _probe_tcp(server, sample, patience)
     except OSError as problem:
-        if problem.errno in _OUT_OF_MEANS:
+        if problem.errno in OUT_OF_MEANS:
             return None
         raise
+
+
+async def _probe_sctp(server: VirtualServer, patience: Patience) -> bool | None:
+    """The kernel alone carries SCTP, and it does not answer for a real server: an association is one with it."""
+    if server.forwarding.keeps_client_address:
+        return None
+    with open_socket(server.key.address, socket.SOCK_STREAM, socket.IPPROTO_SCTP) as dialled:
+        return await connect(dialled, server.key.address, server.key.port, patience.connect) is Reach.REACHED
+
+
+async def _probe_beside(server: VirtualServer, sample: list[RealServer], patience: Patience) -> bool:
+    """Where real servers answer the client themselves, what this node dials through the VIP cannot come back to it."""
+    if server.key.protocol is Protocol.UDP:
+        return await _any_takes(sample, patience.refusal)
+    return await _reach(sample, patience) is Reach.REACHED
 
 
 async def _probe_tcp(server: VirtualServer, sample: list[RealServer], patience: Patience) -> bool:
     loop = asyncio.get_running_loop()
     began = loop.time()
-    reach = await _reach(sample, patience)
+    reached = await _reach(sample, patience)
     settle = max(patience.settle, min(3 * (loop.time() - began), patience.answer))
-    with _socket(server.key.address, socket.SOCK_STREAM) as dialled:
-        if not await _connected(dialled, server.key.address, server.key.port, patience.connect):
+    with open_socket(server.key.address, socket.SOCK_STREAM) as dialled:
+        if await connect(dialled, server.key.address, server.key.port, patience.connect) is not Reach.REACHED:
             return False
         early = await _received(dialled, settle)
         if early is not None:
@@ -79,7 +88,7 @@ async def _probe_tcp(server: VirtualServer, sample: list[RealServer], patience: 
     if late is _Received.DATA:
         return True
     # A proxy that was refused by every real server closes too, and later than `settle` if they are far away.
-    return reach is Reach.REACHED or (late is _Received.END and reach is Reach.SILENT)
+    return reached is Reach.REACHED or (late is _Received.END and reached is Reach.SILENT)
 
 
 class _Received(enum.Enum):
@@ -124,28 +133,11 @@ async def _first_reached(dials: "list[asyncio.Task[Reach]]") -> bool:
 
 
 async def _dial(real_server: RealServer, seconds: float) -> Reach:
-    loop = asyncio.get_running_loop()
-    began = loop.time()
     try:
-        with _socket(real_server.address, socket.SOCK_STREAM) as dialled:
-            if await _connected(dialled, real_server.address, real_server.port, seconds):
-                return Reach.REACHED
+        reached = await reach(*target_of(real_server), seconds)
     except OSError:
         return Reach.SILENT  # no means: dialling the VIP will say so
-    return Reach.SILENT if loop.time() - began >= seconds else Reach.REFUSED
-
-
-async def _connected(dialled: socket.socket, address: str, port: int, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            await asyncio.get_running_loop().sock_connect(dialled, (address, port))
-    except TimeoutError:
-        return False
-    except OSError as problem:
-        if problem.errno in _OUT_OF_MEANS:
-            raise
-        return False
-    return True
+    return Reach.REFUSED if reached is Reach.UNREACHABLE else reached
 
 
 async def _probe_udp(server: VirtualServer, sample: list[RealServer], patience: Patience) -> bool:
@@ -158,7 +150,7 @@ async def _probe_udp(server: VirtualServer, sample: list[RealServer], patience: 
 
 async def _any_takes(sample: list[RealServer], seconds: float) -> bool:
     for real_server in sample:
-        if not await _is_refused(real_server.address, real_server.port, seconds):
+        if not await _is_refused(*target_of(real_server), seconds):
             return True
     return False
 
@@ -167,7 +159,7 @@ async def _is_refused(address: str, port: int, seconds: float) -> bool:
     """Whether a host says that nobody listens on a UDP port."""
     loop = asyncio.get_running_loop()
     try:
-        with _socket(address, socket.SOCK_DGRAM) as dialled:
+        with open_socket(address, socket.SOCK_DGRAM) as dialled:
             async with asyncio.timeout(seconds):
                 await loop.sock_connect(dialled, (address, port))
                 dialled.send(b"")
@@ -175,15 +167,7 @@ async def _is_refused(address: str, port: int, seconds: float) -> bool:
     except TimeoutError:
         return False
     except OSError as problem:
-        if problem.errno in _OUT_OF_MEANS:
+        if problem.errno in OUT_OF_MEANS:
             raise
         return True
     return False
-
-
-@contextlib.contextmanager
-def _socket(address: str, kind: socket.SocketKind) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if family_of(address) is Family.IPV6 else socket.AF_INET
-    with socket.socket(family, kind) as made:
-        made.setblocking(False)
-        yield made

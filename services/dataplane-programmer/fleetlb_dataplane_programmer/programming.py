@@ -7,21 +7,24 @@ losses messages arrive, the ledger ends the same (tests: test_programming.py).
 """
 
 import enum
+import itertools
 from collections.abc import Iterator
 
 import msgspec
 
 from fleetlb.contracts.v1 import Hop, Hops, Probe, RealizedState, VirtualServerDesired, VirtualServerRealized
-from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 from fleetlb_dataplane_programmer.engine import Outcome, State
 from fleetlb_dataplane_programmer.gating import objection_to
+from fleetlb_dataplane_programmer.health import UNCHECKED, Verdict, effective, takers
 from fleetlb_dataplane_programmer.records import Record
 
 MAX_TOMBSTONES = 10_000
 MAX_MESSAGE = 1024
 FAILURES_THAT_COUNT = 3
 """Probes in a row, before it is said that nobody answers."""
+KEPT_TOKEN = 0
+"""No wish has it: outcomes for what is merely kept are nobody's business."""
 Order = tuple[int, int]
 """Generation, then revision."""
 
@@ -71,7 +74,9 @@ class Entry(msgspec.Struct):
     desired: VirtualServerDesired
     token: int
     held: VirtualServer | None = None
-    """What the engine was last asked for under the key."""
+    """What the engine was last asked for under the key, but for its real servers that are out."""
+    verdict: Verdict = UNCHECKED
+    """On the real servers of `held`."""
     state: RealizedState | None = None
     """None: the engine has not answered for `desired` yet."""
     message: str = ""
@@ -95,7 +100,7 @@ class Ledger:
         self._floors: dict[VirtualServerKey, Order] = {}
         self._tombstones: dict[VirtualServerKey, None] = {}
         self._asked: dict[VirtualServerKey, None] = {}
-        self._token = 0
+        self._tokens = itertools.count(KEPT_TOKEN + 1)
 
     def __len__(self) -> int:
         """Keys that are not known to be gone."""
@@ -129,13 +134,11 @@ class Ledger:
         if entry and order_of(record.desired) < order_of(entry.desired):
             return Ignored.STALE
         if record.has_let_go:
-            self._entries[key] = Entry(record.desired, self._next_token(), state=RealizedState.REMOVED, has_let_go=True)
+            self._entries[key] = Entry(record.desired, next(self._tokens), state=RealizedState.REMOVED, has_let_go=True)
             self._bury(key)
             return Ignored.DUPLICATE
-        held = record.held
-        if held and objection_to(held, allow_loopback=self._allow_loopback):
-            held = None
-        return self._stand(key, record.desired, held, ())
+        is_fit = record.held and not objection_to(record.held, allow_loopback=self._allow_loopback)
+        return self._stand(key, record.desired, record.held if is_fit else None, ())
 
     def refuse_below(self, key: VirtualServerKey, order: Order) -> bool:
         """This node has realized `order` before: nothing older may stand. True if that was not known here."""
@@ -146,25 +149,45 @@ class Ledger:
         return True
 
     def take_outcome(self, key: VirtualServerKey, outcome: Outcome, now: int) -> Next:
-        """What the engine says. Outcomes of superseded wishes change nothing."""
+        """What the engine says. Outcomes of superseded wishes change nothing, nor does one that was heard before."""
         entry = self._entries.get(key)
         if entry is None or entry.token != outcome.token:
             return Next.NOTHING
         if (entry.desired.server is None) is not (outcome.state is State.REMOVED):
             return Next.NOTHING
+        state, message = RealizedState(outcome.state), outcome.message[:MAX_MESSAGE]
+        if (entry.state, entry.message) == (state, message):  # real servers fell or rose
+            return Next.PROBE if self.target(key) and entry.probe is not Probe.ANSWERED else Next.NOTHING
         entry.hops = (*entry.hops, Hop("acknowledge", now))
-        entry.message = outcome.message[:MAX_MESSAGE]
-        entry.state = RealizedState(outcome.state)
+        entry.state, entry.message = state, message
         if outcome.state is State.REMOVED:
             self._bury(key)
         return Next.PROBE if self.target(key) else Next.ANNOUNCE
 
+    def take_verdict(self, key: VirtualServerKey, verdict: Verdict) -> Apply | None:
+        """Who takes connections from now on. What the engine must be asked for if that changes, under the old token."""
+        entry = self._entries.get(key)
+        if entry is None or entry.held is None:
+            return None
+        before, entry.verdict = entry.verdict, verdict
+        serving = effective(entry.held, verdict.out)
+        if takers(entry.held) and not takers(serving):  # there is nobody to probe
+            entry.probe, entry.failures = Probe.UNANSWERED, FAILURES_THAT_COUNT
+        if before.out == verdict.out:
+            return None
+        return Apply(serving, entry.token if entry.held is entry.desired.server else KEPT_TOKEN)
+
+    def serving(self, key: VirtualServerKey) -> VirtualServer | None:
+        """What the engine is asked for under a key: real servers that are out have weight 0."""
+        entry = self._entries.get(key)
+        return effective(entry.held, entry.verdict.out) if entry and entry.held else None
+
     def target(self, key: VirtualServerKey) -> VirtualServer | None:
         """The virtual server to probe under a key, if there is any real server to answer."""
-        entry = self._entries.get(key)
-        if entry is None or entry.state is not RealizedState.PROGRAMMED or entry.held is None:
+        entry, serving = self._entries.get(key), self.serving(key)
+        if entry is None or entry.state is not RealizedState.PROGRAMMED or serving is None:
             return None
-        return entry.held if entry.held.key.protocol is not Protocol.SCTP and _takers(entry.held) else None
+        return serving if takers(serving) else None
 
     def awaits_probe(self, key: VirtualServerKey) -> bool:
         """Whether a better word may come soon."""
@@ -199,7 +222,9 @@ class Ledger:
             state=entry.state,
             owner=entry.desired.owner,
             load_balancer=entry.desired.load_balancer,
-            real_servers=_takers(entry.held) if entry.held else 0,
+            real_servers=takers(entry.held) if entry.held else 0,
+            healthy=entry.verdict.healthy,
+            brake=entry.verdict.brake,
             reason=entry.desired.reason,
             message=entry.message,
             probe=entry.probe,
@@ -242,8 +267,7 @@ class Ledger:
 
     def records(self) -> list[Record]:
         """Everything that must outlive this process, tombstones by age."""
-        tombstones = self._tombstones
-        keys = [*(key for key in self._entries if key not in tombstones), *tombstones]
+        keys = [*(key for key in self._entries if key not in self._tombstones), *self._tombstones]
         return [record for key in keys if (record := self.record(key))]
 
     def _stand(
@@ -251,7 +275,7 @@ class Ledger:
     ) -> Decision:
         """Let a wish stand; `held` is what the engine holds for an earlier one."""
         self._tombstones.pop(key, None)
-        entry = self._entries[key] = Entry(desired, self._next_token(), hops=hops)
+        entry = self._entries[key] = Entry(desired, next(self._tokens), hops=hops)
         if desired.server is None:
             return Remove(key, entry.token)
         objection = objection_to(desired.server, allow_loopback=self._allow_loopback)
@@ -269,16 +293,7 @@ class Ledger:
             del self._tombstones[oldest], self._entries[oldest]
             self._asked.pop(oldest, None)
 
-    def _next_token(self) -> int:
-        self._token += 1
-        return self._token
-
 
 def order_of(message: VirtualServerDesired | VirtualServerRealized) -> Order:
     """What is compared to find the standing wish."""
     return message.generation, message.revision
-
-
-def _takers(server: VirtualServer) -> int:
-    """Real servers that take new connections; weight 0 is draining."""
-    return sum(1 for real_server in server.real_servers if real_server.weight > 0)

@@ -33,6 +33,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """How often. The seconds are the least between two probes of one virtual server, the rates hold for all."""
 
     sweep_seconds: float = 15.0
+    sweep_jitter: float = 0.0
+    """Share of `sweep_seconds` that chance may add or take away."""
     sweeps_per_second: float = 10.0
     batch_seconds: float = 1.0
     """Sweeps that fall into the same span are done together: waking up costs more than probing."""
@@ -68,7 +70,8 @@ class Pacer:
     def delay(self, failures: int, *, fresh: bool, now: float, riders: int, random01: float = 0.0) -> float:
         """After a probe. `failures`: in a row; `fresh`: no word on this revision yet; `riders`: all that are probed."""
         if failures == 0:
-            due = self._sweeps.slot(now + self._pace.sweep_seconds, riders)
+            span = self._pace.sweep_seconds * (1 + self._pace.sweep_jitter * (2 * random01 - 1))
+            due = self._sweeps.slot(now + span, riders)
             return math.ceil(due / self._pace.batch_seconds) * self._pace.batch_seconds - now
         if failures < FAILURES_THAT_COUNT:
             return self._pace.confirm_fresh_seconds if fresh else self._pace.confirm_seconds

@@ -6,8 +6,10 @@ import errno
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
+import msgspec
 import pytest
 
+from fleetlb.domain.virtual_servers import RealServer
 from fleetlb.testkit.wishes import a_virtual_server
 from fleetlb_dataplane_programmer.probing import Patience, probe
 
@@ -154,6 +156,15 @@ async def test_turns_begin_with_another_real_server() -> None:
         for turn in range(4):
             await _probe(vip, one, other, turn=turn)
     assert sorted(met) == ["a", "a", "b", "b"]
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+async def test_real_servers_are_dialled_where_they_can_be_seen(protocol: str, refused_port: int) -> None:
+    async with _listening(_ignore) as vip_tcp, _listening(_ignore) as tcp, _udp() as vip_udp, _udp() as udp:
+        vip, seen = (vip_tcp, tcp) if protocol == "tcp" else (vip_udp, udp)
+        kept_port = (RealServer("127.0.0.1", refused_port, check_port=seen),)
+        server = msgspec.structs.replace(a_virtual_server(f"127.0.0.1:{vip}/{protocol}"), real_servers=kept_port)
+        assert await probe(server, patience=QUICK) is True
 
 
 async def test_no_more_real_servers_are_dialled_than_agreed(refused_port: int) -> None:

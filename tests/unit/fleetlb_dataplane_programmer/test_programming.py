@@ -10,7 +10,17 @@ from fleetlb.contracts.v1 import Hop, Probe, RealizedState, VirtualServerDesired
 from fleetlb.domain.virtual_servers import RealServer, VirtualServer, VirtualServerKey, parse_key
 from fleetlb.testkit.wishes import a_virtual_server, a_wish
 from fleetlb_dataplane_programmer.engine import Outcome, State
-from fleetlb_dataplane_programmer.programming import Apply, Decision, Ignored, Ledger, Next, Refused, Remove
+from fleetlb_dataplane_programmer.health import Verdict, targets_of
+from fleetlb_dataplane_programmer.programming import (
+    KEPT_TOKEN,
+    Apply,
+    Decision,
+    Ignored,
+    Ledger,
+    Next,
+    Refused,
+    Remove,
+)
 from fleetlb_dataplane_programmer.records import Record
 
 KEY = parse_key("192.0.2.1:443/tcp")
@@ -224,6 +234,85 @@ class TestProbes:
         assert ledger.target(KEY) is None
 
 
+class TestHealth:
+    TWO = ("10.0.0.1:31000", "10.0.0.2:31000")
+    OUT = frozenset({("10.0.0.1", 31000)})
+
+    def _programmed(self) -> tuple[Ledger, Apply]:
+        ledger = _ledger()
+        decision = _served(ledger, a_wish(real_servers=self.TWO))
+        assert isinstance(decision, Apply)
+        return ledger, decision
+
+    def test_who_is_out_takes_no_connections_and_is_said_beside_what_was_wished(self) -> None:
+        ledger, asked = self._programmed()
+        again = ledger.take_verdict(KEY, Verdict(1, self.OUT))
+        assert again is not None
+        assert [one.weight for one in again.server.real_servers] == [0, 1]
+        assert again.token == asked.token
+        assert ledger.serving(KEY) == ledger.target(KEY) == again.server
+        realized = ledger.realized(KEY)
+        assert realized is not None
+        assert (realized.real_servers, realized.healthy, realized.brake) == (2, 1, False)
+        record = ledger.record(KEY)
+        assert record is not None
+        assert record.held is None, "the wish stands"
+        assert ledger.take_verdict(KEY, Verdict(2)) == asked
+
+    def test_a_verdict_that_moves_nobody_asks_the_engine_for_nothing(self) -> None:
+        ledger, _ = self._programmed()
+        assert ledger.take_verdict(KEY, Verdict(0, brake=True)) is None
+        realized = ledger.realized(KEY)
+        assert realized is not None
+        assert (realized.healthy, realized.brake) == (0, True)
+
+    def test_the_same_outcome_again_disturbs_nothing(self) -> None:
+        ledger, asked = self._programmed()
+        ledger.take_probe(KEY, asked.token, True, 3)
+        before = ledger.realized(KEY)
+        assert _acknowledge(ledger, asked) is Next.NOTHING
+        assert ledger.realized(KEY) == before
+
+    def test_what_was_not_answered_is_worth_a_look_when_the_real_servers_change(self) -> None:
+        ledger, asked = self._programmed()
+        for _ in range(3):
+            ledger.take_probe(KEY, asked.token, False, 3)
+        assert _acknowledge(ledger, asked) is Next.PROBE
+
+    def test_when_nobody_is_left_nobody_answers(self) -> None:
+        ledger, asked = self._programmed()
+        ledger.take_probe(KEY, asked.token, True, 3)
+        again = ledger.take_verdict(KEY, Verdict(0, targets_of(asked.server)))
+        assert again is not None
+        realized = ledger.realized(KEY)
+        assert realized is not None
+        assert (realized.probe, ledger.target(KEY)) == (Probe.UNANSWERED, None)
+        assert ledger.take_verdict(KEY, Verdict(1, self.OUT)) is not None
+        assert _acknowledge(ledger, asked) is Next.PROBE
+
+    def test_a_new_wish_begins_without_a_verdict(self) -> None:
+        ledger, _ = self._programmed()
+        ledger.take_verdict(KEY, Verdict(1, self.OUT))
+        wish = a_wish(real_servers=self.TWO, revision=2)
+        ledger.fold(wish, now=1)
+        assert ledger.serving(KEY) == wish.server
+
+    def test_what_is_kept_under_a_refusal_goes_by_its_health_and_under_no_wish(self) -> None:
+        ledger, asked = self._programmed()
+        refused = ledger.fold(a_wish(real_servers=[EVIL], revision=2), now=1)
+        assert isinstance(refused, Refused)
+        again = ledger.take_verdict(KEY, Verdict(1, self.OUT))
+        assert again is not None
+        assert again.token == KEPT_TOKEN != asked.token
+        assert [one.weight for one in again.server.real_servers] == [0, 1]
+
+    def test_of_what_was_let_go_there_is_no_verdict(self) -> None:
+        ledger, _ = self._programmed()
+        ledger.fold(a_wish(real_servers=None, revision=2), now=1)
+        assert ledger.take_verdict(KEY, Verdict(1, self.OUT)) is None
+        assert _ledger().take_verdict(KEY, Verdict(1, self.OUT)) is None
+
+
 class TestWhatTheHubKnows:
     def test_hops_are_told_once(self) -> None:
         ledger = _ledger()
@@ -394,6 +483,6 @@ def test_generations_never_go_down(seed: int, order: random.Random) -> None:
         highest[message.key] = standing
 
 
-@pytest.mark.parametrize("ask", [Ledger.realized, Ledger.record, Ledger.target, Ledger.get])
+@pytest.mark.parametrize("ask", [Ledger.realized, Ledger.record, Ledger.target, Ledger.serving, Ledger.get])
 def test_of_an_unknown_key_nothing_is_said(ask: Callable[[Ledger, VirtualServerKey], object]) -> None:
     assert ask(_ledger(), KEY) is None

@@ -1,5 +1,6 @@
 import pytest
 
+from fleetlb.contracts.objects import EngineName
 from fleetlb.runtime.settings import SettingsError, load
 from fleetlb_dataplane_programmer.settings import Settings
 
@@ -11,6 +12,9 @@ ENVIRONMENT = {
     "FLEETLB_ADS_SOCKET": "/run/fleetlb/ads",
     "FLEETLB_ENVOY_ADMIN": "/run/fleetlb/admin",
 }
+
+
+ENVOY = ("FLEETLB_ADS_SOCKET", "FLEETLB_ENVOY_ADMIN")
 
 
 def test_a_node_needs_no_more_than_this() -> None:
@@ -25,6 +29,8 @@ def test_a_node_needs_no_more_than_this() -> None:
         ("FLEETLB_NODE", "node 1", "FLEETLB_NODE"),
         ("FLEETLB_GROUP", "a>b", "FLEETLB_GROUP"),
         ("FLEETLB_KUBECONFIG", "/x", "FLEETLB_KUBECONFIG"),
+        ("FLEETLB_ENGINE", "iptables", "FLEETLB_ENGINE"),
+        ("FLEETLB_MAX_MAGLEV_SERVERS", "-1", "FLEETLB_MAX_MAGLEV_SERVERS"),
     ],
 )
 def test_wrong_settings_are_named(name: str, value: str, word: str) -> None:
@@ -35,7 +41,15 @@ def test_wrong_settings_are_named(name: str, value: str, word: str) -> None:
 def test_everything_missing_is_said_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
         load(Settings, {})
-    assert len(caught.value.problems) == len(ENVIRONMENT)
+    assert len(caught.value.problems) == len(ENVIRONMENT) - len(ENVOY)
+
+
+def test_what_only_envoy_needs_is_missed_where_the_engine_is_envoy() -> None:
+    without = {name: value for name, value in ENVIRONMENT.items() if name not in ENVOY}
+    with pytest.raises(SettingsError) as caught:
+        load(Settings, without)
+    assert {problem.split()[0] for problem in caught.value.problems} == set(ENVOY)
+    assert load(Settings, without | {"FLEETLB_ENGINE": "ipvs"}).engine is EngineName.IPVS
 
 
 def test_the_bootstrap_names_the_node_and_its_group() -> None:

@@ -25,6 +25,13 @@ def test_one_that_answers_is_left_alone_for_a_while() -> None:
     assert _delay(Pacer(PACE), 0) == pytest.approx(15.0)
 
 
+@pytest.mark.parametrize(("random01", "expected"), [(0.0, 13.5), (0.5, 15.0), (1.0, 16.5)])
+def test_chance_moves_a_sweep_by_no_more_than_agreed(random01: float, expected: float) -> None:
+    pacer = Pacer(msgspec.structs.replace(PACE, sweep_jitter=0.1))
+    delay = pacer.delay(0, fresh=False, now=1000.0, riders=1, random01=random01)
+    assert delay == pytest.approx(expected)
+
+
 def test_sweeps_are_done_in_batches_as_large_as_the_rate_allows() -> None:
     pacer = Pacer(Pace())
     due = [round(1000.4 + _delay(pacer, 0, now=1000.4, riders=1000), 6) for _ in range(100)]

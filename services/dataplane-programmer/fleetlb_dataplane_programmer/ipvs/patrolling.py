@@ -1,0 +1,83 @@
+"""Goes round every few seconds and looks whether others changed what this node carries. Knows no diff and no wish.
+
+What looks different is read by netlink in slices, so that a large table never holds up a change for long.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from fleetlb.domain.errors import Transient
+from fleetlb.domain.virtual_servers import VirtualServerKey
+from fleetlb_dataplane_programmer.ipvs.auditing import Watch, key_of, read_blocks
+from fleetlb_dataplane_programmer.ipvs.surroundings import Surroundings
+
+ROUND_SECONDS = 3.0
+"""With the time of a round, drift is mended within five seconds."""
+_SLICE = 16
+_NAMED = 5
+
+
+class Patrol:
+    """The rounds."""
+
+    def __init__(
+        self,
+        is_right: Callable[[VirtualServerKey], bool],
+        mend: Callable[[VirtualServerKey], None],
+        surroundings: Surroundings,
+        *,
+        read_text: Callable[[], bytes],
+        round_seconds: float = ROUND_SECONDS,
+    ) -> None:
+        """`read_text` gives the table as text; `is_right` reads and compares a virtual server, `mend` gets the bad."""
+        self._is_right, self._mend = is_right, mend
+        self._surroundings = surroundings
+        self._read_text = read_text
+        self._round_seconds = round_seconds
+        self._watch = Watch()
+        self._last_text = b""
+        self._log = structlog.get_logger()
+
+    def expect(self, key: VirtualServerKey) -> None:
+        """The virtual server was programmed."""
+        self._watch.expect(key)
+        self._last_text = b""
+
+    def forget(self, key: VirtualServerKey) -> None:
+        """The virtual server was removed."""
+        self._watch.forget(key)
+        self._last_text = b""
+
+    async def run(self) -> None:
+        """Go round for ever."""
+        while True:
+            await asyncio.sleep(self._round_seconds)
+            try:
+                await self.look()
+                await self._surroundings.audit()
+            except (Transient, OSError) as problem:
+                self._log.warning("the round could not be finished", problem=str(problem))
+
+    async def look(self) -> None:
+        """One round over the kernel's table. Raises Transient, OSError."""
+        text = self._read_text()
+        if text == self._last_text:
+            return
+        self._last_text = text
+        wrong: list[VirtualServerKey] = []
+        for number, block in enumerate(self._watch.suspects(read_blocks(text))):
+            key = key_of(block.name)
+            if key is None:
+                continue
+            if self._is_right(key):
+                self._watch.accept(block)
+            else:
+                wrong.append(key)
+                self._mend(key)
+            if number % _SLICE == _SLICE - 1:
+                await asyncio.sleep(0)
+        if wrong:
+            some = [str(key) for key in wrong[:_NAMED]]
+            self._log.warning("others changed the kernel's table; it is mended", virtual_servers=len(wrong), some=some)

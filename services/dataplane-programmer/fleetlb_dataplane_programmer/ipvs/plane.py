@@ -1,0 +1,41 @@
+"""The kernel as the data plane of a node process: its engine, its gate of readiness, and what it holds already."""
+
+from fleetlb.runtime.process import Process
+from fleetlb_dataplane_programmer.completing import Holdings
+from fleetlb_dataplane_programmer.engine import Engine, OnConnected, OnOutcome
+from fleetlb_dataplane_programmer.ipvs.engine import IpvsEngine, Terms
+from fleetlb_dataplane_programmer.ipvs.preparing import NodeSurroundings
+from fleetlb_dataplane_programmer.settings import Settings
+
+
+class IpvsPlane:
+    """See `Plane`."""
+
+    def __init__(self, process: Process, settings: Settings) -> None:
+        """Not started."""
+        self._process, self._settings = process, settings
+        self._gate = process.health.gate("ipvs")
+        self._surroundings = NodeSurroundings(manage_sysctls=settings.manage_sysctls)
+        self.holdings: Holdings = lambda: self._engine.holdings()
+
+    def engine(self, on_outcome: OnOutcome, on_connected: OnConnected) -> Engine:
+        """The engine, made once."""
+
+        def on_trouble(trouble: str) -> None:
+            if trouble:
+                self._gate.close(trouble)
+            else:
+                self._gate.open()
+            on_connected(not trouble)
+
+        self._engine = IpvsEngine(
+            on_outcome,
+            self._surroundings,
+            on_trouble=on_trouble,
+            terms=Terms(max_maglev=self._settings.max_maglev_servers),
+        )
+        return self._engine
+
+    async def start(self) -> None:
+        """Begin to serve."""
+        self._process.spawn(self._engine.run(), "ipvs engine")

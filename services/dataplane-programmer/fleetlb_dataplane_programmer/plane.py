@@ -1,0 +1,32 @@
+"""What carries a node's packets, as the node's process sees it: one class for each engine, chosen by the settings."""
+
+from typing import Protocol
+
+from fleetlb.contracts.objects import EngineName
+from fleetlb.runtime.process import Process
+from fleetlb_dataplane_programmer.completing import Holdings
+from fleetlb_dataplane_programmer.engine import Engine, OnConnected, OnOutcome
+from fleetlb_dataplane_programmer.settings import Settings
+
+
+class Plane(Protocol):
+    """An engine with its gates of readiness. The data plane outlives it."""
+
+    holdings: Holdings
+
+    def engine(self, on_outcome: OnOutcome, on_connected: OnConnected) -> Engine:
+        """The engine, made once."""
+
+    async def start(self) -> None:
+        """Begin to serve; to be called after `engine`. Raises FleetlbError."""
+
+
+def plane_for(process: Process, settings: Settings) -> Plane:
+    """The plane that the settings name. An engine that is not used is not imported: it may not be installed."""
+    if settings.engine is EngineName.IPVS:
+        from fleetlb_dataplane_programmer.ipvs.plane import IpvsPlane
+
+        return IpvsPlane(process, settings)
+    from fleetlb_dataplane_programmer.envoy.plane import EnvoyPlane
+
+    return EnvoyPlane(process, settings)
