@@ -11,20 +11,34 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from fleetlb.contracts.objects import EngineName
+from fleetlb.domain.addresses import Family
 from fleetlb.domain.errors import FleetlbError
-from fleetlb_cli.local import control, controlplane, leftovers
-from fleetlb_cli.local.choices import RangeTakenError, Wish, WishError, check
+from fleetlb_cli.local import control, controlplane, kernel, leftovers
+from fleetlb_cli.local.choices import OtherEngineError, RangeTakenError, Wish, WishError, by_family, check
 from fleetlb_cli.local.controlplane import ControlPlaneError
 from fleetlb_cli.local.detaching import News, Teller, detach
+from fleetlb_cli.local.kernel import KernelError
 from fleetlb_cli.local.layout import Layout, Sockets
 from fleetlb_cli.local.leftovers import AlreadyUpError
 from fleetlb_cli.local.routes import RoutesError
 from fleetlb_cli.local.supervisor import VERB_SECONDS, ChildFailedError
 
-app = App(name="local", help="A whole fleet on this machine: real API servers, NATS and Envoy as ordinary processes.")
+app = App(
+    name="local", help="A whole fleet on this machine: real API servers, NATS and balancer node as ordinary processes."
+)
 
 DEFAULT_STATE = Path(".fleet/local")
-_FAILURES = (AlreadyUpError, ChildFailedError, ControlPlaneError, FleetlbError, OSError, RangeTakenError, RoutesError)
+_FAILURES = (
+    AlreadyUpError,
+    ChildFailedError,
+    ControlPlaneError,
+    FleetlbError,
+    OSError,
+    OtherEngineError,
+    RangeTakenError,
+    RoutesError,
+)
 State = Annotated[Path, Parameter(help="Folder of the fleet's data, its logs and env.json.")]
 Process = Annotated[str, Parameter(help="Name of a process, as in env.json: manager, envoy/node-1, …")]
 
@@ -34,9 +48,10 @@ def up(  # noqa: PLR0913 - one parameter for each option
     *,
     state: State = DEFAULT_STATE,
     tenants: str = "acme,globex",
+    engine: EngineName = EngineName.ENVOY,
     detach: bool = False,
     timeout: float = 600,
-    pool_cidr: str | None = None,
+    pool_cidr: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     node_cidr: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     replicas: int = 1,
     load_balancer_class: str | None = None,
@@ -51,36 +66,42 @@ def up(  # noqa: PLR0913 - one parameter for each option
     ----------
     tenants
         Names of the tenants, separated by commas.
+    engine
+        What carries the traffic: envoy on the loopback, or ipvs in the kernel of the current network namespace, which
+        becomes the balancer node. Ipvs needs root; nodes and clients are yours to connect.
     detach
         Return when all is ready; `fleetlb local down` stops it.
     timeout
         Seconds until all must be ready.
     pool_cidr
-        IPv4 range of the VIPs; a free one is chosen otherwise.
+        Range of the VIPs; may be repeated, one of each family; a free one is chosen otherwise.
     node_cidr
-        TENANT=CIDR, where that tenant's nodes live; may be repeated; a free one is chosen otherwise.
+        TENANT=CIDR, where that tenant's nodes live; may be repeated, one of each family; a free one is chosen
+        otherwise.
     replicas
         How many managers and status services.
     load_balancer_class
         Serve only Services with this spec.loadBalancerClass.
     ipv6
-        Add an IPv6 range for VIPs and nodes. Needs root.
+        Choose IPv6 ranges too where none is given. Any IPv6 range needs root.
     """
     place = Layout(state.absolute())
     try:
         wish = Wish(
             tenants=tuple(name.strip() for name in tenants.split(",") if name.strip()),
-            pool_cidr=pool_cidr,
-            node_cidrs=_pairs(node_cidr),
+            engine=engine,
+            pool=by_family("--pool-cidr", pool_cidr),
+            nodes=_node_ranges(node_cidr),
             replicas=replicas,
             load_balancer_class=load_balancer_class,
             ipv6=ipv6,
         )
         check(wish)
-        if ipv6 and os.geteuid() != 0:
-            raise WishError("--ipv6 needs root: it adds local IPv6 routes (127.0.0.0/8 has no IPv6 counterpart)")
+        _check_machine(wish)
     except WishError as problem:
         return _fail(str(problem), 2)
+    except KernelError as problem:
+        return _fail(str(problem), 1)
     if detach and report_to is None:
         return _detached(place)
     return _hosted(wish, place, timeout, None if report_to is None else Teller(report_to))
@@ -193,12 +214,23 @@ def _order(verb: str, process: str, state: Path) -> int:
     return _fail(outcome.text, outcome.code) if outcome.code else 0
 
 
-def _pairs(given: tuple[str, ...]) -> dict[str, str]:
-    """`acme=127.10.0.0/16` by tenant."""
-    pairs = [text.partition("=") for text in given]
-    if wrong := [text for text, (_, sign, _) in zip(given, pairs, strict=True) if not sign]:
-        raise WishError(f"--node-cidr {wrong[0]}: must be TENANT=CIDR")
-    return {tenant: cidr for tenant, _, cidr in pairs}
+def _check_machine(wish: Wish) -> None:
+    """Raises KernelError, WishError."""
+    if wish.engine is EngineName.IPVS:
+        kernel.check()
+    elif wish.has_ipv6 and os.geteuid() != 0:
+        raise WishError("--ipv6 needs root: it adds local IPv6 routes (127.0.0.0/8 has no IPv6 counterpart)")
+
+
+def _node_ranges(given: tuple[str, ...]) -> dict[str, dict[Family, str]]:
+    """`acme=127.10.0.0/16`, by tenant and family."""
+    cidrs: dict[str, list[str]] = {}
+    for text in given:
+        tenant, sign, cidr = text.partition("=")
+        if not sign:
+            raise WishError(f"--node-cidr {text}: must be TENANT=CIDR")
+        cidrs.setdefault(tenant, []).append(cidr)
+    return {tenant: by_family(f"--node-cidr {tenant}", its) for tenant, its in cidrs.items()}
 
 
 def _say(text: str) -> None:

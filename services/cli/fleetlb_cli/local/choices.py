@@ -5,18 +5,28 @@ start anything or read the environment.
 """
 
 import ipaddress
+import itertools
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 import msgspec
 
+from fleetlb.contracts.objects import EngineName
+from fleetlb.domain.addresses import Family, IPNetwork
 from fleetlb_cli.local.ports import is_free
 
 FIRST_NODES, FIRST_POOL, LAST = 10, 77, 254
 TENANT_NAME_LENGTH = 40
 RESERVED = ipaddress.IPv4Network("127.0.0.0/16")
 """Where the fleet's own servers listen: no backend and no VIP may be there."""
+_FREE = {
+    (EngineName.ENVOY, "pool"): "127.{octet}.0.0/20",
+    (EngineName.ENVOY, "nodes"): "127.{octet}.0.0/16",
+    # The kernel balances no packet to the loopback, and 198.18.0.0/15 is nobody's: it is for benchmarks (RFC 2544).
+    (EngineName.IPVS, "pool"): "198.18.{octet}.0/24",
+    (EngineName.IPVS, "nodes"): "198.19.{octet}.0/24",
+}
 
 
 class WishError(Exception):
@@ -27,15 +37,27 @@ class RangeTakenError(Exception):
     """A range that this folder's data uses belongs to another running fleet."""
 
 
+class OtherEngineError(Exception):
+    """The folder's data is of a fleet with another engine."""
+
+
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """What `fleetlb local up` was asked for."""
 
     tenants: tuple[str, ...] = ("acme", "globex")
-    pool_cidr: str | None = None
-    node_cidrs: Mapping[str, str] = {}
+    engine: EngineName = EngineName.ENVOY
+    pool: Mapping[Family, str] = {}
+    nodes: Mapping[str, Mapping[Family, str]] = {}
+    """By tenant."""
     replicas: int = 1
     load_balancer_class: str | None = None
     ipv6: bool = False
+    """Also where no IPv6 range is given."""
+
+    @property
+    def has_ipv6(self) -> bool:
+        """Whether there is any IPv6 range: then everybody gets one."""
+        return self.ipv6 or any(Family.IPV6 in given for given in (self.pool, *self.nodes.values()))
 
 
 class Ranges(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +73,7 @@ class Choices(msgspec.Struct, kw_only=True):
 
     pool: Ranges
     tenants: dict[str, Ranges]
+    engine: EngineName = EngineName.ENVOY
     ports: dict[str, int] = {}
     tokens: dict[str, str] = {}
 
@@ -68,8 +91,19 @@ class Claiming(Protocol):
         """Claim a free port."""
 
 
+def by_family(option: str, cidrs: Iterable[str]) -> dict[Family, str]:
+    """Ranges of one option by family. Raises WishError for two of one."""
+    found: dict[Family, str] = {}
+    for cidr in cidrs:
+        family = Family.IPV6 if ":" in cidr else Family.IPV4
+        if family in found:
+            raise WishError(f"{option}: {found[family]} and {cidr} are both {family}; one range of each family")
+        found[family] = cidr
+    return found
+
+
 def check(wish: Wish) -> None:
-    """Raise WishError for anything that can never work, all problems at once. Ranges are IPv4; --ipv6 adds others."""
+    """Raise WishError for anything that can never work, all problems at once."""
     problems = [*_name_problems(wish), *_range_problems(wish)]
     if wish.replicas < 1:
         problems.append(f"--replicas {wish.replicas}: at least 1")
@@ -93,48 +127,48 @@ def _name_problems(wish: Wish) -> Iterator[str]:
 
 
 def _range_problems(wish: Wish) -> Iterator[str]:
-    given: dict[str, ipaddress.IPv4Network] = {}
-    options = {f"--node-cidr {tenant}": cidr for tenant, cidr in wish.node_cidrs.items()}
-    if wish.pool_cidr is not None:
-        options["--pool-cidr"] = wish.pool_cidr
-    for option, cidr in options.items():
+    given: list[tuple[str, IPNetwork]] = []
+    options = [(f"--node-cidr {tenant}", cidr) for tenant, ranges in wish.nodes.items() for cidr in ranges.values()]
+    options += [("--pool-cidr", cidr) for cidr in wish.pool.values()]
+    for option, cidr in options:
         try:
-            given[option] = ipaddress.IPv4Network(cidr)
+            network = ipaddress.ip_network(cidr)
         except ValueError as problem:
             yield f"{option}: {problem}"
             continue
-        if given[option].overlaps(RESERVED):
+        given.append((option, network))
+        if network.overlaps(RESERVED):
             yield f"{option}: {cidr} overlaps {RESERVED}, where the fleet's own servers listen"
-    for tenant in wish.node_cidrs:
+        elif wish.engine is EngineName.IPVS and network.is_loopback:
+            yield f"{option}: {cidr} is on the loopback, where the kernel balances no packet"
+    for tenant in wish.nodes:
         if tenant not in wish.tenants:
             yield f"--node-cidr {tenant}: not one of the tenants {', '.join(wish.tenants)}"
-    nodes = [(option, network) for option, network in given.items() if option != "--pool-cidr"]
-    for index, (option, network) in enumerate(nodes):
-        for other, second in nodes[index + 1 :]:
-            if network.overlaps(second):
-                yield f"{option} overlaps {other}"
+    for (option, network), (other, second) in itertools.combinations(given, 2):
+        if network.overlaps(second):
+            yield f"{option} overlaps {other}"
 
 
 def choose(wish: Wish, before: Choices | None, claims: Claiming) -> Choices:
-    """Choices for this start: what was chosen before, where it can be had, and free ranges for what is new."""
+    """Choices for this start: what was chosen before, where it can be had, and free ranges for what is new.
+
+    Raises RangeTakenError, OtherEngineError.
+    """
+    if before is not None and before.engine is not wish.engine:
+        raise OtherEngineError(
+            f"the folder holds a fleet with --engine {before.engine}: give that, or another folder by --state"
+        )
     known = before.tenants if before else {}
     tenants = dict(known)
-    given = [wish.pool_cidr, *(wish.node_cidrs.get(name) for name in wish.tenants)]
-    for cidr in given:  # so that no range is chosen that the user has given to something else
-        if cidr is not None:
-            _mark(cidr, claims)
-    pool = _ranges(wish.pool_cidr, before.pool if before else None, "pool", claims)
+    for given in (wish.pool, *(wish.nodes.get(name, {}) for name in wish.tenants)):
+        _mark(given, claims)  # so that no range is chosen that the user has given to something else
+    pool = _ranges(wish, wish.pool, before.pool if before else None, "pool", claims)
     for name in wish.tenants:
-        tenants[name] = _ranges(wish.node_cidrs.get(name), known.get(name), "nodes", claims)
-    if wish.ipv6:
-        pool = _with_ipv6(pool, "pool", claims)
-        tenants |= {name: _with_ipv6(tenants[name], "nodes", claims) for name in wish.tenants}
-    else:
-        pool = msgspec.structs.replace(pool, cidr6=None)
-        tenants = {name: msgspec.structs.replace(ranges, cidr6=None) for name, ranges in tenants.items()}
+        tenants[name] = _ranges(wish, wish.nodes.get(name, {}), known.get(name), "nodes", claims)
     return Choices(
         pool=pool,
         tenants=tenants,
+        engine=wish.engine,
         ports=dict(before.ports) if before else {},
         tokens=dict(before.tokens) if before else {},
     )
@@ -154,21 +188,31 @@ def token(choices: Choices, name: str) -> str:
     return choices.tokens.setdefault(name, secrets.token_urlsafe(32))
 
 
-def _ranges(given: str | None, former: Ranges | None, kind: str, claims: Claiming) -> Ranges:
+def _ranges(wish: Wish, given: Mapping[Family, str], former: Ranges | None, kind: str, claims: Claiming) -> Ranges:
+    """One range of each family that the fleet has."""
+    ranges = _ipv4(wish.engine, given.get(Family.IPV4), former, kind, claims)
+    if not wish.has_ipv6:
+        return msgspec.structs.replace(ranges, cidr6=None)
+    return _with_ipv6(ranges, given.get(Family.IPV6), kind, claims)
+
+
+def _ipv4(engine: EngineName, given: str | None, former: Ranges | None, kind: str, claims: Claiming) -> Ranges:
     """The user's word, else what the folder's data already uses, else something free."""
     if given is not None and (former is None or former.cidr != given):
         return Ranges(cidr=given)
     if former is None:
         octet = _octet(kind, claims)
-        return Ranges(cidr=f"127.{octet}.0.0/{20 if kind == 'pool' else 16}", octet=octet)
+        return Ranges(cidr=_FREE[engine, kind].format(octet=octet), octet=octet)
     if former.octet is not None and not claims.take(f"octet/{former.octet}") and given is None:
         option = "--pool-cidr CIDR" if kind == "pool" else "--node-cidr TENANT=CIDR"
         raise RangeTakenError(f"{former.cidr} is in use by another running fleet: stop that one, or give {option}")
     return former
 
 
-def _with_ipv6(ranges: Ranges, kind: str, claims: Claiming) -> Ranges:
-    """Add a unique-local range made from the same claimed number."""
+def _with_ipv6(ranges: Ranges, given: str | None, kind: str, claims: Claiming) -> Ranges:
+    """Add the user's range, else the former one, else a unique-local one made from the same claimed number."""
+    if given is not None:
+        return msgspec.structs.replace(ranges, cidr6=given)
     if ranges.cidr6 is not None:
         return ranges
     octet = ranges.octet if ranges.octet is not None else _octet(kind, claims)
@@ -177,18 +221,18 @@ def _with_ipv6(ranges: Ranges, kind: str, claims: Claiming) -> Ranges:
 
 
 def _octet(kind: str, claims: Claiming) -> int:
-    """Claim a second octet of 127.0.0.0/8."""
+    """Claim the number that makes a range nobody else's."""
     first = FIRST_POOL if kind == "pool" else FIRST_NODES
     candidates = [*range(first, LAST + 1), *range(1, first)]
     octet = claims.take_first("octet", candidates)
     if octet is None:
-        raise RangeTakenError("every range of 127.0.0.0/8 is in use by other fleets")
+        raise RangeTakenError("every range is in use by other fleets")
     return octet
 
 
-def _mark(cidr: str, claims: Claiming) -> None:
+def _mark(given: Mapping[Family, str], claims: Claiming) -> None:
     """Keep others from choosing what the user gave; never a refusal, for the user knows best."""
-    network = ipaddress.IPv4Network(cidr)
+    network = ipaddress.IPv4Network(given.get(Family.IPV4, "0.0.0.0/32"))
     if network.network_address.is_loopback:
         first, last = network.network_address.packed[1], network.broadcast_address.packed[1]
         for octet in range(first, last + 1):

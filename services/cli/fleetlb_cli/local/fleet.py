@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from fleetlb.contracts.objects import EngineName
 from fleetlb.kube.cluster import Cluster
 from fleetlb_cli.local import choices, kubernetes, layout, nats_server, programs, seeding
 from fleetlb_cli.local.choices import Choices, Claiming, Wish
@@ -101,6 +102,7 @@ def plan(
         etcd=etcd,
         hub=nats_server.prepare(place.nats, *nats_ports, now=int(time.time())),
         sockets=sockets,
+        engine=wish.engine,
         load_balancer_class=wish.load_balancer_class,
     )
     return Plan(wish=wish, chosen=chosen, blueprint=blueprint, servers=servers, ports=ports)
@@ -128,7 +130,7 @@ class Fleet:
         await _all(*(self._start_cluster(tasks, server) for server in plan.servers.values()))
         management = await Cluster.connect(plan.management.kubeconfig)
         try:
-            await seeding.seed(management, plan.chosen.pool, programs.GROUP, (programs.NODE,), plan.tenants)
+            await seeding.seed(management, plan.chosen, programs.GROUP, (programs.NODE,), plan.wish.tenants)
             await _all(
                 *(self._launch(tasks, program) for program in self._hub_services()),
                 self._start_node(tasks),
@@ -150,7 +152,7 @@ class Fleet:
                 url=hub.url, hub_creds=str(hub.hub_creds), system_creds=str(hub.system_creds), monitor=hub.monitor
             ),
             pools={seeding.POOL: layout.PoolPlace(cidr=plan.chosen.pool.cidr, cidr6=plan.chosen.pool.cidr6)},
-            groups={programs.GROUP: layout.GroupPlace(engine="envoy", nodes=(programs.NODE,))},
+            groups={programs.GROUP: layout.GroupPlace(engine=plan.wish.engine, nodes=(programs.NODE,))},
             processes={
                 name: layout.ProcessPlace(pid=pid, log=str(program.log), http=program.http)
                 for name, (program, pid) in self._supervisor.programs.items()
@@ -211,10 +213,13 @@ class Fleet:
             self._report(f"{name} is missing in KUBEBUILDER_ASSETS: deleted namespaces of {server.name} will not end")
 
     async def _start_node(self, tasks: asyncio.TaskGroup) -> None:
-        """Programmer and Envoy wait for each other, so both start before either is ready."""
+        """Programmer and Envoy wait for each other, so both start before either is ready. The kernel is there."""
         blueprint = self._plan.blueprint
         program = programs.programmer(blueprint, self._plan.ports[f"dataplane-programmer/{programs.NODE}"])
         blueprint.layout.node(programs.NODE).joinpath("state").mkdir(parents=True, exist_ok=True)
+        if blueprint.engine is EngineName.IPVS:
+            await self._launch(tasks, program)
+            return
         bootstrap = blueprint.layout.node(programs.NODE) / "envoy.json"
         layout.replace_file(bootstrap, await asyncio.to_thread(_envoy_bootstrap, program))
 

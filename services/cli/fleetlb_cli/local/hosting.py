@@ -16,6 +16,7 @@ from typing import Protocol
 
 import msgspec
 
+from fleetlb.contracts.objects import EngineName
 from fleetlb.domain.errors import FleetlbError
 from fleetlb_cli.local import control, controlplane, leftovers
 from fleetlb_cli.local import fleet as fleets
@@ -222,6 +223,9 @@ def private_sockets(environ: Mapping[str, str]) -> Iterator[Sockets]:
 
 
 def _ranges6(plan: Plan) -> tuple[str, ...]:
+    """What must be local for servers and clients on this machine; under ipvs none are."""
+    if plan.wish.engine is EngineName.IPVS:
+        return ()
     every = (plan.chosen.pool, *plan.tenants.values())
     return tuple(ranges.cidr6 for ranges in every if ranges.cidr6 is not None)
 

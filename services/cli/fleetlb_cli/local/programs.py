@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from fleetlb.contracts.objects import EngineName
 from fleetlb_cli.local import kubernetes
 from fleetlb_cli.local.controlplane import ControlPlane
 from fleetlb_cli.local.kubernetes import ApiServer, Etcd
@@ -23,7 +24,7 @@ APISERVER_GRACE = 3.0
 """It would wait for the end of open watches, which never comes; etcd has all that it ever said yes to."""
 _DRAIN = ("--drain-time-s", "5", "--drain-strategy", "immediate")
 """Connections through a removed listener live so long; Envoy's own ten minutes would outlive their Service by far."""
-_PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "SSL_CERT_FILE", "TMPDIR", "TZ")
+_PASSED_ON = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "SSL_CERT_FILE", "TMPDIR", "TZ")
 
 
 class Blueprint(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +36,7 @@ class Blueprint(msgspec.Struct, frozen=True, kw_only=True):
     etcd: Etcd
     hub: Hub
     sockets: Sockets
+    engine: EngineName = EngineName.ENVOY
     load_balancer_class: str | None = None
 
 
@@ -98,7 +100,7 @@ def manager(blueprint: Blueprint, name: str, port: int, management: ApiServer) -
         "NATS_SYSTEM_CREDS": str(hub.system_creds),
         "NATS_OPERATOR_SEED": str(hub.operator_seed),
         "NATS_HUB_ACCOUNT": hub.hub_account,
-        "ALLOW_LOOPBACK_BACKENDS": "true",
+        **_loopback(blueprint),
     }
     return _service(blueprint, name, "fleetlb-manager", port, settings)
 
@@ -127,10 +129,11 @@ def programmer(blueprint: Blueprint, port: int) -> Program:
         "NODE": NODE,
         "GROUP": GROUP,
         "STATE_DIR": str(blueprint.layout.node(NODE) / "state"),
-        "ADS_SOCKET": str(blueprint.sockets.ads),
-        "ENVOY_ADMIN": str(blueprint.sockets.envoy_admin),
-        "ALLOW_LOOPBACK_BACKENDS": "true",
+        "ENGINE": blueprint.engine.value,
+        **_loopback(blueprint),
     }
+    if blueprint.engine is EngineName.ENVOY:
+        settings |= {"ADS_SOCKET": str(blueprint.sockets.ads), "ENVOY_ADMIN": str(blueprint.sockets.envoy_admin)}
     return _service(blueprint, f"dataplane-programmer/{NODE}", "fleetlb-dataplane-programmer", port, settings)
 
 
@@ -145,6 +148,11 @@ def envoy(blueprint: Blueprint, bootstrap: Path) -> Program:
         environ=base_environ(blueprint.environ),
         ready=Probe(url="http://envoy/ready", socket=blueprint.sockets.envoy_admin),
     )
+
+
+def _loopback(blueprint: Blueprint) -> dict[str, str]:
+    """Where an Envoy fleet lives; packets to the loopback never reach the kernel's balancer."""
+    return {"ALLOW_LOOPBACK_BACKENDS": "true"} if blueprint.engine is EngineName.ENVOY else {}
 
 
 def _part(blueprint: Blueprint, name: str, part: str, arguments: tuple[str, ...], probe: Probe) -> Program:

@@ -6,7 +6,7 @@ since stays as it is. Must not know any process.
 
 import asyncio
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from fleetlb.contracts import objects
@@ -16,7 +16,7 @@ from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.errors import Conflict, NotFound
 from fleetlb.kube.establishing import apply_crds
 from fleetlb.kube.resources import NAMESPACES, SECRETS, Object, Resource
-from fleetlb_cli.local.choices import Ranges
+from fleetlb_cli.local.choices import Choices, Ranges
 from fleetlb_cli.local.layout import replace_file
 
 POOL = "default"
@@ -47,9 +47,9 @@ def pool_object(ranges: Ranges, group: str) -> Object:
     return {"metadata": {"name": POOL}, "spec": spec}
 
 
-def group_object(group: str, nodes: tuple[str, ...]) -> Object:
+def group_object(group: str, engine: objects.EngineName, nodes: tuple[str, ...]) -> Object:
     """The one balancer group of a local fleet."""
-    return {"metadata": {"name": group}, "spec": {"engine": objects.EngineName.ENVOY.value, "nodes": list(nodes)}}
+    return {"metadata": {"name": group}, "spec": {"engine": engine.value, "nodes": list(nodes)}}
 
 
 def tenant_object(name: str, ranges: Ranges, group: str) -> Object:
@@ -63,16 +63,14 @@ def tenant_object(name: str, ranges: Ranges, group: str) -> Object:
     return {"metadata": {"name": name}, "spec": spec}
 
 
-async def seed(
-    cluster: Cluster, pool: Ranges, group: str, nodes: tuple[str, ...], tenants: Mapping[str, Ranges]
-) -> None:
+async def seed(cluster: Cluster, chosen: Choices, group: str, nodes: tuple[str, ...], tenants: Iterable[str]) -> None:
     """Write every object into the management cluster."""
     await apply_crds(cluster, all_crds())
     await _apply(cluster, NAMESPACES, {"metadata": {"name": SYSTEM_NAMESPACE}})
-    await _apply(cluster, _GROUPS, group_object(group, nodes))
-    await _apply(cluster, _POOLS, pool_object(pool, group))
-    for name, ranges in tenants.items():
-        await _apply(cluster, _TENANTS, tenant_object(name, ranges, group))
+    await _apply(cluster, _GROUPS, group_object(group, chosen.engine, nodes))
+    await _apply(cluster, _POOLS, pool_object(chosen.pool, group))
+    for name in tenants:
+        await _apply(cluster, _TENANTS, tenant_object(name, chosen.tenants[name], group))
 
 
 async def write_credentials(cluster: Cluster, tenant: str, path: Path) -> None:

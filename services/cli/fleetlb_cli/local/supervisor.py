@@ -18,6 +18,8 @@ STEADY_SECONDS = 20.0
 """A process that lived this long has not crashed in a loop: the delays begin anew."""
 VERB_SECONDS = 120.0
 POLL_SECONDS = 0.05
+POLL_PAUSES = 2
+"""Between two questions, at least so many times what one took: being asked must not slow the start of a slow server."""
 
 Report = Callable[[str], None]
 
@@ -198,12 +200,12 @@ class Supervisor:
         """Poll until the very process that runs now answers."""
         probe = kept.program.ready
         while True:
-            child = kept.child
+            child, asked = kept.child, time.monotonic()
             if child is not None and child.exit_code is None:
                 kept.trouble = None if probe is None else await asyncio.to_thread(probes.trouble, probe)
                 if kept.trouble is None and kept.child is child and child.exit_code is None:
                     return
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(max(POLL_SECONDS, POLL_PAUSES * (time.monotonic() - asked)))
 
 
 def _tail(kept: Kept) -> str:

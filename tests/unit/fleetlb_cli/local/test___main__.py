@@ -22,6 +22,10 @@ def code_of(*words: str) -> object:
         ("up", "--node-cidr", "127.9.0.0/16"),
         ("up", "--node-cidr", "nobody=127.9.0.0/16"),
         ("up", "--pool-cidr", "300.0.0.0/8"),
+        ("up", "--pool-cidr", "127.9.0.0/24", "--pool-cidr", "127.8.0.0/24"),
+        ("up", "--node-cidr", "acme=fd01::/64", "--node-cidr", "acme=fd02::/64"),
+        ("up", "--engine", "haproxy"),
+        ("up", "--engine", "ipvs", "--pool-cidr", "127.9.0.0/24"),
         ("up", "--replicas", "none"),
         ("up", "--timeout", "soon"),
         ("kill",),
@@ -34,10 +38,22 @@ def test_usage_errors_are_2(words: tuple[str, ...], tmp_path: Path, monkeypatch:
     assert not list(tmp_path.iterdir())
 
 
-def test_ipv6_needs_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("words", [("--ipv6",), ("--pool-cidr", "fd09::/64"), ("--node-cidr", "acme=fd09::/64")])
+def test_ipv6_needs_root(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert code_of("up", "--ipv6", "--state", str(tmp_path / "state")) == 2
+    assert code_of("up", *words, "--state", str(tmp_path / "state")) == 2
     assert "--ipv6 needs root" in capsys.readouterr().err
+
+
+def test_the_kernels_engine_needs_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert code_of("up", "--engine", "ipvs", "--detach", "--state", str(tmp_path / "state")) == 1
+    assert "error: --engine ipvs: it needs root" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("verb", ["kill", "stop", "start", "restart"])

@@ -5,8 +5,12 @@ from collections.abc import Iterable
 import msgspec
 import pytest
 
+from fleetlb.contracts.objects import EngineName
+from fleetlb.domain.addresses import Family
 from fleetlb_cli.local import choices
-from fleetlb_cli.local.choices import Choices, RangeTakenError, Wish, WishError
+from fleetlb_cli.local.choices import Choices, OtherEngineError, RangeTakenError, Wish, WishError
+
+IPVS = EngineName.IPVS
 
 
 class Desk:
@@ -35,6 +39,10 @@ class Desk:
         return self._next_port
 
 
+def cidrs(*given: str) -> dict[Family, str]:
+    return choices.by_family("--pool-cidr", given)
+
+
 def problems(wish: Wish) -> str:
     with pytest.raises(WishError) as caught:
         choices.check(wish)
@@ -51,13 +59,19 @@ def problems(wish: Wish) -> str:
         (Wish(tenants=("a", "a")), "given twice"),
         (Wish(tenants=("management",)), "management cluster"),
         (Wish(replicas=0), "--replicas 0"),
-        (Wish(pool_cidr="10.0.0.1/8"), "--pool-cidr: 10.0.0.1/8 has host bits set"),
-        (Wish(pool_cidr="fd00::/64"), "--pool-cidr"),
-        (Wish(pool_cidr="127.0.0.0/24"), "overlaps 127.0.0.0/16"),
-        (Wish(node_cidrs={"nobody": "127.9.0.0/16"}), "--node-cidr nobody: not one of the tenants acme, globex"),
+        (Wish(pool=cidrs("10.0.0.1/8")), "--pool-cidr: 10.0.0.1/8 has host bits set"),
+        (Wish(pool=cidrs("fd00::1/64")), "--pool-cidr: fd00::1/64 has host bits set"),
+        (Wish(pool=cidrs("127.0.0.0/24")), "overlaps 127.0.0.0/16"),
+        (Wish(pool=cidrs("127.9.0.0/24"), engine=IPVS), "--pool-cidr: 127.9.0.0/24 is on the loopback"),
+        (Wish(nodes={"acme": cidrs("::1/128")}, engine=IPVS), "--node-cidr acme: ::1/128 is on the loopback"),
+        (Wish(nodes={"nobody": cidrs("127.9.0.0/16")}), "--node-cidr nobody: not one of the tenants acme, globex"),
         (
-            Wish(node_cidrs={"acme": "127.9.0.0/16", "globex": "127.9.1.0/24"}),
+            Wish(nodes={"acme": cidrs("127.9.0.0/16"), "globex": cidrs("127.9.1.0/24")}),
             "--node-cidr acme overlaps --node-cidr globex",
+        ),
+        (
+            Wish(nodes={"acme": cidrs("10.9.0.0/16", "fd09::/32")}, pool=cidrs("10.10.0.0/16", "fd09:0:1::/48")),
+            "--node-cidr acme overlaps --pool-cidr",
         ),
     ],
 )
@@ -66,7 +80,7 @@ def test_what_cannot_be_is_refused_with_the_option_named(wish: Wish, words: str)
 
 
 def test_all_problems_are_told_together() -> None:
-    text = problems(Wish(tenants=("A",), replicas=0, pool_cidr="x"))
+    text = problems(Wish(tenants=("A",), replicas=0, pool=cidrs("x")))
     assert text.count("\n") == 2
 
 
@@ -86,7 +100,7 @@ def test_ranges_of_other_fleets_are_left_alone() -> None:
 
 
 def test_what_the_user_gives_is_taken_and_not_chosen_again() -> None:
-    wish = Wish(pool_cidr="127.10.0.0/24", node_cidrs={"globex": "127.11.0.0/16"})
+    wish = Wish(pool=cidrs("127.10.0.0/24"), nodes={"globex": cidrs("127.11.0.0/16")})
     chosen = choices.choose(wish, None, Desk())
     assert chosen.pool.cidr == "127.10.0.0/24"
     assert chosen.tenants["globex"].cidr == "127.11.0.0/16"
@@ -123,9 +137,36 @@ def test_ipv6_ranges_come_and_go_with_the_option() -> None:
 
 
 def test_a_given_range_gets_an_ipv6_range_of_its_own() -> None:
-    chosen = choices.choose(Wish(tenants=("acme",), pool_cidr="10.9.0.0/24", ipv6=True), None, Desk())
+    chosen = choices.choose(Wish(tenants=("acme",), pool=cidrs("10.9.0.0/24"), ipv6=True), None, Desk())
     assert chosen.pool.cidr == "10.9.0.0/24"
     assert chosen.pool.cidr6 == "fd7f:f1ee:7b:4d::/112"
+
+
+def test_one_ipv6_range_of_the_users_gives_everybody_one() -> None:
+    wish = Wish(tenants=("acme",), nodes={"acme": cidrs("127.9.0.0/16", "fd09::/64")})
+    chosen = choices.choose(wish, None, Desk())
+    assert chosen.tenants["acme"] == choices.Ranges(cidr="127.9.0.0/16", cidr6="fd09::/64")
+    assert chosen.pool.cidr6 == "fd7f:f1ee:7b:4d::/112"
+    again = choices.choose(Wish(tenants=("acme",), ipv6=True), chosen, Desk())
+    assert again == chosen
+
+
+def test_two_ranges_of_one_family_are_one_too_many() -> None:
+    with pytest.raises(WishError, match=r"--pool-cidr: fd01::/64 and fd02::/64 are both IPv6"):
+        cidrs("fd01::/64", "10.0.0.0/8", "fd02::/64")
+
+
+def test_free_ranges_for_the_kernel_are_not_on_the_loopback() -> None:
+    chosen = choices.choose(Wish(engine=IPVS), None, Desk("octet/10"))
+    assert chosen.pool.cidr == "198.18.77.0/24"
+    assert [ranges.cidr for ranges in chosen.tenants.values()] == ["198.19.11.0/24", "198.19.12.0/24"]
+
+
+def test_a_folder_keeps_its_engine() -> None:
+    first = choices.choose(Wish(engine=IPVS), None, Desk())
+    with pytest.raises(OtherEngineError, match="holds a fleet with --engine ipvs"):
+        choices.choose(Wish(), first, Desk())
+    assert choices.choose(Wish(engine=IPVS), first, Desk()).pool == first.pool
 
 
 def test_a_port_is_kept_while_it_can_be_had() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from fleetlb.contracts.objects import EngineName
 from fleetlb_cli.local import controlplane, programs
 from fleetlb_cli.local.kubernetes import ApiServer, Etcd
 from fleetlb_cli.local.layout import Layout, Sockets
@@ -14,7 +15,7 @@ SERVER = ApiServer(name="acme", folder=Path("/s/clusters/acme"), port=1003, toke
 USER = {"PATH": "/bin", "HOME": "/home/me", "KUBECONFIG": "/k", "FLEETLB_NODE": "x", "HTTP_PROXY": "p", "OTEL_A": "1"}
 
 
-def blueprint(load_balancer_class: str | None = None) -> Blueprint:
+def blueprint(load_balancer_class: str | None = None, engine: EngineName = EngineName.ENVOY) -> Blueprint:
     return Blueprint(
         layout=Layout(Path("/s")),
         control_plane=controlplane.single_binary(Path("/cp")),
@@ -22,6 +23,7 @@ def blueprint(load_balancer_class: str | None = None) -> Blueprint:
         etcd=Etcd(data=Path("/s/etcd"), client_port=1, peer_port=2),
         hub=Hub(folder=Path("/s/nats"), port=3, monitor_port=4, hub_account="AHUB"),
         sockets=Sockets(Path("/run/x")),
+        engine=engine,
         load_balancer_class=load_balancer_class,
     )
 
@@ -71,6 +73,17 @@ def test_the_programmer_has_no_kubernetes_credentials() -> None:
     assert environ["FLEETLB_ADS_SOCKET"] == "/run/x/ads"
     assert environ["FLEETLB_ENVOY_ADMIN"] == "/run/x/envoy"
     assert environ["FLEETLB_STATE_DIR"] == "/s/nodes/node-1/state"
+    assert environ["FLEETLB_ENGINE"] == "envoy"
+    assert environ["FLEETLB_ALLOW_LOOPBACK_BACKENDS"] == "true"
+
+
+def test_the_kernel_needs_no_envoy_and_no_loopback() -> None:
+    ipvs = blueprint(engine=EngineName.IPVS)
+    environ = own(programs.programmer(ipvs, 5).environ)
+    assert environ["FLEETLB_ENGINE"] == "ipvs"
+    forbidden = {"FLEETLB_ADS_SOCKET", "FLEETLB_ENVOY_ADMIN", "FLEETLB_ALLOW_LOOPBACK_BACKENDS"}
+    assert not forbidden & environ.keys()
+    assert not forbidden & own(programs.manager(ipvs, "manager", 5, SERVER).environ).keys()
 
 
 def test_status() -> None:

@@ -1,6 +1,7 @@
 """The objects of a local fleet fit the types that the services read."""
 
 import msgspec
+import pytest
 
 from fleetlb.contracts import objects
 from fleetlb_cli.local import seeding
@@ -16,9 +17,10 @@ def test_the_pool() -> None:
     assert pool.spec.auto_assign
 
 
-def test_the_group() -> None:
-    group = msgspec.convert(seeding.group_object("default", ("node-1",)), objects.BalancerGroup)
-    assert group.spec.engine is objects.EngineName.ENVOY
+@pytest.mark.parametrize("engine", objects.EngineName)
+def test_the_group(engine: objects.EngineName) -> None:
+    group = msgspec.convert(seeding.group_object("default", engine, ("node-1",)), objects.BalancerGroup)
+    assert group.spec.engine is engine
     assert group.spec.nodes == ("node-1",)
 
 
