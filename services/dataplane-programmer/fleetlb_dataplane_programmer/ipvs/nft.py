@@ -106,6 +106,8 @@ class NftFilter:
         """Write what is not written; returns what had to be mended besides. The lock is held."""
         if not self._is_certain:
             return await self._mend(await self._list())
+        if not self._unwritten:
+            return 0
         taken, self._unwritten = self._unwritten, {}
         before = _NOTHING.union(*taken.values())
         after = _NOTHING.union(*(self._wanted.get(owner, _NOTHING) for owner in taken))
@@ -163,5 +165,8 @@ class NftFilter:
     async def _write(self, script: str) -> None:
         self._is_certain = False
         WRITES.inc()
+        before = self._generation()
         await commands.run(self._program, "-j", "-f", "-", stdin=script)
         self._is_certain = True
+        if before is not None and before == self._seen_generation and self._generation() == before + 1:
+            self._seen_generation = before + 1  # the one change was ours

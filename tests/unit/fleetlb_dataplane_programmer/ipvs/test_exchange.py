@@ -1,5 +1,6 @@
 """Conversations with the kernel: whose failure it was, when all is said, and that no bytes are too strange."""
 
+import contextlib
 import random
 import struct
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetlb_dataplane_programmer.ipvs import wire
+from fleetlb_dataplane_programmer.ipvs.entries import Timeouts
 from fleetlb_dataplane_programmer.ipvs.exchange import BATCH, Batch, Failure, Query
 from fleetlb_dataplane_programmer.ipvs.netlink import GENL_ID_CTRL, Flag, Malformed, family_number
 from fleetlb_dataplane_programmer.ipvs.wire import Command, Operation
@@ -31,8 +33,10 @@ def feed(conversation: Batch | Query[object], *datagrams: bytes) -> None:
         conversation.feed(memoryview(datagram))
 
 
-def ask(command: Command, decode: Callable[[memoryview], object], sequence: int, **options: bool) -> Query[object]:
-    return Query(FAMILY, sequence, command, decode, **options)
+def ask(
+    command: Command, decode: Callable[[memoryview], object], sequence: int, *, is_dump: bool = True
+) -> Query[object]:
+    return Query(FAMILY, sequence, command, decode, is_dump=is_dump)
 
 
 def test_failures_of_a_recorded_batch() -> None:
@@ -101,7 +105,7 @@ def test_only_the_last_of_a_batch_asks_to_be_acknowledged() -> None:
         ("get service", Command.GET_SERVICE, wire.encode_service(TCP), False),
         ("get info", Command.GET_INFO, b"", False),
         ("get timeouts", Command.GET_CONFIG, b"", False),
-        ("set timeouts", Command.SET_CONFIG, wire.encode_timeouts(wire.Timeouts(tcp=901, udp=30)), False),
+        ("set timeouts", Command.SET_CONFIG, wire.encode_timeouts(Timeouts(tcp=901, udp=30)), False),
     ],
 )
 def test_questions_are_the_bytes_of_the_header(golden: str, command: Command, attributes: bytes, is_dump: bool) -> None:
@@ -211,17 +215,15 @@ def test_a_damaged_reply_is_read_or_malformed(name: str, seed: int) -> None:
     for recorded in REPLIES[name]:
         try:
             LISTENERS[name]().feed(memoryview(mutate(recorded, chance)))
-        except Malformed as problem:
-            assert str(problem)
+        except Malformed:
+            continue
 
 
 @settings(max_examples=500, deadline=None)
 @given(st.sampled_from(sorted(LISTENERS)), st.binary(max_size=200))
 def test_no_bytes_are_too_strange(name: str, datagram: bytes) -> None:
-    try:
+    with contextlib.suppress(Malformed):
         LISTENERS[name]().feed(memoryview(datagram))
-    except Malformed as problem:
-        assert str(problem)
 
 
 def test_a_reply_cut_anywhere_is_malformed_or_not_yet_the_end() -> None:

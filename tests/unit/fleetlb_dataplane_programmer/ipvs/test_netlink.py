@@ -189,6 +189,6 @@ def test_messages_that_are_written_are_read(messages: list[tuple[int, int, int, 
         for family, command, sequence, payload in messages
     )
     found = read(datagram)
-    assert [(frame.sequence, read_attributes(frame.body)[1]) for frame in found if isinstance(frame, Frame)] == [
+    assert [(frame.sequence, bytes(read_attributes(frame.body)[1])) for frame in found if isinstance(frame, Frame)] == [
         (sequence, payload) for _, _, sequence, payload in messages
     ]
