@@ -393,7 +393,7 @@ class TestRestarts:
             await world.wish(a_wish(KEY, revision=2))
             await eventually(lambda: set(world.plane) == {KEY, OTHER})
 
-    async def test_what_a_lost_disk_forgot_is_not_taken_from_the_past(self, world: World, tmp_path: Path) -> None:
+    async def test_P2_what_a_lost_disk_forgot_is_not_taken_from_the_past(self, world: World, tmp_path: Path) -> None:
         async with world.programmer():
             await world.wish(a_wish(KEY, ["10.0.0.2:31000"], generation=5, revision=9))
             await eventually(lambda: world.is_realized(9, Probe.ANSWERED))
@@ -777,3 +777,11 @@ async def test_the_node_says_what_it_is_and_when_it_is_not_ready(world: World) -
         assert said.capabilities == ("affinity", "tcp", "udp")
         world.node.set_connected(False)
         await eventually(lambda: (said := world.said_of_node()) is not None and not said.ready)
+
+
+async def test_the_node_says_how_often_it_mended_what_others_changed(world: World) -> None:
+    async with world.programmer():
+        await eventually(lambda: (said := world.said_of_node()) is not None and said.repairs == 0)
+        world.node.note_repairs(2)
+        world.node.note_repairs(3)
+        await eventually(lambda: (said := world.said_of_node()) is not None and said.repairs == 5)

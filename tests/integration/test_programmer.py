@@ -30,7 +30,8 @@ async def test_a_wish_becomes_traffic_and_is_said_with_an_answered_probe(node: B
         await node.until(udp, 1, Probe.ANSWERED)
         assert await ask_tcp(tcp.address, tcp.port) == "one hello"
         assert await ask_udp(udp.address, udp.port) == "two hello"
-        assert [(said.state, said.probe) for said in node.said] == [(RealizedState.PROGRAMMED, Probe.ANSWERED)] * 2
+        said = [word for word in node.said if word.probe is not Probe.PENDING]  # on a busy machine, that comes first
+        assert [(word.state, word.probe) for word in said] == [(RealizedState.PROGRAMMED, Probe.ANSWERED)] * 2
         assert [hop.name for hop in node.realized[tcp].hops] == ["program", "acknowledge", "probe"]
 
 

@@ -158,6 +158,8 @@ class NodeRealized(Message, frozen=True, kw_only=True):
     version: str = ""
     ready: bool = False
     virtual_servers: Whole = 0
+    repairs: Whole = 0
+    """Virtual servers, routes, rules and switches that others changed and this node has mended since its start."""
 
 
 class ServiceReleased(Message, frozen=True, kw_only=True):

@@ -28,7 +28,9 @@ async def work(process: Process, settings: Settings) -> None:
     plane = plane_for(process, settings)
     node = Node(
         Identity(node=settings.node, group=settings.group, allow_loopback=settings.allow_loopback_backends),
-        lambda on_outcome: plane.engine(on_outcome, lambda connected: node.set_connected(connected)),
+        lambda on_outcome: plane.engine(
+            on_outcome, lambda connected: node.set_connected(connected), lambda repaired: node.note_repairs(repaired)
+        ),
         StateFile(settings.state_dir, node=settings.node, group=settings.group),
         dial=probe,
         holdings=plane.holdings,

@@ -33,6 +33,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 OnOutcome = Callable[[VirtualServerKey, Outcome], None]
 OnConnected = Callable[[bool], None]
+OnRepaired = Callable[[int], None]
 
 
 class Engine(Protocol):

@@ -88,6 +88,7 @@ class Node:
             on_let_go=self._memory.note,
         )
         self._ready = False
+        self._repairs = 0
         self._remembered = False
         self._replayed_at: float | None = None
         self._news = asyncio.Event()
@@ -170,6 +171,11 @@ class Node:
         self._ready = connected
         self._announcer.tell_node()
         self._sweeper.look_at_all()
+
+    def note_repairs(self, count: int) -> None:
+        """So much of what this node carries was changed by others, and is mended."""
+        self._repairs += count
+        self._announcer.tell_node()
 
     async def _knowledge(self, began: float) -> Knowledge:
         held = await self._holdings()
@@ -262,6 +268,7 @@ class Node:
             version=fleetlb.__version__,
             ready=self._ready,
             virtual_servers=len(self._ledger),
+            repairs=self._repairs,
         )
 
 

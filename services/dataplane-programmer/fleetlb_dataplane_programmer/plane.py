@@ -5,7 +5,7 @@ from typing import Protocol
 from fleetlb.contracts.objects import EngineName
 from fleetlb.runtime.process import Process
 from fleetlb_dataplane_programmer.completing import Holdings
-from fleetlb_dataplane_programmer.engine import Engine, OnConnected, OnOutcome
+from fleetlb_dataplane_programmer.engine import Engine, OnConnected, OnOutcome, OnRepaired
 from fleetlb_dataplane_programmer.settings import Settings
 
 
@@ -14,8 +14,8 @@ class Plane(Protocol):
 
     holdings: Holdings
 
-    def engine(self, on_outcome: OnOutcome, on_connected: OnConnected) -> Engine:
-        """The engine, made once."""
+    def engine(self, on_outcome: OnOutcome, on_connected: OnConnected, on_repaired: OnRepaired) -> Engine:
+        """The engine, made once. `on_repaired` hears how much that others had changed was mended."""
 
     async def start(self) -> None:
         """Begin to serve; to be called after `engine`. Raises FleetlbError."""

@@ -470,7 +470,7 @@ def test_any_order_repetition_and_loss_converge_to_the_last_word(seed: int, data
 
 @settings(max_examples=200, deadline=None)
 @given(seed=st.integers(0, 10**9), order=st.randoms(use_true_random=False))
-def test_generations_never_go_down(seed: int, order: random.Random) -> None:
+def test_P2_generations_never_go_down(seed: int, order: random.Random) -> None:
     history = _history(seed)
     order.shuffle(history)
     ledger, highest = _ledger(), dict.fromkeys(KEYS, (0, 0))

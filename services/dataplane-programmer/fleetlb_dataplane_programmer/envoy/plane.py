@@ -3,7 +3,7 @@
 from fleetlb.runtime.process import Process
 from fleetlb_dataplane_programmer import envoy_admin
 from fleetlb_dataplane_programmer.completing import Holdings
-from fleetlb_dataplane_programmer.engine import Engine, OnConnected, OnOutcome
+from fleetlb_dataplane_programmer.engine import Engine, OnConnected, OnOutcome, OnRepaired
 from fleetlb_dataplane_programmer.envoy.engine import EnvoyEngine
 from fleetlb_dataplane_programmer.settings import Settings
 
@@ -20,8 +20,9 @@ class EnvoyPlane:
         self._envoy, self._listening = process.health.gate("envoy"), process.health.gate("ads-socket")
         self.holdings: Holdings = lambda: envoy_admin.listeners(settings.envoy_admin)
 
-    def engine(self, on_outcome: OnOutcome, on_connected: OnConnected) -> Engine:
-        """The engine, made once."""
+    def engine(self, on_outcome: OnOutcome, on_connected: OnConnected, on_repaired: OnRepaired) -> Engine:
+        """The engine, made once. Nobody else can change what an Envoy holds, so nothing is ever repaired."""
+        del on_repaired
 
         def connected(is_connected: bool) -> None:
             if is_connected:

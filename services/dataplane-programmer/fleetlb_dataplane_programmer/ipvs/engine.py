@@ -10,13 +10,12 @@ import time
 from collections.abc import Callable
 
 import msgspec
-import prometheus_client
 import structlog
 
 from fleetlb.domain.errors import Transient
 from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 from fleetlb.runtime.workers import Reconciler
-from fleetlb_dataplane_programmer.engine import OnOutcome, Outcome, State
+from fleetlb_dataplane_programmer.engine import OnOutcome, OnRepaired, Outcome, State
 from fleetlb_dataplane_programmer.ipvs.budgeting import MAX_MAGLEV, MaglevBudget
 from fleetlb_dataplane_programmer.ipvs.diffing import Actual, Plan, diff, is_as_asked
 from fleetlb_dataplane_programmer.ipvs.kernel import Kernel
@@ -35,8 +34,6 @@ from fleetlb_dataplane_programmer.ipvs.translating import (
 )
 from fleetlb_dataplane_programmer.ipvs.vips import Vips
 from fleetlb_dataplane_programmer.ipvs.wire import Command, Operation
-
-DRIFT = prometheus_client.Counter("fleetlb_ipvs_drift", "Virtual servers that were found changed by others and mended")
 
 _CAPABILITIES = frozenset({"tcp", "udp", "sctp", "affinity", "schedulers"})
 _CONCURRENCY = 64
@@ -73,12 +70,14 @@ class IpvsEngine:
         *,
         announcer: VipAnnouncer = RoutedVips(),  # noqa: B008 (stateless)
         on_trouble: Callable[[str], None] = lambda _: None,
+        on_repaired: OnRepaired = lambda _: None,
         open_kernel: Callable[[], Kernel] = Kernel,
         now: Callable[[], float] = time.time,
         terms: Terms = Terms(),  # noqa: B008 (frozen)
     ) -> None:
-        """`on_trouble` hears why the kernel cannot be used, "" once it can. `now`: seconds since 1970; the ends of
-        drains are times that outlive this process.
+        """`on_trouble` hears why the kernel cannot be used, "" once it can. `on_repaired` hears how much others had
+        changed, once a round of the patrol. `now`: seconds since 1970; the ends of drains are times that outlive this
+        process.
         """
         self._on_outcome, self._on_trouble = on_outcome, on_trouble
         self._surroundings, self._announcer = surroundings, announcer
@@ -95,8 +94,9 @@ class IpvsEngine:
         self._confirming = Reconciler(self._confirm, name="ipvs-confirm", concurrency=1)
         self._patrol = Patrol(
             self._is_right,
-            self._mend,
+            self._programming.add,
             surroundings,
+            on_repaired,
             read_text=lambda: self._kernel.text(),
             round_seconds=terms.round_seconds,
         )
@@ -288,8 +288,3 @@ class IpvsEngine:
         if wish is None or wish.server is None or wish.told is None or wish.told.state is not State.PROGRAMMED:
             return True
         return is_as_asked(translate(wish.server), self._read(key))
-
-    def _mend(self, key: VirtualServerKey) -> None:
-        """Somebody else changed it."""
-        DRIFT.inc()
-        self._programming.add(key)

@@ -6,12 +6,16 @@ What looks different is read by netlink in slices, so that a large table never h
 import asyncio
 from collections.abc import Callable
 
+import prometheus_client
 import structlog
 
 from fleetlb.domain.errors import Transient
 from fleetlb.domain.virtual_servers import VirtualServerKey
+from fleetlb_dataplane_programmer.engine import OnRepaired
 from fleetlb_dataplane_programmer.ipvs.auditing import Watch, key_of, read_blocks
 from fleetlb_dataplane_programmer.ipvs.surroundings import Surroundings
+
+DRIFT = prometheus_client.Counter("fleetlb_ipvs_drift", "Virtual servers that were found changed by others and mended")
 
 ROUND_SECONDS = 3.0
 """With the time of a round, drift is mended within five seconds."""
@@ -27,13 +31,15 @@ class Patrol:
         is_right: Callable[[VirtualServerKey], bool],
         mend: Callable[[VirtualServerKey], None],
         surroundings: Surroundings,
+        on_repaired: OnRepaired,
         *,
         read_text: Callable[[], bytes],
         round_seconds: float = ROUND_SECONDS,
     ) -> None:
-        """`read_text` gives the table as text; `is_right` reads and compares a virtual server, `mend` gets the bad."""
+        """`read_text` gives the table as text; `is_right` reads and compares a virtual server, `mend` gets the bad,
+        `on_repaired` hears once a round how much was."""
         self._is_right, self._mend = is_right, mend
-        self._surroundings = surroundings
+        self._surroundings, self._on_repaired = surroundings, on_repaired
         self._read_text = read_text
         self._round_seconds = round_seconds
         self._watch = Watch()
@@ -55,16 +61,17 @@ class Patrol:
         while True:
             await asyncio.sleep(self._round_seconds)
             try:
-                await self.look()
-                await self._surroundings.audit()
+                repaired = await self.look()
+                if repaired := repaired + await self._surroundings.audit():
+                    self._on_repaired(repaired)
             except (Transient, OSError) as problem:
                 self._log.warning("the round could not be finished", problem=str(problem))
 
-    async def look(self) -> None:
-        """One round over the kernel's table. Raises Transient, OSError."""
+    async def look(self) -> int:
+        """One round over the kernel's table; how many were wrong. Raises Transient, OSError."""
         text = self._read_text()
         if text == self._last_text:
-            return
+            return 0
         self._last_text = text
         wrong: list[VirtualServerKey] = []
         for number, block in enumerate(self._watch.suspects(read_blocks(text))):
@@ -76,8 +83,10 @@ class Patrol:
             else:
                 wrong.append(key)
                 self._mend(key)
+                DRIFT.inc()
             if number % _SLICE == _SLICE - 1:
                 await asyncio.sleep(0)
         if wrong:
             some = [str(key) for key in wrong[:_NAMED]]
             self._log.warning("others changed the kernel's table; it is mended", virtual_servers=len(wrong), some=some)
+        return len(wrong)

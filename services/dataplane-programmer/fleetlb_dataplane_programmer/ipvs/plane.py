@@ -2,7 +2,7 @@
 
 from fleetlb.runtime.process import Process
 from fleetlb_dataplane_programmer.completing import Holdings
-from fleetlb_dataplane_programmer.engine import Engine, OnConnected, OnOutcome
+from fleetlb_dataplane_programmer.engine import Engine, OnConnected, OnOutcome, OnRepaired
 from fleetlb_dataplane_programmer.ipvs.engine import IpvsEngine, Terms
 from fleetlb_dataplane_programmer.ipvs.preparing import NodeSurroundings
 from fleetlb_dataplane_programmer.settings import Settings
@@ -18,7 +18,7 @@ class IpvsPlane:
         self._surroundings = NodeSurroundings(manage_sysctls=settings.manage_sysctls)
         self.holdings: Holdings = lambda: self._engine.holdings()
 
-    def engine(self, on_outcome: OnOutcome, on_connected: OnConnected) -> Engine:
+    def engine(self, on_outcome: OnOutcome, on_connected: OnConnected, on_repaired: OnRepaired) -> Engine:
         """The engine, made once."""
 
         def on_trouble(trouble: str) -> None:
@@ -32,6 +32,7 @@ class IpvsPlane:
             on_outcome,
             self._surroundings,
             on_trouble=on_trouble,
+            on_repaired=on_repaired,
             terms=Terms(max_maglev=self._settings.max_maglev_servers),
         )
         return self._engine
