@@ -18,7 +18,7 @@ LAB_MEMORY ?= 6G
 	integration e2e lab ipvs test-ipvs-host bench-ipvs schemas clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 $(STAMP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fleetlb needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
@@ -83,8 +83,9 @@ ipvs: setup lab ## Tests on a real IPVS, in a kernel of their own (LAB_SECONDS=1
 test-ipvs-host: setup ## The same in this host's kernel: needs root, ip_vs, ipvsadm and nft
 	@echo "== ipvs, on this host"; $(IPVS_PYTEST) $(IPVS_TESTS)
 
-bench-ipvs: setup lab ## Measure the IPVS engine in the lab
-	@LAB_MEMORY=$(LAB_MEMORY) deploy/lab/run.sh $(BIN)/fleetlb bench ipvs
+bench-ipvs: setup lab ## Measure the IPVS engine in the lab; the figures stay in bench-results/
+	@LAB_MEMORY=$(LAB_MEMORY) LAB_SECONDS=3000 LAB_KEEP=bench-results deploy/lab/run.sh \
+		$(BIN)/python -m tests.bench --output /run/out/keep --load "$$(cut -d' ' -f1-3 /proc/loadavg)"
 
 schemas: $(STAMP) ## Write proto-schemas/ and deploy/crds anew from the Python types
 	$(BIN)/python deploy/schemas/generate.py
