@@ -12,14 +12,13 @@ import pytest
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.streams import desired_stream, realized_stream
 from fleetlb.contracts.v1 import NodeRealized, Probe, RealizedState, VirtualServerDesired, VirtualServerRealized
-from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey, parse_key
+from fleetlb.domain.virtual_servers import FailurePolicy, VirtualServer, VirtualServerKey, parse_key
 from fleetlb.runtime.backoff import Backoff
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.fake_bus import FakeBus, FakeServer
 from fleetlb.testkit.wishes import a_virtual_server, a_wish, as_message
 from fleetlb_dataplane_programmer import braking, completing
 from fleetlb_dataplane_programmer.announcing import BEHIND
-from fleetlb_dataplane_programmer.braking import FailurePolicy
 from fleetlb_dataplane_programmer.checking import Checks
 from fleetlb_dataplane_programmer.dialling import Reach
 from fleetlb_dataplane_programmer.engine import OnOutcome
@@ -578,8 +577,16 @@ class TestHealth:
             tell_seconds=0.05,
         )
 
-    def _wish(self, backends: list[Backend], key: VirtualServerKey = KEY, revision: int = 1) -> VirtualServerDesired:
-        return a_wish(key, [str(backend) for backend in backends], revision=revision)
+    def _wish(
+        self,
+        backends: list[Backend],
+        key: VirtualServerKey = KEY,
+        revision: int = 1,
+        policy: FailurePolicy = FailurePolicy.OPEN,
+    ) -> VirtualServerDesired:
+        wish = a_wish(key, [str(backend) for backend in backends], revision=revision)
+        assert wish.server is not None
+        return msgspec.structs.replace(wish, server=msgspec.structs.replace(wish.server, failure_policy=policy))
 
     def _weights(self, world: World, key: VirtualServerKey = KEY) -> list[int]:
         """By port."""
@@ -627,9 +634,8 @@ class TestHealth:
             assert (self._weights(world), world.engine.changes) == ([1], 1)
 
     async def test_a_closed_policy_serves_none_and_says_that_nobody_answers(self, world: World) -> None:
-        world.checks = msgspec.structs.replace(world.checks, policy=FailurePolicy.CLOSED)
         async with _backends(2) as backends, world.programmer():
-            await world.wish(self._wish(backends))
+            await world.wish(self._wish(backends, policy=FailurePolicy.CLOSED))
             await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
             for backend in backends:
                 backend.die()

@@ -10,7 +10,13 @@ import msgspec
 
 from fleetlb.domain.conditions import Condition, Refusal
 from fleetlb.domain.services import TenantNode, TenantService
-from fleetlb.domain.virtual_servers import DEFAULT_DRAIN_SECONDS, MAX_DRAIN_SECONDS, Forwarding, Scheduler
+from fleetlb.domain.virtual_servers import (
+    DEFAULT_DRAIN_SECONDS,
+    MAX_DRAIN_SECONDS,
+    FailurePolicy,
+    Forwarding,
+    Scheduler,
+)
 
 GROUP = "fleetlb.dev"
 VERSION = "v1alpha1"
@@ -66,6 +72,9 @@ class TenantSpec(_Object, frozen=True, kw_only=True):
     groups: Annotated[tuple[Name, ...], msgspec.Meta(max_length=32)] = ()
     """Balancer groups the tenant may use; empty: every group."""
     quotas: Quotas = Quotas()
+    failure_policy: FailurePolicy = FailurePolicy.OPEN
+    """When most of a Service's backends fail their checks at once: `open` keeps the last set, `closed` serves by the
+    healthy alone, or by none."""
 
 
 class TenantUsage(_Object, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from fleetlb.domain.services import ServiceEndpoints, ServicePort, TenantNode, T
 from fleetlb.domain.tenancy import Grant, backend_address
 from fleetlb.domain.virtual_servers import (
     DEFAULT_DRAIN_SECONDS,
+    FailurePolicy,
     Forwarding,
     RealServer,
     Scheduler,
@@ -67,13 +68,17 @@ def plan_virtual_servers(
     planned: list[PlannedServer] = []
     for address in addresses:
         backends, reason = _backends(service, address, endpoints, nodes, grant)
-        servers = _servers(service, address, backends, carriage)
+        servers = _servers(service, address, backends, carriage, grant.failure_policy)
         planned.extend(PlannedServer(server, reason) for server in servers)
     return tuple(planned)
 
 
 def _servers(
-    service: TenantService, address: str, backends: Iterable[tuple[str, str]], carriage: Carriage
+    service: TenantService,
+    address: str,
+    backends: Iterable[tuple[str, str]],
+    carriage: Carriage,
+    failure_policy: FailurePolicy,
 ) -> Iterable[VirtualServer]:
     """The rename: VirtualServer.port is the Service's port, RealServer.port its node port."""
     by_host = {host: name for host, name in sorted(backends, reverse=True)}
@@ -88,6 +93,7 @@ def _servers(
             source_ranges=ranges,
             forwarding=carriage.forwarding,
             drain_seconds=carriage.drain_seconds,
+            failure_policy=failure_policy,
             prefix=carriage.prefixes.get(address, ""),
         )
 

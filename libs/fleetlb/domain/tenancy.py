@@ -8,6 +8,7 @@ import msgspec
 from fleetlb.domain.addresses import Family, IPAddress, IPNetwork, family_of, parse_address, parse_network
 from fleetlb.domain.conditions import Reason, Refusal
 from fleetlb.domain.services import MAX_SOURCE_RANGES, TenantNode, TenantService, canonical_ranges
+from fleetlb.domain.virtual_servers import FailurePolicy
 
 METADATA_ADDRESSES = frozenset({"100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"})
 """Where clouds answer with credentials, besides 169.254.169.254, which is link-local."""
@@ -24,6 +25,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     max_load_balancers: int | None = None
     max_addresses: int | None = None
     max_ports: int | None = None
+    failure_policy: FailurePolicy = FailurePolicy.OPEN
     allow_loopback: bool = False
     """Backends on loopback: only in a local fleet, by an explicit switch of the manager."""
 

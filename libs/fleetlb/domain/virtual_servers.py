@@ -61,6 +61,15 @@ class Forwarding(enum.StrEnum):
         return self is not Forwarding.MASQUERADE
 
 
+class FailurePolicy(enum.StrEnum):
+    """What a virtual server does when most of its real servers fail their checks at once."""
+
+    OPEN = "open"
+    """Keep the last set: the failure may be one of the checks, or of the way."""
+    CLOSED = "closed"
+    """Serve by no unhealthy real server, and by none if none is healthy."""
+
+
 DEFAULT_DRAIN_SECONDS = 60
 MAX_DRAIN_SECONDS = 86_400
 
@@ -89,5 +98,6 @@ class VirtualServer(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     forwarding: Forwarding = Forwarding.MASQUERADE
     drain_seconds: int = DEFAULT_DRAIN_SECONDS
     """How long the connections of a real server that is taken away may go on."""
+    failure_policy: FailurePolicy = FailurePolicy.OPEN
     prefix: str = ""
     """The network of the pool that the address belongs to, which nodes route as one; empty: the address alone."""

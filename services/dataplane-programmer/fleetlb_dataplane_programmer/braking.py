@@ -24,24 +24,15 @@ A member may be down for ever (`since` minus infinity): that was found when the 
 once. A restart therefore drains what its predecessor had drained bit by bit, but never everybody.
 """
 
-import enum
 from collections.abc import Mapping
 
 import msgspec
 
+from fleetlb.domain.virtual_servers import FailurePolicy
 from fleetlb_dataplane_programmer.health import Target
 
 WINDOW_SECONDS = 10.0
 """Failures that lie no further apart are one event."""
-
-
-class FailurePolicy(enum.StrEnum):
-    """What a virtual server does when most of its real servers fail at once."""
-
-    OPEN = "open"
-    """Keep the last set: the failure may be one of the checks, or of the way."""
-    CLOSED = "closed"
-    """Serve by no unhealthy real server, and by none if none is healthy."""
 
 
 class Standing(msgspec.Struct, frozen=True):

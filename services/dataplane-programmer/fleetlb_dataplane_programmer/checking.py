@@ -22,7 +22,6 @@ import structlog
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.runtime.backoff import Backoff
 from fleetlb.runtime.workers import Reconciler
-from fleetlb_dataplane_programmer.braking import FailurePolicy
 from fleetlb_dataplane_programmer.dialling import OUT_OF_MEANS, Reach, reach
 from fleetlb_dataplane_programmer.health import (
     FALL,
@@ -69,7 +68,6 @@ class Checks(msgspec.Struct, frozen=True, kw_only=True):
     """Changes of one virtual server that come so close together are one."""
     tell_seconds: float = 1.0
     """The hub is told of the health of one virtual server no more often than this."""
-    policy: FailurePolicy = FailurePolicy.OPEN
 
 
 OnTurn = Callable[[Target, tuple[VirtualServerKey, ...], float | None], None]

@@ -133,7 +133,7 @@ class Guard:
         before, down = guarded.verdict, guarded.down
         up = guarded.members - len(down)
         now = asyncio.get_running_loop().time()
-        standing = step(Standing(before.out, before.brake), up, down, now, self._checks.policy)
+        standing = step(Standing(before.out, before.brake), up, down, now, guarded.server.failure_policy)
         guarded.verdict = Verdict(_healthy(guarded), standing.out, standing.brake)
         if standing.brake is not before.brake:
             self._tell_brake(guarded)

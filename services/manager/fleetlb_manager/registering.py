@@ -56,6 +56,7 @@ def grant_of(tenant: Tenant, *, allow_loopback: bool) -> Grant:
         max_load_balancers=spec.quotas.load_balancers,
         max_addresses=spec.quotas.addresses,
         max_ports=spec.quotas.ports,
+        failure_policy=spec.failure_policy,
         allow_loopback=allow_loopback,
     )
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleetlb_dataplane_programmer.braking import WINDOW_SECONDS, FailurePolicy, Standing, step
+from fleetlb.domain.virtual_servers import FailurePolicy
+from fleetlb_dataplane_programmer.braking import WINDOW_SECONDS, Standing, step
 from fleetlb_dataplane_programmer.health import Target
 
 CLOSED = FailurePolicy.CLOSED

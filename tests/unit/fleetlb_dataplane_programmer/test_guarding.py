@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable, Iterable
 import msgspec
 import pytest
 
-from fleetlb.domain.virtual_servers import RealServer, VirtualServer, VirtualServerKey, parse_key
+from fleetlb.domain.virtual_servers import FailurePolicy, RealServer, VirtualServer, VirtualServerKey, parse_key
 from fleetlb.testkit.virtual_time import run_virtually
 from fleetlb.testkit.wishes import a_virtual_server
-from fleetlb_dataplane_programmer.braking import WINDOW_SECONDS, FailurePolicy
+from fleetlb_dataplane_programmer.braking import WINDOW_SECONDS
 from fleetlb_dataplane_programmer.checking import Checks
 from fleetlb_dataplane_programmer.dialling import Reach
 from fleetlb_dataplane_programmer.guarding import BRAKED, BRAKES, Guard
@@ -98,9 +98,9 @@ def test_a_dead_real_server_is_out_and_back_when_it_returns() -> None:
 def test_when_all_die_at_once_the_policy_decides(policy: FailurePolicy) -> None:
     async def scenario() -> None:
         brakes = BRAKES._value.get()
-        async with Bench(Checks(policy=policy)).at_work() as bench:
+        async with Bench().at_work() as bench:
             is_open = policy is FailurePolicy.OPEN
-            bench.guard.watch(_server())
+            bench.guard.watch(msgspec.structs.replace(_server(), failure_policy=policy))
             await bench.lose(*BACKENDS)
             await bench.until(lambda: bench.verdict.healthy == 0)
             assert bench.verdict == Verdict(0, frozenset() if is_open else _out(*BACKENDS), brake=is_open)

@@ -6,6 +6,7 @@ from fleetlb.contracts.objects import Quotas, Tenant
 from fleetlb.domain.addresses import IPNetwork
 from fleetlb.domain.conditions import Reason
 from fleetlb.domain.tenancy import overlapping, parse_node_networks
+from fleetlb.domain.virtual_servers import FailurePolicy
 from fleetlb_manager.registering import grant_of, register
 from tests.unit.fleetlb_manager.manager_world import a_tenant
 
@@ -17,8 +18,10 @@ def aged(name: str, *cidrs: str, created: str = "2026-11-25T12:00:00Z") -> Tenan
 
 def test_a_grant_is_the_spec_parsed() -> None:
     tenant = a_tenant("acme", "10.1.0.0/16", quotas=Quotas(load_balancers=3), node_port_range="30000-30010")
+    tenant = replace(tenant, spec=replace(tenant.spec, failure_policy=FailurePolicy.CLOSED))
     grant = grant_of(tenant, allow_loopback=False)
     assert (grant.max_load_balancers, grant.max_ports, grant.node_ports) == (3, None, range(30000, 30011))
+    assert grant.failure_policy is FailurePolicy.CLOSED
     assert not grant.allow_loopback
 
 

@@ -94,7 +94,7 @@ def test_defaults_stand_only_in_what_people_write() -> None:
         for kind in CRDS
     }
     assert {kind: defaults for kind, defaults in found.items() if defaults} == {
-        "Tenant": {"$.spec.nodePortRange": "30000-32767"},
+        "Tenant": {"$.spec.nodePortRange": "30000-32767", "$.spec.failurePolicy": "open"},
         "AddressPool": {
             "$.spec.autoAssign": True,
             "$.spec.avoidBuggyIPs": False,

@@ -17,7 +17,14 @@ from fleetlb.domain.planning import (
 )
 from fleetlb.domain.services import ServiceEndpoints, ServicePort, TenantNode, TenantService, TrafficPolicy
 from fleetlb.domain.tenancy import Grant, is_backend_allowed, parse_node_networks
-from fleetlb.domain.virtual_servers import Forwarding, RealServer, Scheduler, VirtualServer, VirtualServerKey
+from fleetlb.domain.virtual_servers import (
+    FailurePolicy,
+    Forwarding,
+    RealServer,
+    Scheduler,
+    VirtualServer,
+    VirtualServerKey,
+)
 
 GRANT = Grant(
     tenant="acme", node_networks=parse_node_networks(["10.1.0.0/16", "fd00::/64"]), node_ports=range(30000, 32768)
@@ -46,8 +53,9 @@ def plan(
     nodes: tuple[TenantNode, ...] = NODES,
     addresses: tuple[str, ...] = (VIP,),
     carriage: Carriage = PLAIN,
+    grant: Grant = GRANT,
 ) -> tuple[PlannedServer, ...]:
-    return plan_virtual_servers(service or a_service(), addresses, endpoints, nodes, GRANT, carriage)
+    return plan_virtual_servers(service or a_service(), addresses, endpoints, nodes, grant, carriage)
 
 
 def test_the_one_rename_of_a_port() -> None:
@@ -157,6 +165,12 @@ def test_the_group_says_how_long_drains_take_and_the_pool_how_an_address_is_rout
     v4, v6 = plan(addresses=(VIP, VIP6), carriage=carriage)
     assert (v4.server.drain_seconds, v4.server.prefix) == (7, "192.0.2.0/24")
     assert (v6.server.drain_seconds, v6.server.prefix) == (7, "")
+
+
+@pytest.mark.parametrize("policy", FailurePolicy)
+def test_the_tenant_says_what_happens_when_most_backends_fail(policy: FailurePolicy) -> None:
+    (planned,) = plan(grant=msgspec.structs.replace(GRANT, failure_policy=policy))
+    assert planned.server.failure_policy is policy
 
 
 @pytest.mark.parametrize(
