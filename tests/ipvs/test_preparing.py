@@ -14,6 +14,7 @@ import pytest
 from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 from fleetlb.testkit.balancer_network import Network, network
 from fleetlb.testkit.eventually import eventually
+from fleetlb.testkit.namespaces import Namespace
 from fleetlb_dataplane_programmer.engine import Outcome, State
 from fleetlb_dataplane_programmer.ipvs import kernel, nft
 from fleetlb_dataplane_programmer.ipvs.engine import IpvsEngine, Terms
@@ -194,3 +195,39 @@ async def test_sctp_is_carried_and_probed(net: Network) -> None:
             assert await probe(wanted) is True
             listening.close()
             assert await probe(wanted) is False
+
+
+@pytest.mark.parametrize("new_one_first", [True, False])
+async def test_a_pool_stays_while_its_last_virtual_server_goes_and_another_comes(
+    fresh: Namespace, new_one_first: bool
+) -> None:
+    old = server(V4, 80, 1)
+    new = msgspec.structs.replace(server(V4, 81, 1), source_ranges=("192.0.2.0/24",))
+    surroundings = NodeSurroundings(manage_sysctls=False)
+    await surroundings.start()
+    await surroundings.admit(old)
+    await surroundings.complete()
+    coming, going = surroundings.admit(new), surroundings.dismiss(old.key)
+    await asyncio.gather(*((coming, going) if new_one_first else (going, coming)))
+    assert "local 10.77.0.0/" in fresh.run("ip", "route", "show", "table", "local")
+    rules = fresh.run("nft", "list", "table", "inet", "fleetlb")
+    assert "10.77.0.0/" in rules
+    assert "192.0.2.0/24" in rules
+    await surroundings.dismiss(new.key)
+    assert "10.77.0.0/" not in fresh.run("ip", "route", "show", "table", "local")
+    assert "192.0.2.0/24" not in fresh.run("nft", "list", "table", "inet", "fleetlb")
+
+
+async def test_what_a_predecessor_left_stays_until_all_wishes_are_known(fresh: Namespace) -> None:
+    old, other = server(V4, 80, 1), msgspec.structs.replace(server("10.78.0.1", 80, 1), prefix="10.78.0.0/24")
+    before = NodeSurroundings(manage_sysctls=False)
+    await before.start()
+    for each in (old, other):
+        await before.admit(each)
+    after = NodeSurroundings(manage_sysctls=False)
+    await after.start()
+    await after.admit(old)
+    await after.dismiss(old.key)
+    assert "local 10.78.0.0/24" in fresh.run("ip", "route", "show", "table", "local")
+    await after.complete()
+    assert "10.78.0.0/24" not in fresh.run("ip", "route", "show", "table", "local")

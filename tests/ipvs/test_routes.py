@@ -177,6 +177,13 @@ async def test_what_is_asked_for_during_a_sync_comes_on_top(fresh: Namespace) ->
     assert await local.audit() == 0
 
 
+async def test_what_is_asked_for_while_it_is_removed_is_there(fresh: Namespace) -> None:
+    routes = LocalRoutes()
+    await routes.sync(POOLS[:1])
+    await asyncio.gather(routes.sync([]), routes.add(POOLS[0]))
+    assert POOLS[0] in fresh.run("ip", "route", "show", "table", "local")
+
+
 async def test_a_route_in_the_way_is_named(fresh: Namespace) -> None:
     fresh.run("ip", "route", "add", "blackhole", "10.77.0.0/16", "table", "local")
     local = LocalRoutes()

@@ -195,7 +195,7 @@ class IpvsEngine:
             return _REFUSED_AGAIN_SECONDS
         if wish.server is not None:
             await self._surroundings.admit(wish.server)
-        elif self._vips.is_last(key):
+        elif self._vips.leave(key):
             await self._announcer.withdraw(key.address)
         refusal, look_again = await self._bring(key, wish)
         if self._wishes.get(key) is not wish:
@@ -269,7 +269,6 @@ class IpvsEngine:
 
     async def _removed(self, key: VirtualServerKey, wish: _Wish) -> None:
         self._patrol.forget(key)
-        self._vips.note_removed(key)
         await self._surroundings.dismiss(key)
         self._budget.forget(key)
         if self._wishes.get(key) is wish:

@@ -25,7 +25,9 @@ class NodeSurroundings:
         self._routes = LocalRoutes()
         self._filter: PacketFilter | None = None
         self._admitted: dict[VirtualServerKey, tuple[str, Guard | None]] = {}
+        self._unready: set[VirtualServerKey] = set()
         self._in_use: Counter[str] = Counter()
+        self._is_complete = self._is_untidy = False
         self._log = structlog.get_logger()
 
     @property
@@ -40,33 +42,48 @@ class NodeSurroundings:
 
     async def admit(self, server: VirtualServer) -> None:
         """See `Surroundings`."""
-        wanted = (str(prefix_of(server)), guard_of(server))
-        if self._admitted.get(server.key) == wanted:
+        key, wanted = server.key, (str(prefix_of(server)), guard_of(server))
+        if self._admitted.get(key) == wanted and key not in self._unready:
             return
-        prefix, guard = wanted
-        await self._routes.add(prefix)
-        await self._opened().change(server.key, guard, prefix)
-        self._forget(server.key)
-        self._admitted[server.key] = wanted
+        # Before anything is awaited: whoever tidies up meanwhile must know that this is needed.
+        self._unready.add(key)
+        self._forget(key)
+        prefix, guard = self._admitted[key] = wanted
         self._in_use[prefix] += 1
+        await self._routes.add(prefix)
+        await self._opened().change(key, guard, prefix)
+        self._unready.discard(key)
+        await self._tidy()
 
     async def dismiss(self, key: VirtualServerKey) -> None:
         """See `Surroundings`. The last of a pool takes the pool's route with it."""
-        prefix, guard = self._admitted.get(key, ("", None))
+        _, guard = self._admitted.get(key, ("", None))
         if guard is not None:
             await self._opened().change(key, None)
         self._forget(key)
-        if prefix and prefix not in self._in_use:
-            await self.complete()
+        self._unready.discard(key)
+        await self._tidy()
 
     async def complete(self) -> None:
         """See `Surroundings`."""
-        guards = [guard for _, guard in self._admitted.values() if guard is not None]
-        await self._opened().sync(set(self._in_use), guards)
-        await self._routes.sync(set(self._in_use))
+        self._is_complete, self._is_untidy = True, False
+        try:
+            await self._opened().sync(
+                set(self._in_use), [guard for _, guard in self._admitted.values() if guard is not None]
+            )
+            await self._routes.sync(set(self._in_use))  # anew: more may have come meanwhile
+        except BaseException:
+            self._is_untidy = True
+            raise
+
+    async def _tidy(self) -> None:
+        """Remove what belongs to a pool that is no longer used. Not before all is known that is used."""
+        if self._is_complete and self._is_untidy:
+            await self.complete()
 
     async def audit(self) -> int:
         """See `Surroundings`."""
+        await self._tidy()
         return self._sysctls.audit() + await self._routes.audit() + await self._opened().audit()
 
     def _opened(self) -> PacketFilter:
@@ -80,3 +97,4 @@ class NodeSurroundings:
             self._in_use[known[0]] -= 1
             if not self._in_use[known[0]]:
                 del self._in_use[known[0]]
+                self._is_untidy = True

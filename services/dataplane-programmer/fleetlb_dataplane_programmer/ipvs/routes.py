@@ -103,6 +103,7 @@ class LocalRoutes:
     async def _bring(self) -> int:
         """Add first, so that a network which is cut in two is always routed. The lock is held."""
         wanted = set(self._wanted)
+        self._held &= wanted  # who asks for one that is about to be removed must not think that it is here
         with _as_transient():
             async with AsyncIPRoute() as netlink:
                 missing, extra = compare(wanted, await _listed(netlink))

@@ -25,14 +25,10 @@ class Vips:
         keys.add(server.key)
         return False
 
-    def is_last(self, key: VirtualServerKey) -> bool:
-        """Whether the VIP must be withdrawn before this virtual server is removed."""
-        return self._keys.get(key.address) == {key}
-
-    def note_removed(self, key: VirtualServerKey) -> None:
-        """A virtual server left, or is about to."""
-        keys = self._keys.get(key.address)
-        if keys is not None:
-            keys.discard(key)
-            if not keys:
-                del self._keys[key.address]
+    def leave(self, key: VirtualServerKey) -> bool:
+        """A virtual server is about to be removed. Whether its VIP must be withdrawn before, however often asked."""
+        keys = self._keys.get(key.address, set())
+        keys.discard(key)
+        if not keys:
+            self._keys.pop(key.address, None)
+        return not keys

@@ -1,4 +1,3 @@
-from fleetlb.domain.virtual_servers import parse_key
 from fleetlb.testkit.wishes import a_virtual_server
 from fleetlb_dataplane_programmer.ipvs.vips import Vips
 
@@ -18,16 +17,22 @@ def test_P4_a_vip_is_withdrawn_with_its_last_virtual_server() -> None:
     vips = Vips()
     vips.note_programmed(WEB)
     vips.note_programmed(ADMIN)
-    assert not vips.is_last(WEB.key)
-    vips.note_removed(WEB.key)
-    assert vips.is_last(ADMIN.key)
-    vips.note_removed(ADMIN.key)
-    assert not vips.is_last(ADMIN.key)
+    assert not vips.leave(WEB.key)
+    assert vips.leave(ADMIN.key)
+    assert vips.leave(ADMIN.key), "asked again, because the first time failed"
     assert vips.note_programmed(WEB), "it comes back"
+
+
+def test_P4_a_vip_is_announced_anew_though_its_last_virtual_server_is_not_yet_gone() -> None:
+    vips = Vips()
+    vips.note_programmed(WEB)
+    assert vips.leave(WEB.key)
+    assert vips.note_programmed(ADMIN)
+    assert not vips.leave(WEB.key), "asked again: the other keeps it"
 
 
 def test_a_vip_without_real_servers_stays_announced() -> None:
     vips = Vips()
     vips.note_programmed(WEB)
     vips.note_programmed(a_virtual_server("192.0.2.1:443/tcp", []))
-    assert vips.is_last(parse_key("192.0.2.1:443/tcp"))
+    assert not vips.note_programmed(ADMIN)
