@@ -366,6 +366,22 @@ class TestRestarts:
             assert world.engine.changes == 1
         assert world.words() == [*before, "192.0.2.9:80/tcp r1 programmed answered"]
 
+    async def test_what_was_let_go_does_not_rise_again(self, world: World) -> None:
+        async with world.programmer():
+            await world.wish(a_wish(KEY))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+            await world.node.save()
+            await world.wish(a_wish(KEY, None, revision=2))
+            await eventually(lambda: world.is_removed(2))
+            await world.node.save()  # the file has both lines
+            await world.wish(a_wish(OTHER))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED, OTHER))
+            await world.node.save()
+        world.plane.clear()
+        async with world.programmer(bus=False):
+            await eventually(lambda: OTHER in world.plane)
+            assert set(world.plane) == {OTHER}
+
     async def test_without_the_hub_the_state_file_serves(self, world: World) -> None:
         async with world.programmer():
             await world.wish(a_wish(KEY))

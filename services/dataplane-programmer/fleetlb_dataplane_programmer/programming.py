@@ -128,11 +128,8 @@ class Ledger:
         return self._stand(key, msgspec.structs.replace(desired, hops=()), entry.held if entry else None, hops)
 
     def recall(self, record: Record) -> Decision:
-        """Take a wish from the state file, as if the process had never ended."""
+        """Take a wish from the state file, the only one of its key, as if the process had never ended."""
         key = record.desired.key
-        entry = self._entries.get(key)
-        if entry and order_of(record.desired) < order_of(entry.desired):
-            return Ignored.STALE
         if record.has_let_go:
             self._entries[key] = Entry(record.desired, next(self._tokens), state=RealizedState.REMOVED, has_let_go=True)
             self._bury(key)

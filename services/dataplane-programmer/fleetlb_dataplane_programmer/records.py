@@ -38,6 +38,7 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     """What a file told. `damage` is empty if the file can be trusted to be complete."""
 
     records: tuple[Record, ...] = ()
+    """One for each key, the last that was written."""
     damage: str = ""
     is_torn: bool = False
     """The last line was never finished."""
@@ -62,7 +63,8 @@ def parse_file(data: bytes, *, node: str, group: str) -> Recovered:
     damage = _damage(header, len(bodies) - 1, len(records), node=node, group=group)
     if header is None or (header.format, header.node, header.group) != (FORMAT, node, group):
         records = []
-    return Recovered(records=tuple(records), damage=damage, is_torn=is_torn)
+    last = {record.desired.key: record for record in records}
+    return Recovered(records=tuple(last.values()), damage=damage, is_torn=is_torn)
 
 
 def _damage(header: Header | None, lines: int, intact: int, *, node: str, group: str) -> str:

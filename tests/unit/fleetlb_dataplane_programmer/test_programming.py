@@ -394,23 +394,6 @@ class TestRestart:
         assert again.fold(a_wish(gone, revision=3), now=1) is Ignored.STALE
         assert again.records() == ledger.records()
 
-    def test_of_two_records_of_a_key_the_higher_counts_in_any_order(self) -> None:
-        old, new = Record(desired=a_wish(revision=1)), Record(desired=a_wish(revision=2))
-        for records in ([old, new], [new, old]):
-            ledger = _ledger()
-            for record in records:
-                ledger.recall(record)
-            standing = ledger.get(KEY)
-            assert standing is not None
-            assert standing.desired.revision == 2
-
-    def test_a_newer_wish_ends_a_tombstone_on_disk(self) -> None:
-        ledger = _ledger()
-        ledger.recall(Record(desired=a_wish(real_servers=None), has_let_go=True))
-        assert len(ledger) == 0
-        ledger.recall(Record(desired=a_wish(revision=2)))
-        assert len(ledger) == 1
-
 
 KEYS = [parse_key(f"192.0.2.{n}:80/tcp") for n in range(1, 4)]
 

@@ -30,6 +30,16 @@ def test_lines_may_be_appended() -> None:
     assert recovered.damage == ""
 
 
+@pytest.mark.parametrize("let_go_last", [True, False])
+def test_of_several_lines_of_a_key_the_last_counts(let_go_last: bool) -> None:
+    standing = Record(desired=a_wish("192.0.2.1:80/tcp", generation=2))
+    let_go = Record(desired=a_wish("192.0.2.1:80/tcp", None, revision=2), has_let_go=True)
+    lines = [standing, let_go] if let_go_last else [let_go, standing]
+    recovered = parse_file(_file([*lines, RECORDS[1]], announced=1), node="node-1", group="default")
+    assert list(recovered.records) == [lines[-1], RECORDS[1]]
+    assert recovered.damage == ""
+
+
 @pytest.mark.parametrize(
     ("data", "word"),
     [
