@@ -11,6 +11,7 @@ PYTEST := $(BIN)/pytest --quiet
 IPVS_PYTEST := $(BIN)/python -m pytest --quiet -p no:cacheprovider -m ipvs
 IPVS_TESTS ?= tests/contract tests/ipvs tests/e2e_ipvs
 LAB_MEMORY ?= 6G
+LAB_SECONDS ?= 2700
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -77,14 +78,14 @@ e2e: setup ## Tests of the whole local fleet
 lab: ## Build the lab's kernel and tools, if they are not there (once, about 6 minutes)
 	@deploy/lab/build.sh
 
-ipvs: setup lab ## Tests on a real IPVS, in a kernel of their own (LAB_SECONDS=1200 bounds them)
-	@echo "== ipvs"; LAB_MEMORY=$(LAB_MEMORY) deploy/lab/run.sh $(IPVS_PYTEST) $(IPVS_TESTS)
+ipvs: setup lab ## Tests on a real IPVS, in a kernel of their own (LAB_SECONDS=2700 bounds them)
+	@echo "== ipvs"; LAB_MEMORY=$(LAB_MEMORY) LAB_SECONDS=$(LAB_SECONDS) deploy/lab/run.sh $(IPVS_PYTEST) $(IPVS_TESTS)
 
 test-ipvs-host: setup ## The same in this host's kernel: needs root, ip_vs, ipvsadm and nft
 	@echo "== ipvs, on this host"; $(IPVS_PYTEST) $(IPVS_TESTS)
 
 bench-ipvs: setup lab ## Measure the IPVS engine in the lab; the figures stay in bench-results/
-	@LAB_MEMORY=$(LAB_MEMORY) LAB_SECONDS=3000 LAB_KEEP=bench-results deploy/lab/run.sh \
+	@LAB_MEMORY=$(LAB_MEMORY) LAB_SECONDS=$(LAB_SECONDS) LAB_KEEP=bench-results deploy/lab/run.sh \
 		$(BIN)/python -m tests.bench --output /run/out/keep --load "$$(cut -d' ' -f1-3 /proc/loadavg)"
 
 schemas: $(STAMP) ## Write proto-schemas/ and deploy/crds anew from the Python types

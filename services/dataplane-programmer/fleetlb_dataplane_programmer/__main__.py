@@ -25,13 +25,15 @@ SERVICE = "fleetlb-dataplane-programmer"
 
 async def work(process: Process, settings: Settings) -> None:
     """Serve from the state file, then from the bus as soon as there is one. The data plane outlives this process."""
+    state_file = StateFile(settings.state_dir, node=settings.node, group=settings.group)
+    state_file.lock()
     plane = plane_for(process, settings)
     node = Node(
         Identity(node=settings.node, group=settings.group, allow_loopback=settings.allow_loopback_backends),
         lambda on_outcome: plane.engine(
             on_outcome, lambda connected: node.set_connected(connected), lambda repaired: node.note_repairs(repaired)
         ),
-        StateFile(settings.state_dir, node=settings.node, group=settings.group),
+        state_file,
         dial=probe,
         holdings=plane.holdings,
         now_us=lambda: time.time_ns() // 1000,

@@ -50,7 +50,7 @@ class Engine(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Of `tcp`, `udp`, `sctp`, `affinity`."""
+        """What can be asked for, in the words of docs/glossary.md."""
 
     def apply(self, server: VirtualServer, token: int) -> None:
         """Wish for this virtual server, in place of any earlier wish for its key."""

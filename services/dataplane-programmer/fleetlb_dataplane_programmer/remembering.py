@@ -6,6 +6,7 @@ stream still knows. It must not know what a record means.
 """
 
 import asyncio
+import fcntl
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -37,6 +38,22 @@ class StateFile:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as problem:
             raise FleetlbError(f"the state directory {directory} cannot be used: {problem}") from problem
+
+    def lock(self) -> int:
+        """Keep others from the directory until this process ends, somehow. Raises FleetlbError if one has it.
+
+        Returns the file descriptor that holds the lock.
+        """
+        directory = self.path.parent
+        try:
+            held = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            cure = "stop it, or give this one its own"
+            raise FleetlbError(f"another programmer runs on the state directory {directory}: {cure}") from None
+        except OSError as problem:
+            raise FleetlbError(f"the state directory {directory} cannot be used: {problem}") from problem
+        return held
 
     def load(self) -> Recovered | None:
         """What the file holds, None if there is none. A damaged file is set aside, its intact records are returned."""

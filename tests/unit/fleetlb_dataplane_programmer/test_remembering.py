@@ -1,4 +1,5 @@
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def test_the_last_line_of_a_key_counts(tmp_path: Path) -> None:
     file.append([_record(1, revision=2)])
     recovered = file.load()
     assert recovered is not None
-    assert [record.desired.revision for record in recovered.records] == [1, 2]
+    assert [record.desired.revision for record in recovered.records] == [2]
 
 
 def test_a_failed_rewrite_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,3 +178,11 @@ async def test_writes_do_not_overlap(tmp_path: Path) -> None:
             await asyncio.sleep(0)
     assert all(flush.result() for flush in flushes)
     assert _loaded(tmp_path) == book.revisions()
+
+
+def test_two_programmers_cannot_share_a_directory(tmp_path: Path) -> None:
+    held = _state_file(tmp_path).lock()
+    with pytest.raises(FleetlbError, match="another programmer runs on the state directory"):
+        _state_file(tmp_path).lock()
+    os.close(held)  # as when its process ends
+    os.close(_state_file(tmp_path).lock())
