@@ -1,0 +1,109 @@
+"""One whole fleet on the kernel's IPVS, in network namespaces of its own, for all tests of this folder.
+
+Start and tests share few cores and, in the lab, slow processes: nothing here may measure time.
+"""
+
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.fleet import Fleet
+from tests.e2e_ipvs.site import POOL, TENANTS, Site
+from tests.e2e_ipvs.tables import Tables
+from tests.e2e_ipvs.tenants import Tenant, tenant_of
+
+HERE = Path(__file__).parent
+FLEETLB = str(Path(sys.executable).parent / "fleetlb")
+SECONDS = 300
+START_SECONDS = 400
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder is marked; the first test waits for the fleet."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker("ipvs")
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(SECONDS, func_only=True))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kernel_with_ipvs() -> None:
+    """Ends the whole session, as failed, where these tests could prove nothing."""
+    if not Path("/proc/net/ip_vs").exists():
+        pytest.exit("this kernel has no ip_vs: run `make ipvs`", returncode=1)
+    if os.geteuid():
+        pytest.exit("the IPVS tests need root: run `make ipvs`", returncode=1)
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Site]:
+    """The network; the tests' own thread is on the balancer node, as the fleet is."""
+    with Site() as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def tables(site: Site) -> Tables:
+    """What the kernel of the balancer node holds."""
+    return Tables(site.balancer)
+
+
+@pytest.fixture(scope="session")
+def state(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The state directory of the running fleet."""
+    state = tmp_path_factory.mktemp("fleet")
+    up = [FLEETLB, "local", "up", "--state", str(state), "--engine", "ipvs", "--tenants", ",".join(TENANTS), "--detach"]
+    for cidr in POOL.values():
+        up += ["--pool-cidr", cidr]
+    for tenant in TENANTS:
+        for cidr in site.node_cidrs(tenant):
+            up += ["--node-cidr", f"{tenant}={cidr}"]
+    subprocess.run([*up, "--timeout", str(START_SECONDS)], check=True, timeout=START_SECONDS + 60)
+    yield state
+    subprocess.run([FLEETLB, "local", "down", "--state", str(state)], check=True, timeout=180)
+
+
+@pytest.fixture(scope="session")
+def foreign(tables: Tables, state: Path) -> Iterator[tuple[str, ...]]:
+    """What somebody else has in the kernel beside the running fleet."""
+    assert state
+    with tables.foreign() as lines:
+        yield lines
+
+
+@pytest.fixture(autouse=True)
+def nothing_foreign_is_touched(tables: Tables, foreign: tuple[str, ...]) -> Iterator[None]:
+    """P1, second half: whatever a test does."""
+    yield
+    assert tables.foreign_lines() == foreign
+
+
+@pytest.fixture
+async def fleet(state: Path) -> AsyncIterator[Fleet]:
+    """The fleet's hub side."""
+    fleet = await Fleet.open(state)
+    yield fleet
+    await fleet.close()
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+async def acme(fleet: Fleet, site: Site) -> AsyncIterator[Tenant]:
+    """Tenant acme, in a namespace of the test's own, with two nodes."""
+    async with tenant_of(fleet, "acme", f"t{next(_numbers)}", site) as tenant:
+        yield tenant
+
+
+@pytest.fixture
+async def globex(fleet: Fleet, site: Site) -> AsyncIterator[Tenant]:
+    """Tenant globex, likewise."""
+    async with tenant_of(fleet, "globex", f"t{next(_numbers)}", site) as tenant:
+        yield tenant

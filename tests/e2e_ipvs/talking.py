@@ -1,0 +1,137 @@
+"""Questions and answers between namespaces: clients that ask who answers, servers that say who they are and who asked.
+
+Every socket is made inside its namespace, where it stays, and used from the test's own event loop.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator
+from typing import NamedTuple, cast
+
+from fleetlb.domain.addresses import Protocol
+from fleetlb.domain.virtual_servers import VirtualServerKey
+from fleetlb.testkit.namespaces import Namespace
+from fleetlb_cli.demo.dialling import Answer
+
+_QUESTION = b"who are you?\n"
+_CONNECT_SECONDS = 20.0
+
+
+class Talk(NamedTuple):
+    """From where, as whom, to whom."""
+
+    namespace: Namespace
+    source: str
+    key: VirtualServerKey
+
+
+class Conversation:
+    """A connection that stands."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+
+    async def ask(self, seconds: float = 20.0) -> str:
+        """Who answers. Raises OSError if the connection was cut, TimeoutError, EOFError."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(seconds):
+            await loop.sock_sendall(self._socket, _QUESTION)
+            answer = await loop.sock_recv(self._socket, 1000)
+        if not answer:
+            raise EOFError("closed without an answer")
+        return answer.decode().strip()
+
+
+@contextlib.asynccontextmanager
+async def open_conversation(talk: Talk) -> AsyncIterator[Conversation]:
+    """A connection, or for UDP a socket that keeps its port. Raises OSError, TimeoutError."""
+    with contextlib.closing(_socket(talk.namespace, talk.source, talk.key.protocol)) as made:
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            await asyncio.get_running_loop().sock_connect(made, (talk.key.address, talk.key.port))
+        yield Conversation(made)
+
+
+async def ask(talk: Talk, seconds: float) -> Answer:
+    """One question; never raises for what the network does."""
+    try:
+        async with asyncio.timeout(seconds), open_conversation(talk) as conversation:
+            return Answer(text=await conversation.ask(seconds))
+    except TimeoutError:
+        return Answer(failure="no answer")
+    except EOFError as problem:
+        return Answer(failure=str(problem))
+    except OSError as problem:
+        return Answer(failure=os.strerror(problem.errno) if problem.errno else type(problem).__name__)
+
+
+class Servers:
+    """TCP and UDP servers on tenants' nodes, until closed. They answer `<name> <who asked>`."""
+
+    def __init__(self) -> None:
+        self._servers: list[asyncio.Server] = []
+        self._transports: set[asyncio.BaseTransport] = set()
+
+    async def start(self, name: str, namespace: Namespace, address: str, protocol: Protocol, port: int) -> None:
+        """One more. Raises OSError."""
+        listening = _socket(namespace, address, protocol, port)
+        loop = asyncio.get_running_loop()
+        if protocol is Protocol.UDP:
+            transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(name), sock=listening)
+            self._transports.add(transport)
+        else:
+            self._servers.append(await loop.create_server(lambda: _Lines(name, self._transports), sock=listening))
+
+    async def close(self) -> None:
+        """Stop listening and hang up."""
+        for server in self._servers:
+            server.close()
+        for transport in tuple(self._transports):
+            transport.close()
+        await asyncio.sleep(0)  # that is when they close
+
+
+class _Lines(asyncio.Protocol):
+    def __init__(self, name: str, living: set[asyncio.BaseTransport]) -> None:
+        self._name = name
+        self._living = living
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._living.add(transport)
+        self._peer = transport.get_extra_info("peername")[0]
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.write(f"{self._name} {self._peer}\n".encode() * data.count(b"\n"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._living.discard(self._transport)
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str | int, int]) -> None:
+        self._transport.sendto(f"{self._name} {addr[0]}".encode(), addr)
+
+
+def _socket(namespace: Namespace, address: str, protocol: Protocol, port: int | None = None) -> socket.socket:
+    """Bound; listening if there is a port."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with namespace.entered():
+        made = socket.socket(family, socket.SOCK_DGRAM if protocol is Protocol.UDP else socket.SOCK_STREAM)
+        try:
+            made.setblocking(False)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind((address, port or 0))
+            if port is not None and protocol is not Protocol.UDP:
+                made.listen(100)
+        except OSError:
+            made.close()
+            raise
+    return made
