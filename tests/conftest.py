@@ -6,20 +6,33 @@ from pathlib import Path
 
 import pytest
 
+from fleetlb_cli.local import kernel
+from fleetlb_cli.local.kernel import KernelError
+
 ROOT = Path(__file__).parent
-SECONDS = {"integration": 60, "e2e": 300}
+TIERS = {"integration": "integration", "e2e": "e2e", "ipvs": "ipvs", "e2e_ipvs": "ipvs"}
+SECONDS = {"integration": 60, "e2e": 300, "ipvs": 60, "e2e_ipvs": 300}
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Integration and e2e tests are slow by nature; a test's own limit wins."""
+    """Some tiers are slow by nature; a test's own limit wins. The first of a fleet's tests waits for the fleet."""
     for item in items:
-        tier = item.path.relative_to(ROOT).parts[0] if item.path.is_relative_to(ROOT) else ""
-        if tier not in SECONDS:
+        folder = item.path.relative_to(ROOT).parts[0] if item.path.is_relative_to(ROOT) else ""
+        if folder not in TIERS:
             continue
-        item.add_marker(tier)
+        item.add_marker(TIERS[folder])
         if item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(SECONDS[tier]))
+            item.add_marker(pytest.mark.timeout(SECONDS[folder], func_only=folder.startswith("e2e")))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Ends the whole session, as failed, where tests of IPVS could prove nothing."""
+    if item.get_closest_marker("ipvs") is not None:
+        try:
+            kernel.check()
+        except KernelError as problem:
+            pytest.exit(f"{problem}; or run `make ipvs`", returncode=1)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [--quick]`: measure the IPVS engine in this kernel, say it, and write it down."""
+"""`python -m tests.bench kernel|memory`: measure the IPVS engine, say it, and write it down."""
 
 import argparse
 import sys
@@ -18,24 +18,34 @@ _PATIENCE_SECONDS = 120.0
 
 
 def main() -> int:
-    """Everything, one measurement after the other; 0 even where a goal falls short: the table says so."""
+    """One measurement after the other; 0 even where a goal falls short: the table says so."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("part", choices=("kernel", "memory"), help="kernel: all that needs IPVS; memory: needs none")
     parser.add_argument("--quick", action="store_true", help="small tables: does it run at all?")
     parser.add_argument("--load", default="", help="what the host says of its load, to be shown beside the figures")
-    parser.add_argument("--output", type=Path, help="folder for ipvs.md and ipvs.json")
+    parser.add_argument("--output", type=Path, default=Path("bench-results"), help="folder for ipvs-PART.md and .json")
     chosen = parser.parse_args()
     yardstick = Yardstick(5.0 if chosen.quick else _PATIENCE_SECONDS)
-    every = list(_measured(_quick(yardstick) if chosen.quick else _whole(yardstick)))
-    every.append(yardstick.findings(chosen.load))
-    sys.stdout.write(page(every))
-    if chosen.output is not None:
-        chosen.output.mkdir(parents=True, exist_ok=True)
-        (chosen.output / "ipvs.md").write_text(page(every))
-        (chosen.output / "ipvs.json").write_bytes(msgspec.json.format(msgspec.json.encode(every), indent=2))
+    chosen.output.mkdir(parents=True, exist_ok=True)
+    every: list[Findings] = []
+    for way in (_memory if chosen.part == "memory" else _kernel)(chosen.quick, yardstick):
+        began = time.perf_counter()
+        every.append(way())
+        sys.stderr.write(f"{every[-1].title}: {time.perf_counter() - began:.0f} s\n")
+        _write(chosen.output / f"ipvs-{chosen.part}", [*every, yardstick.findings(chosen.load)])
+    sys.stdout.write((chosen.output / f"ipvs-{chosen.part}.md").read_text())
     return 0
 
 
-def _whole(yardstick: Yardstick) -> Iterator[Callable[[], Findings]]:
+def _kernel(quick: bool, yardstick: Yardstick) -> Iterator[Callable[[], Findings]]:
+    if quick:
+        yield lambda: loading.measure(SMALL, 1, 10, yardstick)
+        yield lambda: changing.measure((1, 20), 5, yardstick)
+        yield lambda: resting.measure_restart(20, 2, 1, yardstick)
+        yield lambda: drifting.measure(20, 2, 1, yardstick)
+        yield lambda: resting.measure_rest(20, 2, 4.0, 4.0, yardstick)
+        yield lambda: traffic.measure(6, yardstick)
+        return
     yield lambda: loading.measure(LONG, 5, 500, yardstick)
     yield lambda: loading.measure(LARGE, 5, 250, yardstick)
     yield lambda: changing.measure((50, 500, 5000), 200, yardstick)
@@ -43,25 +53,16 @@ def _whole(yardstick: Yardstick) -> Iterator[Callable[[], Findings]]:
     yield lambda: drifting.measure(5000, 4, 3, yardstick)
     yield lambda: resting.measure_rest(5000, 4, 60.0, 30.0, yardstick)
     yield lambda: traffic.measure(500, yardstick)
-    yield lambda: memory.measure((1000, 3000), (1, 4, 16))
 
 
-def _quick(yardstick: Yardstick) -> Iterator[Callable[[], Findings]]:
-    yield lambda: loading.measure(SMALL, 1, 10, yardstick)
-    yield lambda: changing.measure((1, 20), 5, yardstick)
-    yield lambda: resting.measure_restart(20, 2, 1, yardstick)
-    yield lambda: drifting.measure(20, 2, 1, yardstick)
-    yield lambda: resting.measure_rest(20, 2, 4.0, 4.0, yardstick)
-    yield lambda: traffic.measure(6, yardstick)
-    yield lambda: memory.measure((20, 60), (1, 4))
+def _memory(quick: bool, _: Yardstick) -> Iterator[Callable[[], Findings]]:
+    servers, real_servers = ((20, 60), (1, 4)) if quick else ((1000, 3000), (1, 4, 16))
+    yield lambda: memory.measure(servers, real_servers)
 
 
-def _measured(ways: Iterator[Callable[[], Findings]]) -> Iterator[Findings]:
-    for way in ways:
-        began = time.perf_counter()
-        found = way()
-        sys.stderr.write(f"{found.title}: {time.perf_counter() - began:.0f} s\n")
-        yield found
+def _write(path: Path, findings: list[Findings]) -> None:
+    path.with_suffix(".md").write_text(page(findings))
+    path.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(findings), indent=2))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ Start and tests share few cores and, in the lab, slow processes: nothing here ma
 """
 
 import itertools
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -17,28 +16,8 @@ from tests.e2e_ipvs.site import POOL, TENANTS, Site
 from tests.e2e_ipvs.tables import Tables
 from tests.e2e_ipvs.tenants import Tenant, tenant_of
 
-HERE = Path(__file__).parent
 FLEETLB = str(Path(sys.executable).parent / "fleetlb")
-SECONDS = 300
 START_SECONDS = 400
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder is marked; the first test waits for the fleet."""
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker("ipvs")
-            if item.get_closest_marker("timeout") is None:
-                item.add_marker(pytest.mark.timeout(SECONDS, func_only=True))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def kernel_with_ipvs() -> None:
-    """Ends the whole session, as failed, where these tests could prove nothing."""
-    if not Path("/proc/net/ip_vs").exists():
-        pytest.exit("this kernel has no ip_vs: run `make ipvs`", returncode=1)
-    if os.geteuid():
-        pytest.exit("the IPVS tests need root: run `make ipvs`", returncode=1)
 
 
 @pytest.fixture(scope="session")
