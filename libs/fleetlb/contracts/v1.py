@@ -21,7 +21,7 @@ Whole = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """A count that every JSON reader holds exactly."""
 
 
-class Hop(msgspec.Struct, frozen=True, rename="camel"):
+class Hop(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """One station of a change and when it was reached."""
 
     name: Annotated[str, msgspec.Meta(max_length=32)]
@@ -80,14 +80,14 @@ class ResyncRequested(Message, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class LoadBalancerRevision(msgspec.Struct, frozen=True, rename="camel"):
+class LoadBalancerRevision(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """Which LoadBalancer, and which generation of its spec."""
 
     uid: str
     generation: Whole
 
 
-class Owner(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Owner(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """Whose virtual server it is."""
 
     tenant: str
@@ -95,7 +95,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     service_uid: str = msgspec.field(name="serviceUID")
 
 
-class VirtualServerDesired(Message, frozen=True, kw_only=True):
+class VirtualServerDesired(Message, frozen=True, kw_only=True, gc=False):
     """What every node of a group should serve under a key; `server: null` asks to let go of it."""
 
     key: VirtualServerKey

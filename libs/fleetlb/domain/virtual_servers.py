@@ -7,7 +7,7 @@ import msgspec
 from fleetlb.domain.addresses import Family, Protocol, family_of, parse_address
 
 
-class VirtualServerKey(msgspec.Struct, frozen=True, order=True, rename="camel"):
+class VirtualServerKey(msgspec.Struct, frozen=True, order=True, rename="camel", gc=False):
     """What clients dial. Its one string form, `ip:port/proto`, is the same in logs, metrics, dumps and tests."""
 
     address: str
@@ -74,7 +74,7 @@ DEFAULT_DRAIN_SECONDS = 60
 MAX_DRAIN_SECONDS = 86_400
 
 
-class RealServer(msgspec.Struct, frozen=True, order=True, rename="camel", omit_defaults=True):
+class RealServer(msgspec.Struct, frozen=True, order=True, rename="camel", omit_defaults=True, gc=False):
     """One destination. `port` is the node port where the tenant's node listens, or the virtual server's own port where
     forwarding keeps it; `check_port` is where its health can be seen then, 0: at `port`."""
 
@@ -85,7 +85,7 @@ class RealServer(msgspec.Struct, frozen=True, order=True, rename="camel", omit_d
     check_port: int = 0
 
 
-class VirtualServer(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class VirtualServer(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
     """One (VIP, port, protocol) and where its connections go; `real_servers` in sorted order."""
 
     key: VirtualServerKey

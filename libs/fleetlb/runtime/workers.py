@@ -59,6 +59,7 @@ class Reconciler(Generic[K]):
         self._idle.set()
         self._log = structlog.get_logger("fleetlb.workers").bind(reconciler=name)
         self._meters = _Meters(name)
+        metrics.WORKQUEUE_DEPTH.labels(name).set_function(self._queue.__len__)  # asked when it is scraped
 
     def add(self, key: K) -> None:
         """Run the key as soon as a worker is free."""
@@ -99,7 +100,6 @@ class Reconciler(Generic[K]):
     def _enqueue(self, key: K) -> None:
         self._queue.push(key)
         self._meters.adds.inc()
-        self._meters.depth.set(len(self._queue))
         self._work.release()
 
     async def _worker(self) -> None:
@@ -107,7 +107,6 @@ class Reconciler(Generic[K]):
         while True:
             await self._work.acquire()
             key = self._queue.pop()
-            self._meters.depth.set(len(self._queue))
             self._dirty.discard(key)
             self._running.add(key)
             self._retry.cancel(key)
@@ -207,7 +206,6 @@ class _Meters:
     """The metrics of one reconciler, looked up once."""
 
     def __init__(self, name: str) -> None:
-        self.depth = metrics.WORKQUEUE_DEPTH.labels(name)
         self.adds = metrics.WORKQUEUE_ADDS.labels(name)
         self.retries = metrics.WORKQUEUE_RETRIES.labels(name)
         self.errors = metrics.RECONCILE_ERRORS.labels(name)

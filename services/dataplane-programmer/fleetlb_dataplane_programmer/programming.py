@@ -18,6 +18,7 @@ from fleetlb_dataplane_programmer.engine import Outcome, State
 from fleetlb_dataplane_programmer.gating import objection_to
 from fleetlb_dataplane_programmer.health import UNCHECKED, Verdict, effective, takers
 from fleetlb_dataplane_programmer.records import Record
+from fleetlb_dataplane_programmer.slimming import slim
 
 MAX_TOMBSTONES = 10_000
 MAX_MESSAGE = 1024
@@ -272,7 +273,8 @@ class Ledger:
     ) -> Decision:
         """Let a wish stand; `held` is what the engine holds for an earlier one."""
         self._tombstones.pop(key, None)
-        entry = self._entries[key] = Entry(desired, next(self._tokens), hops=hops)
+        desired = slim(desired)
+        entry = self._entries[desired.key] = Entry(desired, next(self._tokens), hops=hops)
         if desired.server is None:
             return Remove(key, entry.token)
         objection = objection_to(desired.server, allow_loopback=self._allow_loopback)

@@ -18,11 +18,15 @@ _SERVICE = re.compile(rb"^(TCP|UDP|SCTP|FWM) +([^ ]+)")
 _DESTINATION_MARK = b"  ->"
 
 
+ABSENT = 0
+
+
 class Block(NamedTuple):
     """One service with its destinations: the kernel's name for it, and a fingerprint of all but its connections."""
 
     name: bytes
     fingerprint: int
+    """`ABSENT` for a service that is not in the table."""
 
 
 def read_blocks(text: bytes) -> list[Block]:
@@ -76,13 +80,13 @@ class Watch:
             self._expected[block.name] = block.fingerprint
 
     def suspects(self, blocks: Iterable[Block]) -> list[Block]:
-        """Those of ours that do not look as they did; a fingerprint of 0: it is not there at all."""
+        """Those of ours that do not look as they did."""
         seen = {block.name: block for block in blocks}
         found: list[Block] = []
         for name, fingerprint in self._expected.items():
             block = seen.get(name)
             if block is None:
-                found.append(Block(name, 0))
+                found.append(Block(name, ABSENT))
             elif block.fingerprint != fingerprint:
                 found.append(block)
         return found

@@ -94,7 +94,7 @@ class IpvsEngine:
         self._confirming = Reconciler(self._confirm, name="ipvs-confirm", concurrency=1)
         self._patrol = Patrol(
             self._is_right,
-            self._programming.add,
+            self._mend,
             surroundings,
             on_repaired,
             read_text=lambda: self._kernel.text(),
@@ -281,9 +281,14 @@ class IpvsEngine:
             wish.told = outcome
             self._on_outcome(key, outcome)
 
-    def _is_right(self, key: VirtualServerKey) -> bool:
+    def _is_right(self, key: VirtualServerKey, is_absent: bool) -> bool:
         """Whether the kernel holds what was programmed under a key; a change under way counts as right."""
         wish = self._wishes.get(key)
         if wish is None or wish.server is None or wish.told is None or wish.told.state is not State.PROGRAMMED:
             return True
-        return is_as_asked(translate(wish.server), self._read(key))
+        return not is_absent and is_as_asked(translate(wish.server), self._read(key))
+
+    def _mend(self, key: VirtualServerKey, is_absent: bool) -> None:
+        if is_absent:
+            self._absent.add(key)
+        self._programming.add(key)

@@ -12,7 +12,7 @@ import structlog
 from fleetlb.domain.errors import Transient
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb_dataplane_programmer.engine import OnRepaired
-from fleetlb_dataplane_programmer.ipvs.auditing import Watch, key_of, read_blocks
+from fleetlb_dataplane_programmer.ipvs.auditing import ABSENT, Watch, key_of, read_blocks
 from fleetlb_dataplane_programmer.ipvs.surroundings import Surroundings
 
 DRIFT = prometheus_client.Counter("fleetlb_ipvs_drift", "Virtual servers that were found changed by others and mended")
@@ -28,33 +28,34 @@ class Patrol:
 
     def __init__(
         self,
-        is_right: Callable[[VirtualServerKey], bool],
-        mend: Callable[[VirtualServerKey], None],
+        is_right: Callable[[VirtualServerKey, bool], bool],
+        mend: Callable[[VirtualServerKey, bool], None],
         surroundings: Surroundings,
         on_repaired: OnRepaired,
         *,
         read_text: Callable[[], bytes],
         round_seconds: float = ROUND_SECONDS,
     ) -> None:
-        """`read_text` gives the table as text; `is_right` reads and compares a virtual server, `mend` gets the bad,
-        `on_repaired` hears once a round how much was."""
+        """`read_text` gives the table as text. `is_right` reads and compares a virtual server; `mend` gets the bad;
+        both hear whether the text has nothing of it. `on_repaired` hears once a round how much was mended.
+        """
         self._is_right, self._mend = is_right, mend
         self._surroundings, self._on_repaired = surroundings, on_repaired
         self._read_text = read_text
         self._round_seconds = round_seconds
         self._watch = Watch()
-        self._last_text = b""
+        self._last_hash = 0
         self._log = structlog.get_logger()
 
     def expect(self, key: VirtualServerKey) -> None:
         """The virtual server was programmed."""
         self._watch.expect(key)
-        self._last_text = b""
+        self._last_hash = 0
 
     def forget(self, key: VirtualServerKey) -> None:
         """The virtual server was removed."""
         self._watch.forget(key)
-        self._last_text = b""
+        self._last_hash = 0
 
     async def run(self) -> None:
         """Go round for ever."""
@@ -70,19 +71,20 @@ class Patrol:
     async def look(self) -> int:
         """One round over the kernel's table; how many were wrong. Raises Transient, OSError."""
         text = self._read_text()
-        if text == self._last_text:
+        if hash(text) == self._last_hash:
             return 0
-        self._last_text = text
+        self._last_hash = hash(text)  # not the text, which is as large as all else that is known of the table
         wrong: list[VirtualServerKey] = []
         for number, block in enumerate(self._watch.suspects(read_blocks(text))):
             key = key_of(block.name)
             if key is None:
                 continue
-            if self._is_right(key):
+            is_absent = block.fingerprint == ABSENT
+            if self._is_right(key, is_absent):
                 self._watch.accept(block)
             else:
                 wrong.append(key)
-                self._mend(key)
+                self._mend(key, is_absent)
                 DRIFT.inc()
             if number % _SLICE == _SLICE - 1:
                 await asyncio.sleep(0)

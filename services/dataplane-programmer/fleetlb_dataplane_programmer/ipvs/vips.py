@@ -8,27 +8,26 @@ from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 
 
 class Vips:
-    """Counts the programmed virtual servers of each VIP."""
+    """The programmed virtual servers of each VIP. They are few, and VIPs are many: tuples."""
 
     def __init__(self) -> None:
         """None."""
-        self._keys: dict[str, set[VirtualServerKey]] = {}
+        self._keys: dict[str, tuple[VirtualServerKey, ...]] = {}
 
     def note_programmed(self, server: VirtualServer) -> bool:
         """A virtual server is in the kernel. True if its VIP is to be announced now."""
-        keys = self._keys.get(server.key.address)
-        if keys is None:
-            if not any(real.weight > 0 for real in server.real_servers):
-                return False
-            self._keys[server.key.address] = {server.key}
-            return True
-        keys.add(server.key)
-        return False
+        key = server.key
+        keys = self._keys.get(key.address, ())
+        if key in keys or not (keys or any(real.weight > 0 for real in server.real_servers)):
+            return False
+        self._keys[key.address] = (*keys, key)
+        return not keys
 
     def leave(self, key: VirtualServerKey) -> bool:
         """A virtual server is about to be removed. Whether its VIP must be withdrawn before, however often asked."""
-        keys = self._keys.get(key.address, set())
-        keys.discard(key)
-        if not keys:
+        keys = tuple(other for other in self._keys.get(key.address, ()) if other != key)
+        if keys:
+            self._keys[key.address] = keys
+        else:
             self._keys.pop(key.address, None)
         return not keys
