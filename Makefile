@@ -87,7 +87,7 @@ test-ipvs-host: setup ## The same in this host's kernel: needs root, ip_vs, ipvs
 bench-ipvs: setup lab ## Measure the IPVS engine in the lab; the figures stay in bench-results/
 	@LAB_MEMORY=$(LAB_MEMORY) LAB_SECONDS=$(LAB_SECONDS) LAB_KEEP=bench-results deploy/lab/run.sh \
 		$(BIN)/python -m tests.bench kernel --output /run/out/keep --load "$$(cut -d' ' -f1-3 /proc/loadavg)"
-	@$(BIN)/python -m tests.bench memory
+	@$(BIN)/python -m tests.bench host
 
 schemas: $(STAMP) ## Write proto-schemas/ and deploy/crds anew from the Python types
 	$(BIN)/python deploy/schemas/generate.py

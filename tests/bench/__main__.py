@@ -1,4 +1,4 @@
-"""`python -m tests.bench kernel|memory`: measure the IPVS engine, say it, and write it down."""
+"""`python -m tests.bench kernel|host`: measure the IPVS engine, say it, and write it down."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench import changing, drifting, loading, memory, resting, traffic
+from tests.bench import changing, drifting, loading, memory, resting, thinking, traffic
 from tests.bench.findings import Findings, page
 from tests.bench.loading import Size
 from tests.bench.yardstick import Yardstick
@@ -20,7 +20,7 @@ _PATIENCE_SECONDS = 120.0
 def main() -> int:
     """One measurement after the other; 0 even where a goal falls short: the table says so."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("part", choices=("kernel", "memory"), help="kernel: all that needs IPVS; memory: needs none")
+    parser.add_argument("part", choices=("kernel", "host"), help="kernel: all that needs IPVS; host: needs none")
     parser.add_argument("--quick", action="store_true", help="small tables: does it run at all?")
     parser.add_argument("--load", default="", help="what the host says of its load, to be shown beside the figures")
     parser.add_argument("--output", type=Path, default=Path("bench-results"), help="folder for ipvs-PART.md and .json")
@@ -28,7 +28,7 @@ def main() -> int:
     yardstick = Yardstick(5.0 if chosen.quick else _PATIENCE_SECONDS)
     chosen.output.mkdir(parents=True, exist_ok=True)
     every: list[Findings] = []
-    for way in (_memory if chosen.part == "memory" else _kernel)(chosen.quick, yardstick):
+    for way in (_host if chosen.part == "host" else _kernel)(chosen.quick, yardstick):
         began = time.perf_counter()
         every.append(way())
         sys.stderr.write(f"{every[-1].title}: {time.perf_counter() - began:.0f} s\n")
@@ -55,8 +55,9 @@ def _kernel(quick: bool, yardstick: Yardstick) -> Iterator[Callable[[], Findings
     yield lambda: traffic.measure(500, yardstick)
 
 
-def _memory(quick: bool, _: Yardstick) -> Iterator[Callable[[], Findings]]:
+def _host(quick: bool, yardstick: Yardstick) -> Iterator[Callable[[], Findings]]:
     servers, real_servers = ((20, 60), (1, 4)) if quick else ((1000, 3000), (1, 4, 16))
+    yield lambda: thinking.measure((SMALL,) if quick else (LONG, LARGE), 1 if quick else 5, yardstick)
     yield lambda: memory.measure(servers, real_servers)
 
 

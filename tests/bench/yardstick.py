@@ -1,7 +1,9 @@
 """How quiet the machine is: one fixed piece of work, timed again and again; its times say what others took."""
 
 import os
+import threading
 import time
+import timeit
 
 from tests.bench.findings import Findings, median, number, quantile
 
@@ -10,6 +12,14 @@ QUIET = 1.25
 _STEPS, _CALLS = 100_000, 1_000
 _FIRST_SECONDS = 0.5
 _PAUSE_SECONDS = 0.1
+
+
+_LOCK = threading.Lock()
+
+
+def _lock_once() -> None:
+    with _LOCK:
+        pass
 
 
 class Yardstick:
@@ -38,10 +48,22 @@ class Yardstick:
     def findings(self, load: str) -> Findings:
         """What others took; `load` is what the host said of itself."""
         best = min(self.samples)
-        row = (number(best * 1000), *(number(quantile(self.samples, share) / best) for share in (0.5, 0.9, 1.0)))
+        row = (
+            number(best * 1000),
+            *(number(quantile(self.samples, share) / best) for share in (0.5, 0.9, 1.0)),
+            number(min(timeit.repeat(os.getppid, number=_CALLS)) / _CALLS * 1e6),
+            number(min(timeit.repeat(_lock_once, number=_CALLS)) / _CALLS * 1e6),
+        )
         return Findings(
             title="The machine meanwhile",
-            columns=("a fixed piece of work, best (ms)", "median × best", "p90 × best", "worst × best"),
+            columns=(
+                "a fixed piece of work, best (ms)",
+                "median × best",
+                "p90 × best",
+                "worst × best",
+                "a system call (µs)",
+                "a lock (µs)",
+            ),
             rows=[row],
             notes=[
                 f"Load of the host as this began: {load or 'not known'}."
