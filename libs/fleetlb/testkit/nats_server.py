@@ -4,6 +4,7 @@ It asserts that its child lives and that the server it reached is the one it sta
 would otherwise pass every health check and prove nonsense.
 """
 
+import os
 import secrets
 import signal
 import socket
@@ -99,8 +100,10 @@ class NatsServer:
         self.start()
 
     def pause(self) -> None:
-        """Stop the process without closing its sockets."""
+        """Stop the process without closing its sockets; when this returns, none of its threads runs any more."""
         self._signal(signal.SIGSTOP)
+        assert self._child is not None
+        os.waitid(os.P_PID, self._child.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Undo `pause`."""
