@@ -218,6 +218,17 @@ async def test_a_pool_stays_while_its_last_virtual_server_goes_and_another_comes
     assert "192.0.2.0/24" not in fresh.run("nft", "list", "table", "inet", "fleetlb")
 
 
+async def test_what_comes_back_while_it_is_dismissed_is_guarded(fresh: Namespace) -> None:
+    guarded = msgspec.structs.replace(server(V4, 80, 1), source_ranges=("192.0.2.0/24",))
+    surroundings = NodeSurroundings(manage_sysctls=False)
+    await surroundings.start()
+    await surroundings.admit(guarded)
+    await surroundings.complete()
+    await asyncio.gather(surroundings.dismiss(guarded.key), surroundings.admit(guarded))
+    assert "local 10.77.0.0/" in fresh.run("ip", "route", "show", "table", "local")
+    assert "192.0.2.0/24" in fresh.run("nft", "list", "table", "inet", "fleetlb")
+
+
 async def test_what_a_predecessor_left_stays_until_all_wishes_are_known(fresh: Namespace) -> None:
     old, other = server(V4, 80, 1), msgspec.structs.replace(server("10.78.0.1", 80, 1), prefix="10.78.0.0/24")
     before = NodeSurroundings(manage_sysctls=False)

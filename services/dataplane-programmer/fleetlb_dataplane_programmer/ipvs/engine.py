@@ -269,8 +269,8 @@ class IpvsEngine:
 
     async def _removed(self, key: VirtualServerKey, wish: _Wish) -> None:
         self._patrol.forget(key)
-        await self._surroundings.dismiss(key)
         self._budget.forget(key)
+        await self._surroundings.dismiss(key)
         if self._wishes.get(key) is wish:
             del self._wishes[key]
             self._tell(key, wish, State.REMOVED)

@@ -58,10 +58,11 @@ class NodeSurroundings:
     async def dismiss(self, key: VirtualServerKey) -> None:
         """See `Surroundings`. The last of a pool takes the pool's route with it."""
         _, guard = self._admitted.get(key, ("", None))
-        if guard is not None:
-            await self._opened().change(key, None)
+        # Before anything is awaited: if it is admitted anew meanwhile, that counts.
         self._forget(key)
         self._unready.discard(key)
+        if guard is not None:
+            await self._opened().change(key, None)
         await self._tidy()
 
     async def complete(self) -> None:
