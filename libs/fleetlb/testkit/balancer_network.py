@@ -154,8 +154,8 @@ class Network:
                 await asyncio.get_running_loop().sock_connect(made, (vip, port))
             yield Connection(made)
 
-    async def ask_udp(self, vip: str, port: int, seconds: float = 1.0, source_port: int = 0) -> str:
-        """What a datagram is answered. Raises OSError, TimeoutError."""
+    async def ask_udp(self, vip: str, port: int, seconds: float = SECONDS, source_port: int = 0) -> str:
+        """What a datagram is answered; a neighbour that is not yet known costs it a second. Raises OSError, TimeoutError."""
         loop = asyncio.get_running_loop()
         with contextlib.closing(self.socket(vip, socket.SOCK_DGRAM)) as made:
             made.bind((self.client_address(v6=":" in vip), source_port))
