@@ -1,4 +1,7 @@
-"""The metrics that every service shares, in the default registry. What only one service counts is defined there."""
+"""The metrics that every service shares, in the default registry, but for those of work queues: see `work_metrics`.
+
+What only one service counts is defined there.
+"""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -18,16 +21,3 @@ UNREADABLE = Counter(
 )
 BUS_REPLAYS = Counter("fleetlb_bus_replays_total", "Streams read from their beginning, by cause.", ["cause"])
 BUS_HANDLER_ERRORS = Counter("fleetlb_bus_handler_errors_total", "Messages whose handler raised: a bug of ours.")
-
-WORKQUEUE_DEPTH = Gauge("workqueue_depth", "Keys that wait for a worker.", ["name"])
-WORKQUEUE_ADDS = Counter("workqueue_adds_total", "Keys queued.", ["name"])
-WORKQUEUE_RETRIES = Counter("workqueue_retries_total", "Keys queued again after a failure.", ["name"])
-RECONCILES = Counter("fleetlb_reconcile_total", "Runs of a key, by result.", ["reconciler", "result"])
-RECONCILE_ERRORS = Counter("fleetlb_reconcile_errors_total", "Runs of a key that met a bug.", ["reconciler"])
-RECONCILE_SECONDS = Histogram(
-    "fleetlb_reconcile_seconds",
-    "Time that one run of a key took.",
-    ["reconciler"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0),
-)
-QUARANTINED = Gauge("fleetlb_quarantined_keys", "Keys whose last run met a bug.", ["reconciler"])

@@ -19,9 +19,9 @@ from typing import Generic, NoReturn, TypeVar
 import structlog
 
 from fleetlb.domain.errors import Stale, Transient
-from fleetlb.runtime import metrics
 from fleetlb.runtime.backoff import Backoff
 from fleetlb.runtime.fair_queue import FairQueue
+from fleetlb.runtime.work_metrics import meters_of
 
 K = TypeVar("K", bound=Hashable)
 RETRY = Backoff(initial=0.05, cap=30.0, factor=2.0, jitter=0.3)
@@ -58,8 +58,8 @@ class Reconciler(Generic[K]):
         self._idle = asyncio.Event()
         self._idle.set()
         self._log = structlog.get_logger("fleetlb.workers").bind(reconciler=name)
-        self._meters = _Meters(name)
-        metrics.WORKQUEUE_DEPTH.labels(name).set_function(self._queue.__len__)  # asked when it is scraped
+        self._meters = meters_of(name)
+        self._meters.depth = self._queue.__len__
 
     def add(self, key: K) -> None:
         """Run the key as soon as a worker is free."""
@@ -99,23 +99,26 @@ class Reconciler(Generic[K]):
 
     def _enqueue(self, key: K) -> None:
         self._queue.push(key)
-        self._meters.adds.inc()
+        self._meters.adds += 1
         self._work.release()
 
     async def _worker(self) -> None:
         loop = asyncio.get_running_loop()
+        ended = loop.time()
         while True:
+            has_waited = self._work.locked()
             await self._work.acquire()
+            began = loop.time() if has_waited else ended
             key = self._queue.pop()
             self._dirty.discard(key)
             self._running.add(key)
             self._retry.cancel(key)
-            began = loop.time()
             try:
                 await self._attempt(key)
             finally:
                 self._running.discard(key)
-            self._meters.seconds.observe(loop.time() - began)
+            ended = loop.time()
+            self._meters.observe(ended - began)
             if key in self._dirty:
                 self._enqueue(key)
             elif not self._dirty and not self._running:
@@ -138,11 +141,11 @@ class Reconciler(Generic[K]):
     def _settle(self, key: K, result: str) -> None:
         self._failures.pop(key, None)
         self._quarantine(key, wanted=False)
-        self._meters.count(result)
+        self._meters.results[result] += 1
 
     def _after_transient(self, key: K, problem: Transient) -> None:
         attempt = self._count_failure(key)
-        self._meters.count("retry")
+        self._meters.results["retry"] += 1
         self._quarantine(key, wanted=False)
         if attempt == 0:
             self._log.debug("will be tried again", key=str(key), problem=str(problem))
@@ -155,8 +158,7 @@ class Reconciler(Generic[K]):
 
     def _after_bug(self, key: K, problem: Exception) -> None:
         attempt = self._count_failure(key)
-        self._meters.count("bug")
-        self._meters.errors.inc()
+        self._meters.results["bug"] += 1
         self._quarantine(key, wanted=True)
         self._log.error("a bug; this key alone waits", key=str(key), problem=str(problem), exc_info=problem)
         self._retry.set(key, QUARANTINE.delay(attempt, random.random()))  # noqa: S311 - jitter
@@ -164,14 +166,14 @@ class Reconciler(Generic[K]):
     def _count_failure(self, key: K) -> int:
         attempt = self._failures.get(key, 0)
         self._failures[key] = attempt + 1
-        self._meters.retries.inc()
+        self._meters.retries += 1
         return attempt
 
     def _quarantine(self, key: K, *, wanted: bool) -> None:
         if wanted == (key in self._quarantined):
             return
         (self._quarantined.add if wanted else self._quarantined.discard)(key)
-        self._meters.quarantined.set(len(self._quarantined))
+        self._meters.quarantined = len(self._quarantined)
 
 
 class _Timers(Generic[K]):
@@ -200,18 +202,3 @@ class _Timers(Generic[K]):
     def _ring(self, key: K) -> None:
         del self._handles[key]
         self._call(key)
-
-
-class _Meters:
-    """The metrics of one reconciler, looked up once."""
-
-    def __init__(self, name: str) -> None:
-        self.adds = metrics.WORKQUEUE_ADDS.labels(name)
-        self.retries = metrics.WORKQUEUE_RETRIES.labels(name)
-        self.errors = metrics.RECONCILE_ERRORS.labels(name)
-        self.seconds = metrics.RECONCILE_SECONDS.labels(name)
-        self.quarantined = metrics.QUARANTINED.labels(name)
-        self._results = {result: metrics.RECONCILES.labels(name, result) for result in ("ok", "stale", "retry", "bug")}
-
-    def count(self, result: str) -> None:
-        self._results[result].inc()

@@ -155,7 +155,10 @@ class Network:
             yield Connection(made)
 
     async def ask_udp(self, vip: str, port: int, seconds: float = SECONDS, source_port: int = 0) -> str:
-        """What a datagram is answered; a neighbour that is not yet known costs it a second. Raises OSError, TimeoutError."""
+        """What a datagram is answered; one whose neighbour is not known yet may take a second.
+
+        Raises OSError, TimeoutError.
+        """
         loop = asyncio.get_running_loop()
         with contextlib.closing(self.socket(vip, socket.SOCK_DGRAM)) as made:
             made.bind((self.client_address(v6=":" in vip), source_port))

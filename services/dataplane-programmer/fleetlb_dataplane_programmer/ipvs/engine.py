@@ -240,9 +240,10 @@ class IpvsEngine:
 
     async def _confirm(self, key: VirtualServerKey) -> float | None:
         """Read back, and say so."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_BURST_SECONDS):
-                await self._programming.join()
+        if not self._programming.idle():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_BURST_SECONDS):
+                    await self._programming.join()
         wish = self._wishes.get(key)
         if wish is None:
             return None
