@@ -1,4 +1,5 @@
-"""Write the JSON Schemas, the AsyncAPI document and the CRDs from the Python types; with --check, only compare.
+"""Write what is made from the Python code; with --check, only compare: the JSON Schemas, the AsyncAPI document and the
+CRDs from the types, and the table of Service fields in the documentation from the one in the domain.
 
     python deploy/schemas/generate.py [--check] [--root FOLDER]
 
@@ -16,6 +17,7 @@ from typing import Any
 import yaml
 
 from fleetlb.contracts.schemas import documents
+from fleetlb.contracts.support_page import PAGE, with_table
 
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = ("proto-schemas/v1/*.schema.json", "proto-schemas/asyncapi.yaml", "deploy/crds/*.yaml")
@@ -67,7 +69,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--check", action="store_true", help="compare with the committed files and write nothing")
     parser.add_argument("--root", type=Path, default=ROOT, help="the folder that the paths are relative to")
     given = parser.parse_args(arguments)
+    page = given.root / PAGE
     wanted = {path: render(path, document) for path, document in documents().items()}
+    wanted[PAGE] = with_table(page.read_text("utf-8") if page.exists() else "")
     if not given.check:
         write(given.root, wanted)
         return 0

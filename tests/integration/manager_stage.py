@@ -13,7 +13,6 @@ from fleetlb.contracts.objects import (
     AddressPoolSpec,
     BalancerGroup,
     BalancerGroupSpec,
-    EngineName,
     LoadBalancer,
     ObjectMeta,
     Quotas,
@@ -30,6 +29,7 @@ from fleetlb.contracts.v1 import (
     VirtualServerRealized,
 )
 from fleetlb.domain.addresses import Family
+from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.services import ServiceEndpoints, ServicePort, TenantNode, TenantService, digest_of
 from fleetlb.domain.virtual_servers import VirtualServer
 from fleetlb.kube import patching

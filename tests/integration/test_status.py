@@ -24,7 +24,6 @@ from fleetlb.contracts.crds import all_crds
 from fleetlb.contracts.objects import (
     BalancerGroup,
     BalancerGroupSpec,
-    EngineName,
     LoadBalancer,
     LoadBalancerSpec,
     ObjectMeta,
@@ -45,6 +44,7 @@ from fleetlb.contracts.v1 import (
     VirtualServerRealized,
 )
 from fleetlb.domain.addresses import Protocol
+from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.conditions import Reason, Refusal
 from fleetlb.domain.services import ServicePort, TenantService
 from fleetlb.domain.virtual_servers import VirtualServerKey

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.conditions import Condition, Refusal
 from fleetlb.domain.services import TenantNode, TenantService
 from fleetlb.domain.virtual_servers import (
@@ -61,6 +62,17 @@ class Quotas(_Object, frozen=True, kw_only=True):
     ports: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
+class AnnotationRules(_Object, frozen=True, kw_only=True):
+    """Which annotations of `fleetlb.dev/` a tenant may use, named with or without the prefix."""
+
+    allow: Annotated[tuple[Text, ...], msgspec.Meta(max_length=32)] | None = None
+    """Only these; absent: all."""
+    deny: Annotated[tuple[Text, ...], msgspec.Meta(max_length=32)] = ()
+    """None of these, whatever `allow` says."""
+    default: Annotated[dict[str, Annotated[str, msgspec.Meta(max_length=253)]], msgspec.Meta(max_length=32)] = {}
+    """Values for Services that say nothing; also of annotations that the tenant may not use itself."""
+
+
 class TenantSpec(_Object, frozen=True, kw_only=True):
     """What a platform team grants a tenant."""
 
@@ -72,6 +84,7 @@ class TenantSpec(_Object, frozen=True, kw_only=True):
     groups: Annotated[tuple[Name, ...], msgspec.Meta(max_length=32)] = ()
     """Balancer groups the tenant may use; empty: every group."""
     quotas: Quotas = Quotas()
+    annotations: AnnotationRules = AnnotationRules()
     failure_policy: FailurePolicy = FailurePolicy.OPEN
     """When most of a Service's backends fail their checks at once: `open` keeps the last set, `closed` serves by the
     healthy alone, or by none."""
@@ -150,13 +163,6 @@ class AddressPool(_Object, frozen=True, kw_only=True):
     status: AddressPoolStatus = AddressPoolStatus()
 
 
-class EngineName(enum.StrEnum):
-    """What carries a group's traffic."""
-
-    ENVOY = "envoy"
-    IPVS = "ipvs"
-
-
 class BalancerGroupSpec(_Object, frozen=True, kw_only=True):
     """Nodes that share VIPs."""
 
@@ -216,6 +222,8 @@ class LoadBalancerSpec(_Object, frozen=True, kw_only=True):
     pool: str = ""
     addresses: tuple[str, ...] = ()
     ip_mode: IpMode = IpMode.PROXY
+    keeps_client_address: bool = False
+    """Whether backends see who the client is."""
     refusal: Refusal | None = None
 
 

@@ -169,11 +169,15 @@ class ServiceReleased(Message, frozen=True, kw_only=True):
     hops: Hops = ()
 
 
-class Ingress(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
-    """One entry of `status.loadBalancer.ingress`."""
+class Ingress(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
+    """One entry of `status.loadBalancer.ingress`: an address and its mode, or a name."""
 
-    ip: str
-    ip_mode: IpMode
+    ip: str = ""
+    ip_mode: IpMode | None = None
+    hostname: str = ""
+
+    def __str__(self) -> str:
+        return self.ip or self.hostname
 
 
 class ServiceReported(Message, frozen=True, kw_only=True):

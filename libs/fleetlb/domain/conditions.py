@@ -21,6 +21,7 @@ class Reason(enum.StrEnum):
     SERVING = "ProbeAnswered"
     UNSUPPORTED = "Unsupported"
     INVALID = "InvalidWish"
+    ANNOTATION_NOT_ALLOWED = "AnnotationNotAllowed"
     POOL_EXHAUSTED = "PoolExhausted"
     QUOTA_EXCEEDED = "QuotaExceeded"
     ADDRESS_IN_USE = "AddressInUse"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from fleetlb.domain.addresses import Family, Protocol, family_of
-from fleetlb.domain.conditions import Reason, Refusal
+from fleetlb.domain.conditions import Reason
 from fleetlb.domain.services import ServiceEndpoints, ServicePort, TenantNode, TenantService, TrafficPolicy
 from fleetlb.domain.tenancy import Grant, backend_address
 from fleetlb.domain.virtual_servers import (
@@ -20,10 +20,6 @@ from fleetlb.domain.virtual_servers import (
 
 ADMITS_NOBODY: Mapping[Family, tuple[str, ...]] = {Family.IPV4: ("0.0.0.0/32",), Family.IPV6: ("::/128",)}
 """Source ranges of a virtual server whose family has none, though its Service has some: no client has this address."""
-COMMON_SCHEDULERS = frozenset({Scheduler.ROUND_ROBIN, Scheduler.LEAST_CONNECTION, Scheduler.MAGLEV})
-"""What every balancer group honours; the others need the capability `schedulers`."""
-ELSEWHERE = "ask for a pool of another group (fleetlb.dev/pool)"
-"""The cure for what one balancer group cannot do and another may."""
 
 
 class Carriage(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +88,8 @@ def _servers(
             affinity_seconds=service.affinity_seconds,
             source_ranges=ranges,
             forwarding=carriage.forwarding,
-            drain_seconds=carriage.drain_seconds,
+            drain_seconds=carriage.drain_seconds if service.drain_seconds is None else service.drain_seconds,
+            proxy_protocol=service.proxy_protocol and port.protocol is Protocol.TCP,
             failure_policy=failure_policy,
             prefix=carriage.prefixes.get(address, ""),
         )
@@ -136,40 +133,3 @@ def _backends(
         if not allowed:
             return (), Reason.NO_READY_BACKEND
     return tuple(allowed), None
-
-
-def judge_capabilities(service: TenantService, capabilities: frozenset[str]) -> Refusal | None:
-    """Whether a balancer group can do what a Service asks for; a field is honoured or refused, never dropped."""
-    objection = (
-        _objection_to_protocol(service.ports, capabilities)
-        or _objection_to_scheduler(service.scheduler, capabilities)
-        or _objection_to_clients(service, capabilities)
-    )
-    return Refusal(Reason.UNSUPPORTED, objection) if objection else None
-
-
-def _objection_to_protocol(ports: Iterable[ServicePort], capabilities: frozenset[str]) -> str:
-    for port in ports:
-        if port.protocol.lower() not in capabilities:
-            served = " or ".join(protocol for protocol in Protocol if protocol.lower() in capabilities)
-            cure = f"use {served}, or {ELSEWHERE}" if served else ELSEWHERE
-            what = f"protocol {port.protocol} of port {port.port}"
-            return f"spec.ports: {what} is not served by this balancer group; {cure}"
-    return ""
-
-
-def _objection_to_scheduler(scheduler: Scheduler | None, capabilities: frozenset[str]) -> str:
-    if scheduler is None or scheduler in COMMON_SCHEDULERS or "schedulers" in capabilities:
-        return ""
-    known = ", ".join(sorted(COMMON_SCHEDULERS))
-    return f"fleetlb.dev/scheduler: {scheduler} is not served by this balancer group; use {known}, or {ELSEWHERE}"
-
-
-def _objection_to_clients(service: TenantService, capabilities: frozenset[str]) -> str:
-    """Which clients are let in, and whether one stays with its backend."""
-    if service.affinity_seconds and "affinity" not in capabilities:
-        return f"spec.sessionAffinity: not served by this balancer group; use None, or {ELSEWHERE}"
-    if service.source_ranges and "source-ranges" not in capabilities:
-        field = "spec.loadBalancerSourceRanges (or its annotation)"
-        return f"{field}: not enforced by this balancer group; remove it to serve everybody, or {ELSEWHERE}"
-    return ""

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 
 from fleetlb.domain.addresses import Family, Protocol, parse_network
-from fleetlb.domain.virtual_servers import Scheduler
+from fleetlb.domain.virtual_servers import MAX_DRAIN_SECONDS, Scheduler
 
 PortNumber = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 MAX_PORTS = 250
@@ -51,6 +51,12 @@ class TenantService(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     """Networks whose clients are let in, as `canonical_ranges` spells them; empty: everybody."""
     scheduler: Scheduler | None = None
     """How connections are spread; null: as the balancer group does."""
+    proxy_protocol: bool = False
+    """Whether backends expect the client's address in a header of PROXY protocol v2."""
+    drain_seconds: Annotated[int, msgspec.Meta(ge=0, le=MAX_DRAIN_SECONDS)] | None = None
+    """How long connections of a backend that leaves may go on; null: as the balancer group has it."""
+    hostname: Annotated[str, msgspec.Meta(max_length=253)] = ""
+    """The name that the Service's status shows instead of its addresses; empty: the addresses."""
 
 
 def canonical_ranges(texts: Iterable[str]) -> tuple[str, ...]:

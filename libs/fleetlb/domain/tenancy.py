@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from fleetlb.domain.addresses import Family, IPAddress, IPNetwork, family_of, parse_address, parse_network
+from fleetlb.domain.annotation_policy import AnnotationPolicy, judge_annotations
 from fleetlb.domain.conditions import Reason, Refusal
 from fleetlb.domain.services import MAX_SOURCE_RANGES, TenantNode, TenantService, canonical_ranges
 from fleetlb.domain.virtual_servers import FailurePolicy
@@ -26,6 +27,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     max_addresses: int | None = None
     max_ports: int | None = None
     failure_policy: FailurePolicy = FailurePolicy.OPEN
+    annotations: AnnotationPolicy = AnnotationPolicy()
     allow_loopback: bool = False
     """Backends on loopback: only in a local fleet, by an explicit switch of the manager."""
 
@@ -114,6 +116,9 @@ def judge_wish(grant: Grant, service: TenantService, usage: Usage) -> Refusal | 
     contradiction = _contradiction(service)
     if contradiction:
         return Refusal(Reason.INVALID, contradiction)
+    refusal = judge_annotations(grant.annotations, service)
+    if refusal:
+        return refusal
     for port in service.ports:
         if port.node_port not in grant.node_ports:
             text = f"{grant.node_ports.start}-{grant.node_ports.stop - 1}"

@@ -59,18 +59,20 @@ def judge(
     published: tuple[str, ...],
     refusal: Refusal | None,
     reports: Reports,
+    clients: str = "",
     generation: int = 0,
 ) -> Verdict:
     """Judge one load balancer.
 
     `addresses`: what it owns; `published`: what its tenant has been told before, which stays while it is owned;
-    `reports`: one entry per required node; `generation`: for `observedGeneration`.
+    `reports`: one entry per required node; `clients`: what backends see of a client, in words; `generation`: for
+    `observedGeneration`.
     """
     nodes = [tuple(node) for node in reports.values()]
     flat = [report for node in nodes for report in node]
     current = [report for report in flat if report is not None and report.current]
     complete = bool(addresses) and bool(nodes) and all(nodes) and len(current) == len(flat)
-    provisioned = _provisioned(addresses, refusal, complete, current)
+    provisioned = _provisioned(addresses, refusal, complete, current, clients)
     acknowledged = complete and not any(report.rejected for report in current)
     return Verdict(
         provisioned=_stamp(provisioned, generation),
@@ -80,7 +82,7 @@ def judge(
 
 
 def _provisioned(
-    addresses: tuple[str, ...], refusal: Refusal | None, complete: bool, current: list[PortReport]
+    addresses: tuple[str, ...], refusal: Refusal | None, complete: bool, current: list[PortReport], clients: str
 ) -> Condition:
     if refusal:
         return Condition(type=PROVISIONED, status=Status.FALSE, reason=refusal.reason, message=refusal.message)
@@ -89,12 +91,8 @@ def _provisioned(
         return Condition(type=PROVISIONED, status=Status.FALSE, reason=Reason.DATAPLANE_REJECTED, message=rejected)
     if not complete:
         return in_progress(PROVISIONED)
-    return Condition(
-        type=PROVISIONED,
-        status=Status.TRUE,
-        reason=Reason.COMPLETE,
-        message=f"{', '.join(addresses)} programmed on every balancer node",
-    )
+    text = f"{', '.join(addresses)} programmed on every balancer node" + (f"; {clients}" if clients else "")
+    return Condition(type=PROVISIONED, status=Status.TRUE, reason=Reason.COMPLETE, message=text)
 
 
 def _serving(

@@ -99,5 +99,7 @@ class VirtualServer(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     drain_seconds: int = DEFAULT_DRAIN_SECONDS
     """How long the connections of a real server that is taken away may go on."""
     failure_policy: FailurePolicy = FailurePolicy.OPEN
+    proxy_protocol: bool = False
+    """Backends get the client's address in a header of PROXY protocol v2; TCP only."""
     prefix: str = ""
     """The network of the pool that the address belongs to, which nodes route as one; empty: the address alone."""

@@ -9,7 +9,6 @@ from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.objects import (
     BalancerGroup,
     BalancerGroupSpec,
-    EngineName,
     LoadBalancer,
     LoadBalancerSpec,
     LoadBalancerStatus,
@@ -19,6 +18,7 @@ from fleetlb.contracts.objects import (
     TenantStatus,
 )
 from fleetlb.contracts.v1 import LoadBalancerRevision, Owner, Probe, RealizedState, VirtualServerRealized
+from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.services import ServicePort, TenantService
 from fleetlb.domain.virtual_servers import parse_key
 from fleetlb.runtime.bus import Message

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from fleetlb.contracts.objects import EngineName
+from fleetlb.domain.capabilities import EngineName
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb.runtime.process import EX_CONFIG, Process, run
 from fleetlb.runtime.settings import SettingsError, load

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from fleetlb.contracts.objects import EngineName
+from fleetlb.domain.capabilities import EngineName
 from fleetlb.runtime.process import Process
 from fleetlb_dataplane_programmer.completing import Holdings
 from fleetlb_dataplane_programmer.engine import Engine, OnConnected, OnOutcome, OnRepaired

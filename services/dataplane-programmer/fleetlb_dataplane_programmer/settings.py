@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fleetlb.contracts import subjects
-from fleetlb.contracts.objects import EngineName
+from fleetlb.domain.capabilities import EngineName
 from fleetlb.runtime.settings import PREFIX, ProcessSettings, setting
 from fleetlb_dataplane_programmer.envoy.bootstrap import bootstrap
 

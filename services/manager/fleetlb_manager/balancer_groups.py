@@ -1,23 +1,19 @@
 """What a balancer group can do, how it carries and how it is, from its object and from what its nodes said. Pure."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from fleetlb.contracts.objects import BalancerGroup, BalancerGroupSpec, BalancerNode, EngineName, IpMode
+from fleetlb.contracts.objects import BalancerGroup, BalancerGroupSpec, BalancerNode, IpMode
 from fleetlb.contracts.v1 import NodeRealized
+from fleetlb.domain.capabilities import ENGINE_CAPABILITIES, Capability, EngineName
 from fleetlb.domain.planning import Carriage
 
-DEFAULT_CAPABILITIES: Mapping[EngineName, frozenset[str]] = {
-    EngineName.ENVOY: frozenset({"tcp", "udp", "affinity"}),
-    EngineName.IPVS: frozenset({"tcp", "udp", "sctp", "affinity", "source-ranges", "schedulers"}),
-}
-"""What an engine can do, until its nodes have said it themselves."""
-_CLIENT_ADDRESS = frozenset({"client-address"})
-"""Backends see who the client is: the affair of a group's forwarding, whatever its nodes say."""
+_CLIENT_ADDRESS = frozenset({Capability.CLIENT_ADDRESS.value})
 
 
 def capabilities_of(group: BalancerGroup, heard: Mapping[str, NodeRealized]) -> frozenset[str]:
     """What every node of the group can do; nodes not heard of are taken to be like their engine."""
-    default = DEFAULT_CAPABILITIES[group.spec.engine]
+    default = ENGINE_CAPABILITIES[group.spec.engine]
     said = [frozenset(heard[n].capabilities) if n in heard else default for n in group.spec.nodes]
     common = frozenset.intersection(*said) if said else default
     return common | _CLIENT_ADDRESS if group.spec.forwarding.keeps_client_address else common - _CLIENT_ADDRESS
@@ -33,14 +29,22 @@ def carriage_of(spec: BalancerGroupSpec, prefixes: Mapping[str, str]) -> Carriag
     )
 
 
-def ip_mode_of(spec: BalancerGroupSpec) -> IpMode:
+class Delivery(NamedTuple):
+    """How connections arrive at backends, as far as tenants are told."""
+
+    ip_mode: IpMode = IpMode.PROXY
+    keeps_client_address: bool = False
+
+
+def delivery_of(spec: BalancerGroupSpec) -> Delivery:
     """VIP where packets reach a tenant's nodes as they were sent or masqueraded, Proxy where a proxy dials anew."""
-    return IpMode.VIP if spec.engine is EngineName.IPVS else IpMode.PROXY
+    ip_mode = IpMode.VIP if spec.engine is EngineName.IPVS else IpMode.PROXY
+    return Delivery(ip_mode, spec.forwarding.keeps_client_address)
 
 
 def carries_alike(one: BalancerGroupSpec, other: BalancerGroupSpec) -> bool:
     """Whether load balancers are planned alike under both specs, whatever nodes there are."""
-    return ip_mode_of(one) is ip_mode_of(other) and carriage_of(one, {}) == carriage_of(other, {})
+    return delivery_of(one) == delivery_of(other) and carriage_of(one, {}) == carriage_of(other, {})
 
 
 def nodes_as_heard(group: BalancerGroup, heard: Mapping[str, NodeRealized]) -> tuple[BalancerNode, ...]:

@@ -13,7 +13,7 @@ from fleetlb.domain.address_pools import is_buggy, number_of, size_of
 from fleetlb.domain.addresses import Family, family_of, parse_address
 from fleetlb.domain.allocation import AddressBook
 from fleetlb.domain.conditions import Reason, Refusal
-from fleetlb.domain.planning import judge_capabilities
+from fleetlb.domain.service_fields import judge_capabilities
 from fleetlb.domain.services import TenantService
 from fleetlb.domain.tenancy import Grant
 from fleetlb_manager.identities import ServiceKey

@@ -12,7 +12,6 @@ from fleetlb.contracts.objects import (
     AddressClaim,
     BalancerGroupSpec,
     ClaimPhase,
-    IpMode,
     LoadBalancer,
     LoadBalancerSpec,
 )
@@ -20,7 +19,7 @@ from fleetlb.domain.addresses import family_of
 from fleetlb.domain.conditions import Reason, Refusal
 from fleetlb.domain.services import TenantService
 from fleetlb.domain.tenancy import Usage, judge_wish
-from fleetlb_manager.balancer_groups import ip_mode_of
+from fleetlb_manager.balancer_groups import Delivery, delivery_of
 from fleetlb_manager.choosing import Choice, Denial, Holding
 from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.observations import ObservedService
@@ -101,15 +100,17 @@ def standing_choice(
     return Choice(spec.group, tuple(Holding(a, bound[a].spec.pool, spec.group) for a in spec.addresses))
 
 
-def decide_ip_mode(carrier: BalancerGroupSpec | None, load_balancer: LoadBalancer | None) -> IpMode:
-    """As the engine of the group has it; what was said before stands while the group is not known."""
+def decide_delivery(carrier: BalancerGroupSpec | None, load_balancer: LoadBalancer | None) -> Delivery:
+    """As the group has it; what was said before stands while the group is not known."""
     if carrier is not None:
-        return ip_mode_of(carrier)
-    return load_balancer.spec.ip_mode if load_balancer is not None else IpMode.PROXY
+        return delivery_of(carrier)
+    if load_balancer is not None:
+        return Delivery(load_balancer.spec.ip_mode, load_balancer.spec.keeps_client_address)
+    return Delivery()
 
 
 def granted_spec(
-    key: ServiceKey, wish: str, service: TenantService, choice: Choice, ip_mode: IpMode
+    key: ServiceKey, wish: str, service: TenantService, choice: Choice, delivery: Delivery
 ) -> LoadBalancerSpec:
     """What the object says of a granted wish."""
     return LoadBalancerSpec(
@@ -120,7 +121,8 @@ def granted_spec(
         group=choice.group,
         pool=choice.holdings[0].pool,
         addresses=tuple(holding.address for holding in choice.holdings),
-        ip_mode=ip_mode,
+        ip_mode=delivery.ip_mode,
+        keeps_client_address=delivery.keeps_client_address,
     )
 
 
@@ -130,7 +132,7 @@ def refused_spec(
     service: TenantService,
     refusal: Refusal,
     load_balancer: LoadBalancer | None,
-    ip_mode: IpMode,
+    delivery: Delivery,
 ) -> LoadBalancerSpec:
     """What the object says of a refused wish: beside addresses, the wish that was granted last stays in force."""
     if load_balancer is None or not load_balancer.spec.addresses:
@@ -144,6 +146,7 @@ def refused_spec(
         group=before.group,
         pool=before.pool,
         addresses=before.addresses,
-        ip_mode=ip_mode,
+        ip_mode=delivery.ip_mode,
+        keeps_client_address=delivery.keeps_client_address,
         refusal=refusal,
     )

@@ -11,6 +11,7 @@ import msgspec
 
 from fleetlb.contracts.objects import Tenant
 from fleetlb.domain.addresses import IPNetwork
+from fleetlb.domain.annotation_policy import parse_policy
 from fleetlb.domain.conditions import Reason, Refusal
 from fleetlb.domain.tenancy import Grant, parse_node_networks, parse_port_range
 
@@ -57,6 +58,7 @@ def grant_of(tenant: Tenant, *, allow_loopback: bool) -> Grant:
         max_addresses=spec.quotas.addresses,
         max_ports=spec.quotas.ports,
         failure_policy=spec.failure_policy,
+        annotations=parse_policy(spec.annotations.allow, spec.annotations.deny, spec.annotations.default),
         allow_loopback=allow_loopback,
     )
 

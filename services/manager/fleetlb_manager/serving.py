@@ -17,22 +17,23 @@ from fleetlb.contracts.objects import (
     NAMESPACE_LABEL,
     TENANT_LABEL,
     ClaimPhase,
-    IpMode,
     LoadBalancer,
     LoadBalancerSpec,
     ObjectMeta,
 )
+from fleetlb.domain.annotation_policy import with_defaults
 from fleetlb.domain.errors import Transient
 from fleetlb.domain.services import TenantService
 from fleetlb.domain.tenancy import Usage
 from fleetlb.kube.errors import AlreadyExists, Conflict, NotFound
 from fleetlb_manager import timestamps
+from fleetlb_manager.balancer_groups import Delivery
 from fleetlb_manager.choosing import Choice, Chooser, Denial, Wish
 from fleetlb_manager.claiming import Claiming
 from fleetlb_manager.deciding import (
     Course,
     decide_course,
-    decide_ip_mode,
+    decide_delivery,
     denial_of,
     granted_spec,
     judge,
@@ -103,7 +104,9 @@ class Serving:
         if course is Course.RELEASE:
             await self._releasing.release_service(key)
         elif course is Course.SERVE and observed is not None and observed.service is not None:
-            item = await self._answer(key, observed, observed.service)
+            grant = self._memory.registrations[key.tenant].grant
+            service = with_defaults(grant.annotations, observed.service) if grant else observed.service
+            item = await self._answer(key, observed, service)
             self._planner.plan(key, item, observed, began)
 
     async def _answer(self, key: ServiceKey, observed: ObservedService, service: TenantService) -> LoadBalancer:
@@ -114,21 +117,21 @@ class Serving:
                 known = self._memory.load_balancers.get(key)
                 if known is None or known.spec.refusal != outcome.refusal:
                     REFUSALS.labels(outcome.refusal.reason).inc()
-                ip_mode = self._ip_mode(key, known.spec.group if known else "")
-                spec = refused_spec(key, observed.wish, service, outcome.refusal, known, ip_mode)
+                delivery = self._delivery(key, known.spec.group if known else "")
+                spec = refused_spec(key, observed.wish, service, outcome.refusal, known, delivery)
                 return await self._write(key, spec)
             try:
                 if await self._claiming.claim_all(key, service, outcome):
-                    ip_mode = self._ip_mode(key, outcome.group)
-                    item = await self._write(key, granted_spec(key, observed.wish, service, outcome, ip_mode))
+                    delivery = self._delivery(key, outcome.group)
+                    item = await self._write(key, granted_spec(key, observed.wish, service, outcome, delivery))
                     await self._give_up_surplus(key, outcome)
                     return item
             finally:
                 self._settle_usage(key)
         raise Transient(f"{key}: {MAX_RACES} addresses in a row were taken meanwhile")
 
-    def _ip_mode(self, key: ServiceKey, group: str) -> IpMode:
-        return decide_ip_mode(self._memory.carriers.get(group), self._memory.load_balancers.get(key))
+    def _delivery(self, key: ServiceKey, group: str) -> Delivery:
+        return decide_delivery(self._memory.carriers.get(group), self._memory.load_balancers.get(key))
 
     def _decide(self, key: ServiceKey, service: TenantService) -> Choice | Denial:
         """Without a pause, so that no two Services are judged on the same free unit."""

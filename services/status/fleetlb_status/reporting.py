@@ -33,6 +33,7 @@ def judge_load_balancer(
         published=(*balancer.status.addresses, *published),
         refusal=balancer.spec.refusal,
         reports=reports,
+        clients=_clients(balancer),
         generation=balancer.metadata.generation,
     )
 
@@ -76,10 +77,27 @@ def report_of(balancer: LoadBalancer, verdict: Verdict) -> ServiceReported:
         generation=0,
         revision=0,
         wish=balancer.spec.wish,
-        ingress=tuple(Ingress(ip=address, ip_mode=balancer.spec.ip_mode) for address in verdict.addresses),
+        ingress=_ingress(balancer, verdict.addresses),
         # A Service has no generation to observe.
         conditions=tuple(msgspec.structs.replace(condition, observed_generation=0) for condition in conditions),
     )
+
+
+def _ingress(balancer: LoadBalancer, addresses: tuple[str, ...]) -> tuple[Ingress, ...]:
+    """Each address, or the name that the tenant wants to see instead."""
+    hostname = balancer.spec.service.hostname
+    if hostname and addresses:
+        return (Ingress(hostname=hostname),)
+    return tuple(Ingress(ip=address, ip_mode=balancer.spec.ip_mode) for address in addresses)
+
+
+def _clients(balancer: LoadBalancer) -> str:
+    """What backends see of a client, as the tenant is told."""
+    if balancer.spec.keeps_client_address:
+        return "backends see the client's address"
+    if balancer.spec.service.proxy_protocol:
+        return "backends see the balancer's address, and the client's in a PROXY protocol header on TCP ports"
+    return "backends see the balancer's address"
 
 
 def status_of(

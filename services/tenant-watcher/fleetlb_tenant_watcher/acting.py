@@ -6,6 +6,7 @@ Every patch names the Service's uid, so a namesake made later is never touched, 
 from datetime import UTC, datetime
 from typing import Any
 
+from fleetlb.contracts.v1 import Ingress
 from fleetlb.domain.conditions import Condition, transition
 from fleetlb.domain.errors import Transient
 from fleetlb.kube.cluster import Cluster, PatchKind
@@ -77,10 +78,16 @@ def timestamp() -> str:
 def _written(view: ServiceView, action: WriteStatus, now: str) -> Body:
     status: Body = {}
     if action.ingress is not None:
-        status["loadBalancer"] = {"ingress": [{"ip": e.ip, "ipMode": e.ip_mode.value} for e in action.ingress] or None}
+        status["loadBalancer"] = {"ingress": [_entry(entry) for entry in action.ingress] or None}
     if action.conditions:
         status["conditions"] = [_condition(transition(view.conditions, c, now)) for c in action.conditions]
     return status
+
+
+def _entry(entry: Ingress) -> Body:
+    if entry.hostname or entry.ip_mode is None:
+        return {"hostname": entry.hostname}
+    return {"ip": entry.ip, "ipMode": entry.ip_mode.value}
 
 
 def _condition(condition: Condition) -> Body:

@@ -168,7 +168,7 @@ def _announcements(view: ServiceView, condition: Condition, ingress: tuple[Ingre
     if condition.status is Status.TRUE:
         if shown and shown.status is Status.TRUE:
             return []
-        addresses = ", ".join(entry.ip for entry in ingress)
+        addresses = ", ".join(map(str, ingress))
         return [Announce("Normal", "EnsuredLoadBalancer", f"Ensured load balancer at {addresses}")]
     if condition.reason == Reason.IN_PROGRESS or (shown and _is_known(shown, condition)):
         return []

@@ -4,13 +4,15 @@ Pure, and total: whatever a tenant wrote, the answer is a value that names the f
 or refused, never dropped. What the hub may grant is not known here.
 """
 
-import re
 import sys
+from collections.abc import Mapping
 
 from fleetlb.contracts.objects import IpMode
 from fleetlb.contracts.v1 import Ingress
 from fleetlb.domain.addresses import Family, Protocol, family_of, parse_address
+from fleetlb.domain.annotations import Annotation, parse_annotations
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Reason, Refusal, Status
+from fleetlb.domain.dialects import translate
 from fleetlb.domain.services import (
     MAX_PORTS,
     MAX_SOURCE_RANGES,
@@ -19,7 +21,6 @@ from fleetlb.domain.services import (
     TrafficPolicy,
     canonical_ranges,
 )
-from fleetlb.domain.virtual_servers import Scheduler
 from fleetlb_tenant_watcher.kube_objects import (
     ConditionShown,
     IngressEntry,
@@ -30,17 +31,10 @@ from fleetlb_tenant_watcher.kube_objects import (
 )
 from fleetlb_tenant_watcher.service_views import Claim, Selection, ServiceView
 
-PREFIX = "fleetlb.dev/"
-ADDRESSES = "fleetlb.dev/addresses"
-POOL = "fleetlb.dev/pool"
-SCHEDULER = "fleetlb.dev/scheduler"
-HONOURED = frozenset({ADDRESSES, POOL, SCHEDULER})
 SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
 DEFAULT_AFFINITY_SECONDS = 10800
-_POOL_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _IPV4_ONLY = (Family.IPV4,)
 _PROTOCOLS = tuple(Protocol)
-_SCHEDULERS = tuple(Scheduler)
 
 
 def claim_of(spec: ServiceSpec, selection: Selection) -> Claim:
@@ -65,28 +59,34 @@ def observe(service: Service, selection: Selection) -> ServiceView:
         deleting=deleting,
         finalizers=selection.finalizers if ours == selection.finalizers else ours,
         has_others=len(present) > len(ours),
-        wish=parse_wish(metadata, service.spec) if claim is Claim.OURS and not deleting else None,
+        wish=parse_wish(metadata, service.spec, selection) if claim is Claim.OURS and not deleting else None,
         ingress=tuple(_ingress(entry) for entry in status.load_balancer.ingress or ()),
         conditions=tuple(_condition(c) for c in status.conditions or () if c.type in (PROVISIONED, SERVING)),
     )
 
 
-def parse_wish(metadata: ServiceMeta, spec: ServiceSpec) -> TenantService | Refusal:
+def parse_wish(metadata: ServiceMeta, spec: ServiceSpec, selection: Selection) -> TenantService | Refusal:
     """What the tenant asks for, or why it cannot be asked for."""
-    annotations = metadata.annotations or {}
-    refusal = _refuse_annotations(annotations)
-    if refusal:
-        return refusal
-    ranges = _source_ranges(spec, annotations)
+    translated = translate(metadata.annotations or {}, selection.dialects)
+    if isinstance(translated, Refusal):
+        return translated
+    asked = parse_annotations(*translated)
+    if isinstance(asked, Refusal):
+        return asked
+    ranges = _source_ranges(spec, translated.annotations)
     if isinstance(ranges, Refusal):
         return ranges
     ports = _ports(spec.ports or ())
     if isinstance(ports, Refusal):
         return ports
+    other = next((port for port in ports if asked.proxy_protocol and port.protocol is not Protocol.TCP), None)
+    if other:
+        what = f"port {other.port}/{other.protocol} cannot carry it; put that port into a Service of its own"
+        return Refusal(Reason.UNSUPPORTED, f"annotation {Annotation.PROXY_PROTOCOL}: {what}")
     families = _families(spec.ip_families)
     if isinstance(families, Refusal):
         return families
-    addresses = _addresses(annotations.get(ADDRESSES), spec.load_balancer_ip, families)
+    addresses = _addresses(asked.addresses, spec.load_balancer_ip, families)
     if isinstance(addresses, Refusal):
         return addresses
     local = spec.external_traffic_policy == TrafficPolicy.LOCAL
@@ -98,13 +98,16 @@ def parse_wish(metadata: ServiceMeta, spec: ServiceSpec) -> TenantService | Refu
         external_traffic_policy=TrafficPolicy.LOCAL if local else TrafficPolicy.CLUSTER,
         affinity_seconds=_affinity_seconds(spec),
         addresses=addresses,
-        pool=annotations.get(POOL, ""),
+        pool=asked.pool,
         source_ranges=ranges,
-        scheduler=Scheduler(name) if (name := annotations.get(SCHEDULER)) else None,
+        scheduler=asked.scheduler,
+        proxy_protocol=asked.proxy_protocol,
+        drain_seconds=asked.drain_seconds,
+        hostname=asked.hostname,
     )
 
 
-def _source_ranges(spec: ServiceSpec, annotations: dict[str, str]) -> tuple[str, ...] | Refusal:
+def _source_ranges(spec: ServiceSpec, annotations: Mapping[str, str]) -> tuple[str, ...] | Refusal:
     """Networks whose clients are let in; the field wins over its annotation (SRC-3)."""
     field = "spec.loadBalancerSourceRanges"
     texts = [text.strip() for text in spec.load_balancer_source_ranges or ()]
@@ -119,23 +122,6 @@ def _source_ranges(spec: ServiceSpec, annotations: dict[str, str]) -> tuple[str,
         message = f"{field}: {len(ranges)} networks, at most {MAX_SOURCE_RANGES} are supported; use wider ones"
         return Refusal(Reason.UNSUPPORTED, message)
     return ranges
-
-
-def _refuse_annotations(annotations: dict[str, str]) -> Refusal | None:
-    unknown = sorted(key for key in annotations if key.startswith(PREFIX) and key not in HONOURED)
-    if unknown:
-        known = ", ".join(sorted(HONOURED))
-        message = f"annotation {unknown[0]}: not supported by this version; remove it (supported: {known})"
-        return Refusal(Reason.UNSUPPORTED, message)
-    scheduler = annotations.get(SCHEDULER, "")
-    if scheduler and scheduler not in _SCHEDULERS:
-        known = ", ".join(_SCHEDULERS)
-        message = f"annotation {SCHEDULER}: {scheduler[:64]!r} is not a scheduler; use one of {known}"
-        return Refusal(Reason.INVALID, message)
-    pool = annotations.get(POOL, "")
-    if pool and not _POOL_NAME.fullmatch(pool):
-        return Refusal(Reason.INVALID, f"annotation {POOL}: {pool[:64]!r} is not the name of an AddressPool")
-    return None
 
 
 def _ports(specs: tuple[ServicePortSpec, ...]) -> tuple[ServicePort, ...] | Refusal:
@@ -168,17 +154,17 @@ def _families(names: tuple[str, ...] | None) -> tuple[Family, ...] | Refusal:
     return _IPV4_ONLY if families == _IPV4_ONLY else families
 
 
-def _addresses(annotation: str | None, field: str, families: tuple[Family, ...]) -> tuple[str, ...] | Refusal:
+def _addresses(asked: tuple[str, ...], field: str, families: tuple[Family, ...]) -> tuple[str, ...] | Refusal:
     """The addresses asked for; `spec.loadBalancerIP` is an alias that may repeat one of the annotation's."""
-    listed = [text.strip() for text in (annotation or "").split(",") if text.strip()]
-    alias = _canonical("spec.loadBalancerIP", [field] if field else [])
-    asked = _canonical(f"annotation {ADDRESSES}", listed)
-    if isinstance(asked, Refusal) or isinstance(alias, Refusal):
-        return asked if isinstance(asked, Refusal) else alias
+    try:
+        alias = (str(parse_address(field)),) if field else ()
+    except ValueError as problem:
+        return Refusal(Reason.INVALID, f"spec.loadBalancerIP: {problem}")
     if alias and asked and alias[0] not in asked:
-        message = f"spec.loadBalancerIP {alias[0]} is not among {ADDRESSES} {','.join(asked)[:96]}; remove one of them"
+        listed = ",".join(asked)[:96]
+        message = f"spec.loadBalancerIP {alias[0]} is not among {Annotation.ADDRESSES} {listed}; remove one of them"
         return Refusal(Reason.INVALID, message)
-    source, wanted = (f"annotation {ADDRESSES}", asked) if asked else ("spec.loadBalancerIP", alias)
+    source, wanted = (f"annotation {Annotation.ADDRESSES}", asked) if asked else ("spec.loadBalancerIP", alias)
     kinds = [family_of(address) for address in wanted]
     if len(set(kinds)) < len(kinds):
         return Refusal(Reason.INVALID, f"{source}: at most one address of each family")
@@ -187,13 +173,6 @@ def _addresses(annotation: str | None, field: str, families: tuple[Family, ...])
             message = f"{source}: {address} is {kind}, but spec.ipFamilies is {', '.join(families)}"
             return Refusal(Reason.INVALID, message)
     return wanted
-
-
-def _canonical(source: str, texts: list[str]) -> tuple[str, ...] | Refusal:
-    try:
-        return tuple(dict.fromkeys(str(parse_address(text)) for text in texts))
-    except ValueError as problem:
-        return Refusal(Reason.INVALID, f"{source}: {problem}")
 
 
 def _affinity_seconds(spec: ServiceSpec) -> int:
@@ -206,6 +185,8 @@ def _affinity_seconds(spec: ServiceSpec) -> int:
 
 def _ingress(entry: IngressEntry) -> Ingress | None:
     """None for an entry that is not of the form that we write, so that it compares as different."""
+    if entry.hostname and not entry.ip and not entry.ports:
+        return Ingress(hostname=entry.hostname)
     if not entry.ip or entry.hostname or entry.ports or entry.ip_mode not in ("VIP", "Proxy"):
         return None
     return Ingress(ip=entry.ip, ip_mode=IpMode(entry.ip_mode))

@@ -6,6 +6,7 @@ import msgspec
 
 from fleetlb.contracts.v1 import Ingress
 from fleetlb.domain.conditions import Condition, Refusal
+from fleetlb.domain.dialects import Dialect
 from fleetlb.domain.services import TenantService
 
 STANDARD_FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
@@ -21,6 +22,8 @@ class Selection(msgspec.Struct, frozen=True):
     """Which Services are ours: those of a class, or those without one."""
 
     load_balancer_class: str | None = None
+    dialects: tuple[Dialect, ...] = ()
+    """Other products whose annotations are read too."""
 
     @property
     def finalizers(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from fleetlb.domain.dialects import Dialect
 from fleetlb.runtime.settings import ProcessSettings
 
 
@@ -19,3 +20,7 @@ class WatcherSettings(ProcessSettings, frozen=True, kw_only=True):
     load_balancer_class: Annotated[
         str | None, Meta(description="serve exactly this spec.loadBalancerClass; unset: Services without a class")
     ] = None
+    dialects: Annotated[
+        tuple[Dialect, ...],
+        Meta(description="read these products' annotations too: metallb, cilium, kube-vip, kubelb; unset: none"),
+    ] = ()

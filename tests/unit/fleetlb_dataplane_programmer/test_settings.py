@@ -1,6 +1,6 @@
 import pytest
 
-from fleetlb.contracts.objects import EngineName
+from fleetlb.domain.capabilities import EngineName
 from fleetlb.runtime.settings import SettingsError, load
 from fleetlb_dataplane_programmer.settings import Settings
 

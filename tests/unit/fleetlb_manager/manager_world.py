@@ -19,7 +19,6 @@ from fleetlb.contracts.objects import (
     BalancerGroupSpec,
     ClaimOwner,
     ClaimPhase,
-    EngineName,
     LoadBalancer,
     LoadBalancerSpec,
     ObjectMeta,
@@ -38,6 +37,7 @@ from fleetlb.contracts.v1 import (
     VirtualServerRealized,
 )
 from fleetlb.domain.addresses import Family, claim_name
+from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.conditions import Reason, Refusal
 from fleetlb.domain.errors import Transient
 from fleetlb.domain.services import ServiceEndpoints, ServicePort, TenantNode, TenantService, digest_of

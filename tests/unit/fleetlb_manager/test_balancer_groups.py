@@ -1,14 +1,16 @@
 import pytest
 
-from fleetlb.contracts.objects import BalancerNode, EngineName, IpMode
+from fleetlb.contracts.objects import BalancerNode, IpMode
 from fleetlb.contracts.v1 import NodeRealized
+from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.planning import Carriage
 from fleetlb.domain.virtual_servers import Forwarding, Scheduler
 from fleetlb_manager.balancer_groups import (
+    Delivery,
     capabilities_of,
     carriage_of,
     carries_alike,
-    ip_mode_of,
+    delivery_of,
     nodes_as_heard,
 )
 from tests.unit.fleetlb_manager.manager_world import a_group
@@ -35,7 +37,7 @@ def test_a_group_can_do_what_all_its_nodes_can() -> None:
 
 
 def test_what_a_kernel_can_is_known_before_its_nodes_are_heard() -> None:
-    kernel = {"tcp", "udp", "sctp", "affinity", "source-ranges", "schedulers"}
+    kernel = {"tcp", "udp", "sctp", "affinity", "source-ranges", "schedulers", "drain"}
     group = a_group(engine=EngineName.IPVS, nodes=("n1", "n2"))
     assert capabilities_of(group, {}) == kernel
     without_filter = said("n1", *(kernel - {"source-ranges"}))
@@ -56,8 +58,9 @@ def test_a_group_carries_as_its_spec_says() -> None:
     assert carriage_of(group.spec, prefixes) == Carriage(
         forwarding=Forwarding.GUE, scheduler=Scheduler.SOURCE_HASH, drain_seconds=7, prefixes=prefixes
     )
-    assert ip_mode_of(group.spec) is IpMode.VIP
-    assert ip_mode_of(a_group().spec) is IpMode.PROXY
+    assert delivery_of(group.spec) == Delivery(IpMode.VIP, keeps_client_address=True)
+    assert delivery_of(a_group(engine=EngineName.IPVS).spec) == Delivery(IpMode.VIP)
+    assert delivery_of(a_group().spec) == Delivery(IpMode.PROXY)
 
 
 def test_only_what_a_plan_depends_on_makes_groups_carry_otherwise() -> None:

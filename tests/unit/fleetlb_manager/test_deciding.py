@@ -1,16 +1,18 @@
 import pytest
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import AddressClaim, ClaimPhase, EngineName, IpMode, LoadBalancer, Quotas
+from fleetlb.contracts.objects import AddressClaim, ClaimPhase, IpMode, LoadBalancer, Quotas
 from fleetlb.domain.addresses import Family
+from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.conditions import Reason
 from fleetlb.domain.services import TenantService
 from fleetlb.domain.tenancy import Usage
+from fleetlb_manager.balancer_groups import Delivery
 from fleetlb_manager.choosing import Choice, Holding
 from fleetlb_manager.deciding import (
     Course,
     decide_course,
-    decide_ip_mode,
+    decide_delivery,
     denial_of,
     granted_spec,
     judge,
@@ -128,24 +130,24 @@ def test_a_granted_wish_that_is_still_the_same_stands() -> None:
 
 def test_a_grant_says_everything() -> None:
     choice = Choice("default", (Holding("192.0.2.1", "one", "default"), Holding("2001:db8::1", "two", "default")))
-    spec = granted_spec(a_key(), "wish", a_wish(), choice, IpMode.VIP)
+    spec = granted_spec(a_key(), "wish", a_wish(), choice, Delivery(IpMode.VIP, True))
     assert (spec.addresses, spec.pool, spec.group) == (("192.0.2.1", "2001:db8::1"), "one", "default")
     assert (spec.tenant, spec.cluster_uid, spec.wish, spec.refusal) == ("acme", "cluster-1", "wish", None)
-    assert spec.ip_mode is IpMode.VIP
+    assert (spec.ip_mode, spec.keeps_client_address) == (IpMode.VIP, True)
 
 
 def test_the_engine_says_what_an_address_is_and_stays_believed() -> None:
-    vip = replace(OWNED, spec=replace(OWNED.spec, ip_mode=IpMode.VIP))
-    assert decide_ip_mode(a_group(engine=EngineName.IPVS).spec, OWNED) is IpMode.VIP
-    assert decide_ip_mode(a_group().spec, vip) is IpMode.PROXY
-    assert decide_ip_mode(None, vip) is IpMode.VIP
-    assert decide_ip_mode(None, None) is IpMode.PROXY
+    vip = replace(OWNED, spec=replace(OWNED.spec, ip_mode=IpMode.VIP, keeps_client_address=True))
+    assert decide_delivery(a_group(engine=EngineName.IPVS).spec, OWNED) == Delivery(IpMode.VIP)
+    assert decide_delivery(a_group().spec, vip) == Delivery(IpMode.PROXY)
+    assert decide_delivery(None, vip) == Delivery(IpMode.VIP, keeps_client_address=True)
+    assert decide_delivery(None, None) == Delivery(IpMode.PROXY)
 
 
 def test_a_refusal_keeps_what_was_granted() -> None:
-    refused = refused_spec(a_key(), "new", a_wish("edited"), EXHAUSTED, OWNED, IpMode.VIP)
+    refused = refused_spec(a_key(), "new", a_wish("edited"), EXHAUSTED, OWNED, Delivery(IpMode.VIP))
     assert (refused.wish, refused.service, refused.addresses) == ("new", a_wish(), ("192.0.2.1",))
     assert (refused.refusal, refused.ip_mode) == (EXHAUSTED, IpMode.VIP)
     for item in (None, a_load_balancer(a_key(), refusal=EXHAUSTED)):
-        first = refused_spec(a_key(), "new", a_wish("edited"), EXHAUSTED, item, IpMode.PROXY)
+        first = refused_spec(a_key(), "new", a_wish("edited"), EXHAUSTED, item, Delivery())
         assert (first.service, first.addresses, first.group) == (a_wish("edited"), (), "")

@@ -1,7 +1,8 @@
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import ClaimPhase, EngineName, ObjectMeta, TenantCluster, TenantClusterSpec
+from fleetlb.contracts.objects import ClaimPhase, ObjectMeta, TenantCluster, TenantClusterSpec
 from fleetlb.domain.addresses import Family
+from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.services import TenantNode
 from fleetlb.domain.virtual_servers import parse_key
 from fleetlb_manager.folding_objects import ObjectFolding

@@ -1,8 +1,8 @@
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import EngineName
 from fleetlb.domain.address_pools import AddressRange, parse_intervals
 from fleetlb.domain.allocation import AddressBook
+from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.services import ServiceEndpoints, TenantNode
 from fleetlb.domain.virtual_servers import Forwarding, Scheduler, VirtualServer
 from fleetlb_manager.observations import ObservedService

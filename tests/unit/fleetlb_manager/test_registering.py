@@ -2,8 +2,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import Quotas, Tenant
+from fleetlb.contracts.objects import AnnotationRules, Quotas, Tenant
 from fleetlb.domain.addresses import IPNetwork
+from fleetlb.domain.annotation_policy import parse_policy
 from fleetlb.domain.conditions import Reason
 from fleetlb.domain.tenancy import overlapping, parse_node_networks
 from fleetlb.domain.virtual_servers import FailurePolicy
@@ -23,6 +24,16 @@ def test_a_grant_is_the_spec_parsed() -> None:
     assert (grant.max_load_balancers, grant.max_ports, grant.node_ports) == (3, None, range(30000, 30011))
     assert grant.failure_policy is FailurePolicy.CLOSED
     assert not grant.allow_loopback
+
+
+def test_an_annotation_policy_is_granted_or_its_field_is_named() -> None:
+    rules = AnnotationRules(deny=("pool",), default={"scheduler": "rr"})
+    grant = grant_of(a_tenant("acme", "10.1.0.0/16", annotations=rules), allow_loopback=False)
+    assert grant.annotations == parse_policy(None, ["pool"], {"scheduler": "rr"})
+    wrong = a_tenant("acme", "10.1.0.0/16", annotations=AnnotationRules(allow=("poool",)))
+    refusal = register([wrong], allow_loopback=False)["acme"].refusal
+    assert refusal is not None
+    assert refusal.message.startswith("spec.annotations.allow: 'poool' is no annotation")
 
 
 def test_the_younger_of_two_overlapping_tenants_waits() -> None:

@@ -1,14 +1,27 @@
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import EngineName, Quotas
+from fleetlb.contracts.objects import AnnotationRules, Quotas
+from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.errors import Transient
 from fleetlb.domain.services import ServiceEndpoints
-from fleetlb.domain.virtual_servers import Forwarding, VirtualServer
+from fleetlb.domain.virtual_servers import Forwarding, Scheduler, VirtualServer
 from fleetlb.kube.errors import Conflict
 from fleetlb_manager.registering import NOT_READY, Registration
 from fleetlb_manager.serving import MAX_RACES, new_load_balancer
-from tests.unit.fleetlb_manager.manager_world import READY, World, a_claim, a_key, a_load_balancer, a_wish, a_world
+from fleetlb_manager.tenancy import Tenancy
+from tests.unit.fleetlb_manager.manager_world import (
+    READY,
+    World,
+    a_claim,
+    a_key,
+    a_load_balancer,
+    a_tenant,
+    a_wish,
+    a_world,
+)
 
 
 async def test_a_new_service_costs_two_writes_and_one_message() -> None:
@@ -303,3 +316,25 @@ async def test_a_claim_deleted_by_hand_is_made_again_with_the_same_address() -> 
     await world.work()
     assert world.phases() == {"192.0.2.0": "Bound"}
     assert list(world.kept.serving) == ["192.0.2.0:443/tcp"]
+
+
+async def test_a_tenants_rules_for_annotations_hold_and_a_change_of_its_defaults_is_followed() -> None:
+    world = a_world()
+
+    async def rule(**rules: Any) -> None:
+        tenant = a_tenant("acme", "10.1.0.0/16", annotations=AnnotationRules(**rules))
+        world.folding.tenant_set(world.kept.stamp(tenant))
+        await Tenancy(world.memory, world.marks, allow_loopback=False).reconcile("all")
+        await world.work()
+
+    await rule(deny=("scheduler",), default={"scheduler": "rr"})
+    world.say(a_key("u1"), a_wish())
+    world.say(a_key("u2"), a_wish("choosy", scheduler=Scheduler.MAGLEV))
+    await world.work()
+    assert servers(world)["192.0.2.0:443/tcp"].scheduler is Scheduler.ROUND_ROBIN
+    refusal = world.kept.load_balancers["tenant-acme", "u2"].spec.refusal
+    assert refusal is not None
+    assert refusal.reason == "AnnotationNotAllowed"
+    await rule(default={"scheduler": "lc"})
+    assert servers(world)["192.0.2.0:443/tcp"].scheduler is Scheduler.LEAST_CONNECTION
+    assert servers(world)["192.0.2.1:443/tcp"].scheduler is Scheduler.MAGLEV

@@ -4,9 +4,10 @@ import itertools
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from fleetlb.contracts.objects import IpMode, LoadBalancer, LoadBalancerStatus, NodeRevision
-from fleetlb.contracts.v1 import Hop, Probe, RealizedState, VirtualServerRealized
+from fleetlb.contracts.v1 import Hop, Ingress, Probe, RealizedState, VirtualServerRealized
 from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Reason, Refusal, Status
 from fleetlb.domain.services import ServicePort, TenantService
@@ -156,6 +157,31 @@ def test_a_report_names_the_wish_and_observes_no_generation() -> None:
     assert {condition.observed_generation for condition in report.conditions} == {0}
     assert [condition.type for condition in report.conditions] == [PROVISIONED, SERVING]
     assert not any(condition.last_transition_time for condition in report.conditions)
+
+
+def test_a_name_that_is_wished_for_is_shown_instead_of_addresses_once_they_serve() -> None:
+    balancer = a_load_balancer(generation=7)
+    named = replace(balancer.spec, service=replace(balancer.spec.service, hostname="web.example.org"))
+    balancer = replace(balancer, spec=named)
+    assert report_of(balancer, judge_load_balancer(balancer, NODES, {})).ingress == ()
+    report = report_of(balancer, judge_load_balancer(balancer, NODES, words(a_word(about=7))))
+    assert report.ingress == (Ingress(hostname="web.example.org"),)
+
+
+@pytest.mark.parametrize(
+    ("keeps", "proxy_protocol", "words_of_it"),
+    [
+        (False, False, "backends see the balancer's address"),
+        (True, False, "backends see the client's address"),
+        (False, True, "and the client's in a PROXY protocol header"),
+    ],
+)
+def test_the_tenant_is_told_whom_its_backends_see(keeps: bool, proxy_protocol: bool, words_of_it: str) -> None:
+    balancer = a_load_balancer(generation=7)
+    service = replace(balancer.spec.service, proxy_protocol=proxy_protocol)
+    balancer = replace(balancer, spec=replace(balancer.spec, service=service, keeps_client_address=keeps))
+    verdict = judge_load_balancer(balancer, NODES, words(a_word(about=7)))
+    assert words_of_it in verdict.provisioned.message
 
 
 def test_a_refusal_is_reported_in_its_own_words() -> None:

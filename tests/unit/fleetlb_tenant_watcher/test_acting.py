@@ -46,6 +46,11 @@ def entry(kind: str, status: str, reason: str, message: str, since: str) -> dict
             },
             "status",
         ),
+        (
+            WriteStatus((Ingress(hostname="web.example.org"),), ()),
+            {"metadata": {"uid": "u"}, "status": {"loadBalancer": {"ingress": [{"hostname": "web.example.org"}]}}},
+            "status",
+        ),
         (WriteStatus((), ()), {"metadata": {"uid": "u"}, "status": {"loadBalancer": {"ingress": None}}}, "status"),
         (
             WriteStatus(

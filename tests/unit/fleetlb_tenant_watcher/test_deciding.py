@@ -119,7 +119,7 @@ class Story:
     def _write(self, ingress: tuple[Ingress, ...] | None, conditions: tuple[Condition, ...]) -> str:
         status = self.object["status"]
         if ingress is not None:
-            status["loadBalancer"] = {"ingress": [{"ip": e.ip, "ipMode": e.ip_mode.value} for e in ingress]}
+            status["loadBalancer"] = {"ingress": [{"ip": e.ip, "ipMode": e.ip_mode} for e in ingress]}
         kept = [c for c in status.get("conditions", []) if c["type"] not in {n.type for n in conditions}]
         written = [a_condition(c.type, c.status, c.reason, c.message) for c in conditions]
         status["conditions"] = kept + written

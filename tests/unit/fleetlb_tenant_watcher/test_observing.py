@@ -11,13 +11,15 @@ from fleetlb.contracts.objects import IpMode
 from fleetlb.contracts.v1 import Ingress
 from fleetlb.domain.addresses import Family, Protocol
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Reason, Refusal, Status
+from fleetlb.domain.dialects import Dialect
 from fleetlb.domain.services import MAX_SOURCE_RANGES, ServicePort, TenantService, TrafficPolicy
 from fleetlb.domain.virtual_servers import Scheduler
 from fleetlb.testkit.tenant_objects import DEFAULT_PORTS, a_condition, a_service
 from fleetlb_tenant_watcher.kube_objects import Service
-from fleetlb_tenant_watcher.observing import SCHEDULER, SOURCE_RANGES, observe
+from fleetlb_tenant_watcher.observing import SOURCE_RANGES, observe
 from fleetlb_tenant_watcher.service_views import OWN_FINALIZER, STANDARD_FINALIZER, Claim, Selection, ServiceView
 
+SCHEDULER = "fleetlb.dev/scheduler"
 DEFAULT = Selection()
 CLASSY = Selection("example.com/lb")
 
@@ -141,6 +143,10 @@ def test_two_hundred_and_fifty_ports_are_the_limit() -> None:
         *(({"annotations": {SCHEDULER: name}}, {"scheduler": Scheduler(name)}) for name in ("rr", "wrr", "lc", "wlc")),
         ({"annotations": {SCHEDULER: "sh"}}, {"scheduler": Scheduler.SOURCE_HASH}),
         ({"annotations": {SCHEDULER: "mh"}}, {"scheduler": Scheduler.MAGLEV}),
+        ({"annotations": {"fleetlb.dev/proxy-protocol": "v2"}}, {"proxy_protocol": True}),
+        ({"annotations": {"fleetlb.dev/drain-seconds": "0"}}, {"drain_seconds": 0}),
+        ({"annotations": {"fleetlb.dev/hostname": "web.example.org"}}, {"hostname": "web.example.org"}),
+        ({"annotations": {"metallb.io/address-pool": "gold"}}, {}),
         ({"loadBalancerSourceRanges": [" 10.1.2.3/8"]}, {"source_ranges": ("10.0.0.0/8",)}),
         (
             {"loadBalancerSourceRanges": ["2001:DB8::/32", "192.0.2.0/24", "10.0.0.0/8", "192.0.2.0/24"]},
@@ -205,6 +211,14 @@ def test_fields_that_are_honoured(given: dict[str, Any], expected: dict[str, Any
             ["spec.loadBalancerIP 192.0.2.1", "fleetlb.dev/addresses", "192.0.2.2"],
         ),
         ({"ipFamilies": ["IPv5"]}, Reason.UNSUPPORTED, ["spec.ipFamilies", "IPv5"]),
+        (
+            {
+                "ports": ({"port": 80, "nodePort": 30080}, {"port": 53, "nodePort": 30053, "protocol": "UDP"}),
+                "annotations": {"fleetlb.dev/proxy-protocol": "v2"},
+            },
+            Reason.UNSUPPORTED,
+            ["fleetlb.dev/proxy-protocol", "port 53/UDP cannot carry it", "a Service of its own"],
+        ),
     ],
 )
 def test_fields_that_are_refused_by_name(given: dict[str, Any], reason: Reason, words: list[str]) -> None:
@@ -251,7 +265,9 @@ def test_only_our_own_conditions_are_seen() -> None:
         ({"ip": "192.0.2.1", "ipMode": "VIP"}, Ingress(ip="192.0.2.1", ip_mode=IpMode.VIP)),
         ({"ip": "192.0.2.1", "ipMode": "Proxy"}, Ingress(ip="192.0.2.1", ip_mode=IpMode.PROXY)),
         ({"ip": "192.0.2.1"}, None),
-        ({"hostname": "lb.example.com"}, None),
+        ({"hostname": "lb.example.com"}, Ingress(hostname="lb.example.com")),
+        ({"hostname": "lb.example.com", "ports": [{"port": 1, "protocol": "TCP"}]}, None),
+        ({}, None),
         ({"ip": "192.0.2.1", "ipMode": "VIP", "hostname": "x"}, None),
         ({"ip": "192.0.2.1", "ipMode": "VIP", "ports": [{"port": 1, "protocol": "TCP"}]}, None),
     ],
@@ -266,3 +282,13 @@ def test_what_does_not_matter_makes_no_difference() -> None:
     other["metadata"] |= {"labels": {"x": "y"}, "annotations": {"kubectl.kubernetes.io/x": "y"}, "managedFields": []}
     other["spec"] |= {"selector": {"a": "b"}}
     assert observe(msgspec.convert(one, Service), DEFAULT) == observe(msgspec.convert(other, Service), DEFAULT)
+
+
+def test_other_products_annotations_are_read_where_they_are_switched_on() -> None:
+    selection = Selection(dialects=(Dialect.METALLB,))
+    view = view_of(selection, annotations={"metallb.io/address-pool": "gold", "lbipam.cilium.io/ips": "192.0.2.1"})
+    assert isinstance(view.wish, TenantService)
+    assert (view.wish.pool, view.wish.addresses) == ("gold", ())
+    wrong = view_of(selection, annotations={"metallb.io/loadBalancerIPs": "everywhere"})
+    assert isinstance(wrong.wish, Refusal)
+    assert "annotation metallb.io/loadBalancerIPs: 'everywhere'" in wrong.wish.message

@@ -11,8 +11,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from fleetlb.contracts.objects import EngineName
 from fleetlb.domain.addresses import Family
+from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.errors import FleetlbError
 from fleetlb_cli.local import control, controlplane, kernel, leftovers
 from fleetlb_cli.local.choices import OtherEngineError, RangeTakenError, Wish, WishError, by_family, check

@@ -12,8 +12,8 @@ from typing import Protocol
 
 import msgspec
 
-from fleetlb.contracts.objects import EngineName
 from fleetlb.domain.addresses import Family, IPNetwork
+from fleetlb.domain.capabilities import EngineName
 from fleetlb_cli.local.ports import is_free
 
 FIRST_NODES, FIRST_POOL, LAST = 10, 77, 254

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from fleetlb.contracts.objects import EngineName
+from fleetlb.domain.capabilities import EngineName
 from fleetlb.kube.cluster import Cluster
 from fleetlb_cli.local import choices, kubernetes, layout, nats_server, programs, seeding
 from fleetlb_cli.local.choices import Choices, Claiming, Wish

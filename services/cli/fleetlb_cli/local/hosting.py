@@ -16,7 +16,7 @@ from typing import Protocol
 
 import msgspec
 
-from fleetlb.contracts.objects import EngineName
+from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.errors import FleetlbError
 from fleetlb_cli.local import control, controlplane, leftovers
 from fleetlb_cli.local import fleet as fleets

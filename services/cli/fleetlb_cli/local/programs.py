@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from fleetlb.contracts.objects import EngineName
+from fleetlb.domain.capabilities import EngineName
 from fleetlb_cli.local import kubernetes
 from fleetlb_cli.local.controlplane import ControlPlane
 from fleetlb_cli.local.kubernetes import ApiServer, Etcd

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fleetlb.contracts import objects
 from fleetlb.contracts.crds import all_crds
+from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.errors import Transient
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.errors import Conflict, NotFound
@@ -47,7 +48,7 @@ def pool_object(ranges: Ranges, group: str) -> Object:
     return {"metadata": {"name": POOL}, "spec": spec}
 
 
-def group_object(group: str, engine: objects.EngineName, nodes: tuple[str, ...]) -> Object:
+def group_object(group: str, engine: EngineName, nodes: tuple[str, ...]) -> Object:
     """The one balancer group of a local fleet."""
     return {"metadata": {"name": group}, "spec": {"engine": engine.value, "nodes": list(nodes)}}
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
+from fleetlb.domain.capabilities import ENGINE_CAPABILITIES, EngineName
 from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 from fleetlb_dataplane_programmer.engine import OnConnected, OnOutcome, Outcome, State
 from fleetlb_dataplane_programmer.envoy.delta import Retry, Session, Standing
@@ -37,7 +38,7 @@ class EnvoyEngine:
     """`Engine` on an Envoy that connects to `socket`. To be used from one event loop."""
 
     name = "envoy"
-    capabilities = frozenset({"tcp", "udp", "affinity"})
+    capabilities = ENGINE_CAPABILITIES[EngineName.ENVOY]
 
     def __init__(
         self,

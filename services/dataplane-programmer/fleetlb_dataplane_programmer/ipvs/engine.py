@@ -12,6 +12,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
+from fleetlb.domain.capabilities import ENGINE_CAPABILITIES, Capability, EngineName
 from fleetlb.domain.errors import Transient
 from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 from fleetlb.runtime.workers import Reconciler
@@ -35,7 +36,7 @@ from fleetlb_dataplane_programmer.ipvs.translating import (
 from fleetlb_dataplane_programmer.ipvs.vips import Vips
 from fleetlb_dataplane_programmer.ipvs.wire import Command, Operation
 
-_CAPABILITIES = frozenset({"tcp", "udp", "sctp", "affinity", "schedulers"})
+_FILTERED = frozenset({Capability.SOURCE_RANGES.value})
 _CONCURRENCY = 64
 _ROUNDS = 3
 _OPEN_AGAIN_SECONDS = 5.0
@@ -105,7 +106,8 @@ class IpvsEngine:
     @property
     def capabilities(self) -> frozenset[str]:
         """What the kernel can do, and its filter if there is one."""
-        return _CAPABILITIES | ({"source-ranges"} if self._surroundings.can_filter else frozenset())
+        all_of_them = ENGINE_CAPABILITIES[EngineName.IPVS]
+        return all_of_them if self._surroundings.can_filter else all_of_them - _FILTERED
 
     def apply(self, server: VirtualServer, token: int) -> None:
         """Wish for this virtual server; see `Engine`."""

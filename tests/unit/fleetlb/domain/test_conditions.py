@@ -81,6 +81,7 @@ def test_reason_codes_are_stable() -> None:
         "SERVING": "ProbeAnswered",
         "UNSUPPORTED": "Unsupported",
         "INVALID": "InvalidWish",
+        "ANNOTATION_NOT_ALLOWED": "AnnotationNotAllowed",
         "POOL_EXHAUSTED": "PoolExhausted",
         "QUOTA_EXCEEDED": "QuotaExceeded",
         "ADDRESS_IN_USE": "AddressInUse",

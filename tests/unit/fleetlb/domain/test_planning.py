@@ -11,7 +11,6 @@ from fleetlb.domain.planning import (
     ADMITS_NOBODY,
     Carriage,
     PlannedServer,
-    judge_capabilities,
     keys_of,
     plan_virtual_servers,
 )
@@ -39,7 +38,6 @@ NODES = (
 READY = ServiceEndpoints(ready=True, nodes=("a",))
 PLAIN = Carriage()
 SCTP = ServicePort(port=1, node_port=30000, protocol=Protocol.SCTP)
-ENVOY, IPVS = {"tcp", "udp", "affinity"}, {"tcp", "udp", "sctp", "affinity", "source-ranges", "schedulers"}
 
 
 def a_service(*ports: ServicePort, **changes: object) -> TenantService:
@@ -82,6 +80,13 @@ def test_one_virtual_server_per_address_and_port() -> None:
     assert [r.address for r in planned[2].server.real_servers] == ["fd00::1", "fd00::2"]
     assert [r.port for r in planned[3].server.real_servers] == [30053, 30053]
     assert keys_of(iter((VIP,)), iter(service.ports)) == keys_of((VIP,), service.ports)
+
+
+def test_what_a_service_asks_for_of_its_own_reaches_its_virtual_servers() -> None:
+    dns = ServicePort(port=53, node_port=30053, protocol=Protocol.UDP)
+    asked = a_service(ODD, dns, proxy_protocol=True, drain_seconds=0)
+    assert [(p.server.proxy_protocol, p.server.drain_seconds) for p in plan(asked)] == [(True, 0), (False, 0)]
+    assert [p.server.drain_seconds for p in plan(carriage=Carriage(drain_seconds=7))] == [7]
 
 
 @pytest.mark.parametrize(
@@ -278,44 +283,3 @@ def test_whatever_is_planned_is_allowed_sorted_and_explained(
         ranges = one.server.source_ranges
         assert bool(ranges) == bool(service.source_ranges), "ranges of a Service never vanish, nor appear"
         assert all(family_of(text) is family_of(one.server.key.address) for text in ranges)
-
-
-@pytest.mark.parametrize(
-    ("service", "capabilities", "words"),
-    [
-        (a_service(), {"tcp"}, None),
-        (a_service(SCTP), IPVS, None),
-        (
-            a_service(ODD, ServicePort(port=5, node_port=30000, protocol=Protocol.UDP)),
-            {"tcp"},
-            ["spec.ports", "protocol UDP of port 5", "use TCP, or ask for a pool of another group"],
-        ),
-        (a_service(SCTP), ENVOY, ["spec.ports", "protocol SCTP", "use TCP or UDP, or ask for a pool of another group"]),
-        (a_service(), set(), ["protocol TCP of port 4443", "ask for a pool of another group"]),
-        (a_service(affinity_seconds=1), {"tcp"}, ["spec.sessionAffinity", "use None"]),
-        (a_service(affinity_seconds=1), ENVOY, None),
-        (a_service(source_ranges=("10.0.0.0/8",)), IPVS, None),
-        (
-            a_service(source_ranges=("10.0.0.0/8",)),
-            ENVOY,
-            ["spec.loadBalancerSourceRanges", "annotation", "remove it to serve everybody", "fleetlb.dev/pool"],
-        ),
-        (a_service(scheduler=Scheduler.SOURCE_HASH), IPVS, None),
-        *((a_service(scheduler=Scheduler(name)), ENVOY, None) for name in ("rr", "lc", "mh")),
-        *(
-            (a_service(scheduler=Scheduler(name)), ENVOY, ["fleetlb.dev/scheduler", name, "use lc, mh, rr"])
-            for name in ("wrr", "wlc", "sh")
-        ),
-    ],
-)
-def test_a_field_is_honoured_or_refused(
-    service: TenantService, capabilities: set[str], words: list[str] | None
-) -> None:
-    refusal = judge_capabilities(service, frozenset(capabilities))
-    if words is None:
-        assert refusal is None
-    else:
-        assert refusal is not None
-        assert refusal.reason is Reason.UNSUPPORTED
-        assert [word for word in words if word not in refusal.message] == []
-        assert len(refusal.message) < 256

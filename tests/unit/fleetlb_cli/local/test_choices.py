@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import msgspec
 import pytest
 
-from fleetlb.contracts.objects import EngineName
 from fleetlb.domain.addresses import Family
+from fleetlb.domain.capabilities import EngineName
 from fleetlb_cli.local import choices
 from fleetlb_cli.local.choices import Choices, OtherEngineError, RangeTakenError, Wish, WishError
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetlb.contracts.objects import EngineName
+from fleetlb.domain.capabilities import EngineName
 from fleetlb_cli.local import controlplane, programs
 from fleetlb_cli.local.kubernetes import ApiServer, Etcd
 from fleetlb_cli.local.layout import Layout, Sockets

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from fleetlb.contracts import objects
+from fleetlb.domain.capabilities import EngineName
 from fleetlb_cli.local import seeding
 from fleetlb_cli.local.choices import Ranges
 
@@ -17,8 +18,8 @@ def test_the_pool() -> None:
     assert pool.spec.auto_assign
 
 
-@pytest.mark.parametrize("engine", objects.EngineName)
-def test_the_group(engine: objects.EngineName) -> None:
+@pytest.mark.parametrize("engine", EngineName)
+def test_the_group(engine: EngineName) -> None:
     group = msgspec.convert(seeding.group_object("default", engine, ("node-1",)), objects.BalancerGroup)
     assert group.spec.engine is engine
     assert group.spec.nodes == ("node-1",)
