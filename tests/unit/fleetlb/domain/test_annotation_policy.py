@@ -55,7 +55,7 @@ def test_a_default_holds_where_a_service_says_nothing_and_need_not_be_allowed() 
 @pytest.mark.parametrize(
     ("allow", "deny", "default", "words"),
     [
-        (["shceduler"], [], {}, ["spec.annotations.allow", "'shceduler'", "scheduler"]),
+        (["speed"], [], {}, ["spec.annotations.allow", "'speed'", "scheduler"]),
         (None, ["fleetlb.dev/x"], {}, ["spec.annotations.deny", "'fleetlb.dev/x'"]),
         (None, [], {"metallb.io/x": "y"}, ["spec.annotations.default", "'metallb.io/x'"]),
         (None, [], {"scheduler": "fastest"}, ["spec.annotations.default", "fleetlb.dev/scheduler", "'fastest'"]),
