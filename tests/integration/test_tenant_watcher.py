@@ -93,6 +93,16 @@ class Tenant:
         found = await self.cluster.list(EVENTS, self.namespace)
         return sorted(f"{event['type']} {event['reason']}" for event in found)
 
+    async def counted(self, reason: str) -> list[int]:
+        """How often each Event of a reason was said."""
+        return [
+            event["count"] for event in await self.cluster.list(EVENTS, self.namespace) if event["reason"] == reason
+        ]
+
+    async def serving(self) -> str:
+        """What the Service says of serving."""
+        return (await self.conditions()).get("Serving", "")
+
 
 class Hub:
     """The hub, played by hand: what it was told, and what it says."""
@@ -304,7 +314,7 @@ async def test_the_quick_path_costs_two_patches_and_then_nothing(stage: Stage) -
         service["spec"]["ports"][0]["nodePort"],
     )
     assert [hop.name for hop in message.hops] == ["watch", "publish"]
-    await until(lambda: _is(stage.tenant.events(), ["Normal EnsuredLoadBalancer"]))
+    await until(lambda: _is(stage.tenant.events(), ["Normal EnsuredLoadBalancer", "Normal EnsuringLoadBalancer"]))
 
 
 async def test_resyncs_and_restarts_write_nothing(stage: Stage) -> None:
@@ -321,7 +331,7 @@ async def test_resyncs_and_restarts_write_nothing(stage: Stage) -> None:
     await stage.hub.report(uid)
     await asyncio.sleep(0.8)  # longer than any grace period
     assert (await stage.tenant.get())["metadata"]["resourceVersion"] == version
-    assert await stage.tenant.events() == ["Normal EnsuredLoadBalancer"]
+    assert await stage.tenant.events() == ["Normal EnsuredLoadBalancer", "Normal EnsuringLoadBalancer"]
 
 
 async def told_again(hub: Hub, uid: str) -> None:
@@ -424,6 +434,17 @@ async def test_labels_and_heartbeats_tell_the_hub_nothing(stage: Stage) -> None:
     assert len(stage.hub.of(uid)) == 1
 
 
+async def test_EVT_3_what_fails_again_within_minutes_raises_a_count(stage: Stage) -> None:
+    await stage.watch()
+    uid = await served(stage)
+    for _ in range(3):
+        for reason in ("NoEligibleNode", "ProbeAnswered"):
+            await stage.hub.report(uid, serving=reason)
+            status = "True" if reason == "ProbeAnswered" else "False"
+            await until(lambda said=f"{status}/{reason}": _is(stage.tenant.serving(), said))  # type: ignore[misc]
+    await until(lambda: _is(stage.tenant.counted("UnAvailableLoadBalancer"), [3]))
+
+
 async def test_a_late_report_changes_nothing(stage: Stage) -> None:
     await stage.watch()
     uid = await served(stage)
@@ -445,7 +466,8 @@ async def test_a_deletion_waits_for_the_hub(stage: Stage) -> None:
     assert await stage.tenant.addresses() == [ADDRESS]
     await stage.hub.report(uid, released=True)
     await until(stage.tenant.is_gone)
-    await until(lambda: _is(stage.tenant.events(), ["Normal DeletedLoadBalancer", "Normal EnsuredLoadBalancer"]))
+    verbs = ("Deleted", "Deleting", "Ensured", "Ensuring")
+    await until(lambda: _is(stage.tenant.events(), [f"Normal {verb}LoadBalancer" for verb in verbs]))
 
 
 async def test_finalizers_of_others_are_kept_in_their_order(stage: Stage) -> None:
@@ -554,7 +576,8 @@ async def test_what_a_balancer_group_may_refuse_is_told_and_its_refusal_stands_o
     await stage.hub.report(uid, provisioned="Unsupported")
     await until(lambda: _is(stage.tenant.conditions(), {**SERVED, "Provisioned": "False/Unsupported"}))
     assert await stage.tenant.addresses() == [ADDRESS]
-    await until(lambda: _is(stage.tenant.events(), ["Normal EnsuredLoadBalancer", "Warning SyncLoadBalancerFailed"]))
+    begun = ["Normal EnsuredLoadBalancer", "Normal EnsuringLoadBalancer"]
+    await until(lambda: _is(stage.tenant.events(), [*begun, "Warning SyncLoadBalancerFailed"]))
     await stage.tenant.edit({"spec": {"loadBalancerSourceRanges": None}})
     await until(is_true(lambda: len(stage.hub.of(uid)) == 3))
     service = stage.hub.of(uid)[-1].service

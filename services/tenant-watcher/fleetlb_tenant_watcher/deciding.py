@@ -7,13 +7,15 @@ The rules, in one place:
   * nothing is written that is shown already (STA-2).
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 from fleetlb.contracts.v1 import Ingress, ServiceObserved
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Reason, Refusal, Status, says_the_same
 from fleetlb.domain.services import ServiceEndpoints, digest_of
 from fleetlb.domain.verdicts import in_progress
-from fleetlb_tenant_watcher.records import Record, Stage
+from fleetlb_tenant_watcher.records import DELETING, UPDATED, Record, Report, Stage
 from fleetlb_tenant_watcher.service_views import OWN_FINALIZER, Claim, Selection, ServiceView
 
 GRACE_SECONDS = 0.5
@@ -58,6 +60,13 @@ class Announce(msgspec.Struct, frozen=True):
 
 Action = AddFinalizers | WriteStatus | ClearStatus | RemoveFinalizers | Announce
 
+_ENSURING = Announce("Normal", "EnsuringLoadBalancer", "Ensuring load balancer")
+_BACKEND_TROUBLES: Mapping[str, str] = {
+    Reason.NO_ELIGIBLE_NODE: "UnAvailableLoadBalancer",
+    Reason.BACKEND_NOT_ALLOWED: "UpdateLoadBalancerFailed",
+}
+"""Reasons of Events, as cloud controllers have them, for reasons why a load balancer has nothing to serve by."""
+
 
 class Plan(msgspec.Struct, frozen=True):
     """Actions in their order, the later ones only if the earlier succeeded."""
@@ -97,13 +106,17 @@ def _serve(record: Record, selection: Selection, now: float, hub_connected: bool
     is_refused = isinstance(view.wish, Refusal)
     if not is_refused and view.finalizers != selection.finalizers:
         actions.append(AddFinalizers(selection.finalizers))
+        if not record.is_guarded:
+            actions.append(_ENSURING)
     current = record.report is not None and record.report.wish == record.wish
     is_waiting = not is_refused and not (current and record.report is not None and record.report.is_settled)
     remaining = record.since + GRACE_SECONDS - now
     is_due = is_refused or current or remaining <= 0
     conditions = _conditions(record, hub_connected) if is_due else ()
     ingress = record.report.ingress if record.report else None
-    actions += _write(view, ingress, conditions)
+    actions += _write(record, ingress, conditions)
+    if record.due == UPDATED and current and _says_provisioned(record.report):
+        actions.append(Announce("Normal", UPDATED, "Updated load balancer"))
     wake = remaining if is_waiting and not current and remaining > 0 else None
     return Plan(tuple(actions), wake, is_waiting)
 
@@ -144,13 +157,19 @@ def _unreachable(message: str) -> Condition:
     return Condition(type=PROVISIONED, status=Status.FALSE, reason=Reason.HUB_UNREACHABLE, message=message)
 
 
-def _write(view: ServiceView, ingress: tuple[Ingress, ...] | None, conditions: tuple[Condition, ...]) -> list[Action]:
+def _says_provisioned(report: Report | None) -> bool:
+    return report is not None and any(c.type == PROVISIONED and c.status is Status.TRUE for c in report.conditions)
+
+
+def _write(record: Record, ingress: tuple[Ingress, ...] | None, conditions: tuple[Condition, ...]) -> list[Action]:
     """One status patch with what differs from what is shown, and what is worth an Event in it."""
+    view = record.view
     changed = tuple(c for c in conditions if not _is_shown(view, c))
     wanted = ingress if ingress is not None and ingress != view.ingress else None
     if wanted is None and not changed:
         return []
-    return [WriteStatus(wanted, changed), *(note for c in changed for note in _announcements(view, c, ingress or ()))]
+    notes = [note for c in changed for note in _announcements(record, c, ingress or ())]
+    return [WriteStatus(wanted, changed), *notes]
 
 
 def _is_shown(view: ServiceView, condition: Condition) -> bool:
@@ -158,15 +177,16 @@ def _is_shown(view: ServiceView, condition: Condition) -> bool:
     return shown is not None and says_the_same(shown, condition)
 
 
-def _announcements(view: ServiceView, condition: Condition, ingress: tuple[Ingress, ...]) -> list[Action]:
+def _announcements(record: Record, condition: Condition, ingress: tuple[Ingress, ...]) -> list[Action]:
     """At most one Event per change of reason: compared with the condition shown, so a restart repeats none."""
-    shown = view.shown(condition.type)
+    shown = record.view.shown(condition.type)
     if condition.type == SERVING:
-        if condition.reason != Reason.NO_ELIGIBLE_NODE or (shown and shown.reason == condition.reason):
+        reason = _BACKEND_TROUBLES.get(condition.reason)
+        if reason is None or (shown and shown.reason == condition.reason):
             return []
-        return [Announce("Warning", "UnAvailableLoadBalancer", condition.message)]
+        return [Announce("Warning", reason, condition.message)]
     if condition.status is Status.TRUE:
-        if shown and shown.status is Status.TRUE:
+        if (shown and shown.status is Status.TRUE) or record.due == UPDATED:
             return []
         addresses = ", ".join(map(str, ingress))
         return [Announce("Normal", "EnsuredLoadBalancer", f"Ensured load balancer at {addresses}")]
@@ -184,23 +204,30 @@ def _is_known(shown: Condition, condition: Condition) -> bool:
 
 def _await_release(record: Record, now: float, hub_connected: bool) -> Plan:
     """Wait, with a visible reason if the hub is away (FIN-11)."""
-    if hub_connected or record.is_gone:
+    if record.is_gone:
         return Plan(is_waiting=True)
+    farewell = _farewell(record)
+    if hub_connected:
+        return Plan(farewell, is_waiting=True)
     remaining = record.since + GRACE_SECONDS - now
     if remaining > 0:
-        return Plan(wake_after=remaining, is_waiting=True)
+        return Plan(farewell, wake_after=remaining, is_waiting=True)
     names = ", ".join(record.view.finalizers)
     cure = f"to give up waiting, remove the finalizer {names}; the hub then frees the address by itself"
     cut = _unreachable(f"the hub cannot be reached, so the address is not released yet; {cure}")
     if _is_shown(record.view, cut):
-        return Plan(is_waiting=True)
+        return Plan(farewell, is_waiting=True)
     note = Announce("Warning", "DeleteLoadBalancerFailed", f"{cut.reason}: {cut.message}")
-    return Plan((WriteStatus(None, (cut,)), note), is_waiting=True)
+    return Plan((*farewell, WriteStatus(None, (cut,)), note), is_waiting=True)
+
+
+def _farewell(record: Record) -> tuple[Action, ...]:
+    return (Announce("Normal", DELETING, "Deleting load balancer"),) if record.due == DELETING else ()
 
 
 def _release(record: Record) -> Plan:
     """The hub has let go: leave the Service as if we had never been there."""
-    view, actions = record.view, list[Action]()
+    view, actions = record.view, list(_farewell(record))
     if record.is_gone:
         return Plan(is_final=True)
     shows_ingress = bool(view.ingress) and view.claim is Claim.OURS

@@ -14,7 +14,7 @@ from fleetlb_tenant_watcher.endpoint_slices import EndpointSlices, ServiceName
 from fleetlb_tenant_watcher.kube_objects import EndpointSlice, Service
 from fleetlb_tenant_watcher.nodes import Nodes
 from fleetlb_tenant_watcher.observing import claim_of, observe
-from fleetlb_tenant_watcher.records import Record, Report, Stage, stage_of
+from fleetlb_tenant_watcher.records import DELETING, UPDATED, Record, Report, Stage, stage_of
 from fleetlb_tenant_watcher.service_views import Claim, Selection, ServiceView
 
 
@@ -178,6 +178,8 @@ class Memory:
         digest = digest_of(view.wish)
         if digest != record.wish:
             record.is_edited = not is_new
+            is_answered = record.report is not None and record.report.wish == digest
+            record.due = UPDATED if view.ingress and not is_new and not is_answered else ""
             record.since = now
         record.standing, record.wish = view.wish, digest
 
@@ -199,7 +201,7 @@ def _change_stage(record: Record, stage: Stage, now: float) -> None:
         return
     record.stage, record.since = stage, now
     record.is_released, record.releases = False, 0
-    record.is_guarded, record.is_edited = False, True
+    record.is_guarded, record.is_edited, record.due = False, True, ""
 
 
 def _begin_release(record: Record, now: float) -> None:
@@ -207,6 +209,7 @@ def _begin_release(record: Record, now: float) -> None:
     record.is_released = not record.is_engaged
     record.stage, record.since = Stage.RELEASING, now
     record.releases, record.report, record.is_edited = 0, None, False
+    record.due = DELETING if record.is_engaged else ""
 
 
 def _report(message: ServiceReported) -> Report:

@@ -1,18 +1,24 @@
-"""Events on the tenant's Services: best effort, in the background. Nothing ever waits for one, and none is retried."""
+"""Events on the tenant's Services: best effort, in the background. Nothing ever waits for one, and none is retried.
+
+What is said again within minutes raises the count of the Event that said it; a Service that says too much is cut off.
+"""
 
 import asyncio
 import secrets
+import time
+from collections.abc import Callable
 from typing import NoReturn
 
 import structlog
 
-from fleetlb.kube.cluster import Cluster
-from fleetlb.kube.errors import ApiError
+from fleetlb.kube.cluster import Cluster, PatchKind
+from fleetlb.kube.errors import ApiError, NotFound
 from fleetlb.kube.resources import EVENTS, Object
 from fleetlb_tenant_watcher import counts
 from fleetlb_tenant_watcher.acting import timestamp
 from fleetlb_tenant_watcher.deciding import Announce
 from fleetlb_tenant_watcher.service_views import ServiceView
+from fleetlb_tenant_watcher.tallying import Tally
 
 COMPONENT = "fleetlb"
 REPORTER = "fleetlb.dev/tenant-watcher"
@@ -25,8 +31,10 @@ log = structlog.get_logger(__name__)
 class EventRecorder:
     """A bounded queue of Events; what does not fit is dropped and counted."""
 
-    def __init__(self, cluster: Cluster, identity: str) -> None:
+    def __init__(self, cluster: Cluster, identity: str, clock: Callable[[], float] = time.monotonic) -> None:
         """Sends nothing until `run` runs."""
+        self._clock = clock
+        self._tally = Tally()
         self._cluster = cluster
         self._identity = identity
         self._queue: asyncio.Queue[tuple[ServiceView, Announce, str]] = asyncio.Queue(MAX_QUEUED)
@@ -43,11 +51,30 @@ class EventRecorder:
         while True:
             view, note, now = await self._queue.get()
             try:
-                await self._cluster.create(EVENTS, event_of(view, note, now, self._identity), view.namespace)
-                counts.EVENTS.labels("created").inc()
+                outcome = await self._record(view, note, now)
+                counts.EVENTS.labels(outcome).inc()
             except ApiError as problem:  # such as a namespace that is being deleted
                 counts.EVENTS.labels("refused").inc()
                 log.debug("an event was refused", service=f"{view.namespace}/{view.name}", problem=str(problem))
+
+    async def _record(self, view: ServiceView, note: Announce, now: str) -> str:
+        at = self._clock()
+        if not self._tally.may_speak(view.uid, at):
+            return "dropped"
+        earlier = self._tally.earlier(view.uid, note, at)
+        if earlier is not None:
+            again = {"count": earlier.times + 1, "lastTimestamp": now}
+            try:
+                await self._cluster.patch(EVENTS, earlier.name, again, kind=PatchKind.MERGE, namespace=view.namespace)
+            except NotFound:  # Events live for an hour, or as long as somebody lets them
+                pass
+            else:
+                self._tally.note(view.uid, note, earlier.name, earlier.times + 1, at)
+                return "counted"
+        event = event_of(view, note, now, self._identity)
+        await self._cluster.create(EVENTS, event, view.namespace)
+        self._tally.note(view.uid, note, event["metadata"]["name"], 1, at)
+        return "created"
 
 
 def event_of(view: ServiceView, note: Announce, now: str, identity: str) -> Object:

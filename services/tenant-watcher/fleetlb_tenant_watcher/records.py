@@ -9,6 +9,10 @@ from fleetlb.domain.conditions import Condition, Reason
 from fleetlb.domain.services import TenantService
 from fleetlb_tenant_watcher.service_views import Selection, ServiceView
 
+UPDATED = "UpdatedLoadBalancer"
+DELETING = "DeletingLoadBalancer"
+"""Reasons of Events that are told of a change, not of a state."""
+
 
 class Stage(enum.Enum):
     """What is to be done about a Service."""
@@ -46,6 +50,8 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
     """Digest of `standing`."""
     is_edited: bool = False
     """Whether the wish changed in this run and no report has answered it yet."""
+    due: str = ""
+    """Reason of an Event that the tenant is owed, once."""
     is_guarded: bool = False
     """Whether our finalizers have been seen on it: only then may the hub hear of it (FIN-1)."""
     is_inherited: bool = False
@@ -74,6 +80,11 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
     def is_engaged(self) -> bool:
         """Whether the hub may know of it, as far as this run can tell."""
         return bool(self.published) or self.is_guarded or self.is_inherited
+
+    def note_told(self, reason: str) -> None:
+        """The tenant was told by an Event of this reason."""
+        if reason == self.due:
+            self.due = ""
 
 
 def stage_of(view: ServiceView, selection: Selection, record: Record | None) -> Stage | None:

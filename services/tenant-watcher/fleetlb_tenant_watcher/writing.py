@@ -60,6 +60,7 @@ class Writer:
         for action in plan.actions:
             if isinstance(action, Announce):
                 self._announcements.announce(record.view, action)
+                record.note_told(action.reason)
                 continue
             if has_written and not plan.is_final:
                 return 0.0  # decide again first: much may have happened during the last write

@@ -111,6 +111,9 @@ class Story:
                     status["loadBalancer"] = {}
                 text = "status cleared" if with_ingress else "conditions cleared"
             case Announce(kind, reason, message):
+                record = self.memory.get("uid-1")
+                assert record is not None
+                record.note_told(reason)
                 return f"{kind} {reason}: {message}"
         metadata["resourceVersion"] = str(int(metadata["resourceVersion"]) + 1)
         self.memory.refresh(self._service(), self.now)
@@ -139,6 +142,9 @@ IN_PROGRESS = "status Provisioned=False/InProgress Serving=False/InProgress"
 SERVED = "status ingress=192.0.2.1 Provisioned=True/Complete Serving=True/ProbeAnswered"
 ENSURED = "Normal EnsuredLoadBalancer: Ensured load balancer at 192.0.2.1"
 DELETED = "Normal DeletedLoadBalancer: Deleted load balancer"
+ENSURING = "Normal EnsuringLoadBalancer: Ensuring load balancer"
+UPDATED = "Normal UpdatedLoadBalancer: Updated load balancer"
+DELETING = "Normal DeletingLoadBalancer: Deleting load balancer"
 
 
 def served(**given: Any) -> Story:
@@ -154,7 +160,7 @@ def served(**given: Any) -> Story:
 def test_the_quick_path_is_one_finalizer_and_one_status() -> None:
     story = Story()
     assert story.publish() == ""
-    assert story.act() == ["finalizers added", "wake after 0.5"]
+    assert story.act() == ["finalizers added", ENSURING, "wake after 0.5"]
     assert story.publish() == "wish"
     story.report()
     assert story.act(0.02) == [SERVED, ENSURED]
@@ -244,18 +250,37 @@ def test_cleared_conditions_are_repaired_and_others_do_not_matter() -> None:
 OTHER_PORTS = ({**DEFAULT_PORTS[0], "port": 8443},)
 
 
-def test_a_quick_edit_leaves_no_trace_and_a_slow_one_says_in_progress() -> None:
+def test_a_quick_edit_is_told_by_an_event_alone_and_a_slow_one_says_in_progress() -> None:
     story = served()
     story.edit(ports=OTHER_PORTS)
     assert story.act() == ["wake after 0.5"]
     assert story.publish() == "wish"
     story.report()
+    assert story.act(0.1) == [UPDATED]
     assert story.act(0.1) == []
     story.edit()
     story.publish()
     assert story.act(0.5) == [IN_PROGRESS]
     story.report()
-    assert story.act(3) == ["status Provisioned=True/Complete Serving=True/ProbeAnswered", ENSURED]
+    assert story.act(3) == ["status Provisioned=True/Complete Serving=True/ProbeAnswered", UPDATED]
+    assert story.act(0.1) == []
+
+
+def test_an_edit_of_what_was_never_served_ensures_it() -> None:
+    story = Story()
+    story.act()
+    story.edit(ports=OTHER_PORTS)
+    story.publish()
+    story.report()
+    assert story.act() == [SERVED, ENSURED]
+    assert story.act() == []
+
+
+def test_backends_that_may_not_be_used_are_a_failed_update() -> None:
+    story = served()
+    story.report(condition(PROVISIONED, "Complete"), condition(SERVING, Reason.BACKEND_NOT_ALLOWED, "not there"))
+    assert story.act() == ["status Serving=False/BackendNotAllowed", "Warning UpdateLoadBalancerFailed: not there"]
+    assert story.act() == []
 
 
 def test_a_report_on_an_earlier_wish_moves_the_ingress_only() -> None:
@@ -308,7 +333,7 @@ def test_a_refusal_taken_back_is_provisioned() -> None:
     story = Story(ports=NO_NODE_PORT)
     story.act()
     story.edit()
-    assert story.act() == ["finalizers added", "wake after 0.5"]
+    assert story.act() == ["finalizers added", ENSURING, "wake after 0.5"]
     assert story.publish() == "wish"
     assert story.act(0.5) == [IN_PROGRESS]
 
@@ -390,7 +415,7 @@ def test_no_eligible_node_is_told() -> None:
 def test_deletion_waits_for_the_hub() -> None:
     story = served()
     story.edit(deleting=True)
-    assert story.act() == []
+    assert story.act() == [DELETING]
     story.released()
     assert story.act() == [], "a word that answers no question of ours"
     assert story.publish() == "release"
@@ -405,7 +430,7 @@ def test_deletion_clears_the_status_where_somebody_else_holds_the_service() -> N
     story.edit(deleting=True)
     story.publish()
     story.released()
-    assert story.act() == ["status cleared", "1 finalizers removed", DELETED, "final"]
+    assert story.act() == [DELETING, "status cleared", "1 finalizers removed", DELETED, "final"]
     assert story.object["metadata"]["finalizers"] == ["other/one"]
 
 
@@ -413,7 +438,7 @@ def test_a_change_of_type_clears_conditions_and_never_writes_an_ingress() -> Non
     story = served()
     story.object["status"]["loadBalancer"] = {}
     story.edit(type="ClusterIP")
-    assert story.act() == []
+    assert story.act() == [DELETING]
     assert story.publish() == "release"
     story.report()
     assert story.act() == []
@@ -425,7 +450,7 @@ def test_the_hub_away_during_a_deletion_is_visible() -> None:
     story = served()
     story.hub = False
     story.edit(deleting=True)
-    assert story.act() == ["wake after 0.5"]
+    assert story.act() == [DELETING, "wake after 0.5"]
     done = story.act(0.5)
     assert done[0] == "status Provisioned=False/HubUnreachable"
     assert done[1].startswith("Warning DeleteLoadBalancerFailed: HubUnreachable: ")
@@ -447,7 +472,7 @@ def test_a_change_of_mind_voids_a_late_release() -> None:
     assert story.act() == [SERVED, ENSURED]
     story.edit(type="ClusterIP")
     story.released()
-    assert story.act() == []
+    assert story.act() == [DELETING]
     assert story.publish() == "release"
     story.released()
     assert story.act()[-1] == "final"
@@ -489,7 +514,7 @@ def test_class_mode_uses_both_finalizers() -> None:
     story.edit(loadBalancerClass="example.com/lb", deleting=True)
     story.publish()
     story.released()
-    assert story.act() == ["2 finalizers removed", DELETED, "final"]
+    assert story.act() == [DELETING, "2 finalizers removed", DELETED, "final"]
 
 
 def test_a_finalizer_stripped_by_a_cloud_controller_comes_back() -> None:
@@ -504,7 +529,7 @@ def test_a_class_changed_away_leaves_the_standard_finalizer_and_status_to_the_ne
     story.edit(loadBalancerClass="example.com/other")
     assert story.publish() == "release"
     story.released()
-    assert story.act() == ["conditions cleared", "1 finalizers removed", DELETED, "final"]
+    assert story.act() == [DELETING, "conditions cleared", "1 finalizers removed", DELETED, "final"]
     assert story.object["metadata"]["finalizers"] == [STANDARD_FINALIZER]
 
 

@@ -61,7 +61,7 @@ async def test_a_write_is_folded_and_told_on(
     see()
     pen.answers = [{"version": 2, "finalizers": GUARDED}]
     assert await writer.reconcile("uid-1") == 0.5
-    assert pen.done == [AddFinalizers(GUARDED)]
+    assert pen.done == [AddFinalizers(GUARDED), "EnsuringLoadBalancer"]
     assert changes == ["uid-1"]
     record = memory.get("uid-1")
     assert record is not None
@@ -76,7 +76,7 @@ async def test_after_a_write_everything_is_decided_again(
     clocks.seconds += 10
     pen.answers = [{"version": 2, "finalizers": GUARDED}]
     assert await writer.reconcile("uid-1") == 0.0
-    assert pen.done == [AddFinalizers(GUARDED)]
+    assert pen.done == [AddFinalizers(GUARDED), "EnsuringLoadBalancer"]
 
 
 async def test_a_failure_ends_the_plan(writer: Writer, pen: Pen, see: See) -> None:
