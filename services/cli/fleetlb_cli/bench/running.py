@@ -12,6 +12,7 @@ from rich.console import Console
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.resources import NAMESPACES
 from fleetlb_cli.bench.bare import BareClients
+from fleetlb_cli.bench.churn import Churn, Storm
 from fleetlb_cli.bench.floor import HopFloor, measure_hops
 from fleetlb_cli.bench.mass import NOT_COUNTED, Burst, create_at_once
 from fleetlb_cli.bench.null_controller import NULL_CLASS, NullController
@@ -45,6 +46,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     burst_cpu: dict[str, float]
     usage: dict[str, Usage]
     idle: Idle
+    churn: Churn
 
 
 class Benchmark:
@@ -71,7 +73,7 @@ class Benchmark:
     async def run(self, output: Path) -> Results:
         """Measure everything; raw samples go to `output`/raw.jsonl."""
         place = next(iter(self._environment.tenants.values()))
-        first = ipaddress.ip_network(place.node_cidr).network_address + 11
+        first = ipaddress.IPv4Network(place.node_cidr).network_address + 11
         async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
             cluster = await self._connect(stack, place.kubeconfig)
             management = await self._connect(stack, self._environment.management.kubeconfig)
@@ -84,7 +86,8 @@ class Benchmark:
                 await each.apply(NAMESPACES, {"metadata": {"name": SCRATCH}})
             null = NullController(cluster, FLOOR)
             background = [tasks.create_task(run) for run in (ours.board.run(), floor.board.run(), null.run())]
-            results = await self._measure(ours, floor, [cluster, management], tasks)
+            storm = Storm(ours, self._environment, first + 100)
+            results = await self._measure(ours, floor, storm, [cluster, management], tasks)
             for task in background:
                 task.cancel()
         write_raw(output / "raw.jsonl", results.series)
@@ -97,7 +100,12 @@ class Benchmark:
         return cluster
 
     async def _measure(
-        self, ours: BenchTenant, floor: BenchTenant, clusters: list[Cluster], tasks: asyncio.TaskGroup
+        self,
+        ours: BenchTenant,
+        floor: BenchTenant,
+        storm: Storm,
+        clusters: list[Cluster],
+        tasks: asyncio.TaskGroup,
     ) -> Results:
         nats = self._environment.nats
         self._console.print("single hops, bare")
@@ -116,6 +124,8 @@ class Benchmark:
         idle = await self._rest(clusters)
         usage = usage_of_all(self._pids())
         await ours.delete_many(standing)
+        self._console.print("endpoints that come and go")
+        churn = await storm.measure(tasks)
         await asyncio.sleep(15)  # quarantine, and the deletions' own work
         burst, floor_burst, bare, cpu = await self._all_at_once(ours, floor, clusters)
         return Results(
@@ -127,6 +137,7 @@ class Benchmark:
             burst_cpu=cpu,
             usage=usage,
             idle=idle,
+            churn=churn,
         )
 
     async def _rest(self, clusters: list[Cluster]) -> Idle:

@@ -69,8 +69,9 @@ class Steady:
             await self._ours.set_endpoints(name, (fresh, other))
             await _until_from(key, fresh)
             self._note("backend added to traffic", (time.perf_counter() - clock) * 1000)
+            clock = time.perf_counter()
             await self._ours.set_endpoints(name, (fresh,))
-            await _until_only(key, fresh)
+            self._note("backend removed from traffic", (await _since_only(key, fresh) - clock) * 1000)
         await self._ours.delete(name)
         await self._ours.board.until(name, is_gone, "its end", PATIENCE)
 
@@ -81,9 +82,11 @@ async def _until_from(key: VirtualServerKey, backend: str) -> None:
             pass
 
 
-async def _until_only(key: VirtualServerKey, backend: str) -> None:
-    """The other backend is out: ten answers in a row come from this one."""
-    in_a_row = 0
+async def _since_only(key: VirtualServerKey, backend: str) -> float:
+    """When the first of ten answers in a row came from this backend: by then the other one was out."""
+    in_a_row, since = 0, 0.0
     async with asyncio.timeout(PATIENCE):
         while in_a_row < 10:
             in_a_row = in_a_row + 1 if (await dial(key, 0.5)).text == backend else 0
+            since = time.perf_counter() if in_a_row == 1 else since
+    return since

@@ -1,5 +1,7 @@
 """The benchmark's results as a page: figures beside their floors and goals, misses said aloud. Formats only."""
 
+from fleetlb_cli.bench import churn as storm
+from fleetlb_cli.bench.churn import Churn
 from fleetlb_cli.bench.running import IDLE_SECONDS, Results
 from fleetlb_cli.bench.samples import Series, ratio
 
@@ -10,7 +12,20 @@ MB = 1024 * 1024
 def page(results: Results) -> str:
     """Markdown."""
     return (
-        "\n".join([*_latencies(results), "", *_burst(results), "", *_processes(results), "", *_goals(results)]) + "\n"
+        "\n".join(
+            [
+                *_latencies(results),
+                "",
+                *_burst(results),
+                "",
+                *_churn(results.churn),
+                "",
+                *_processes(results),
+                "",
+                *_goals(results),
+            ]
+        )
+        + "\n"
     )
 
 
@@ -49,6 +64,19 @@ def _burst(results: Results) -> list[str]:
     ]
 
 
+def _churn(churn: Churn) -> list[str]:
+    stale = Series("", 0, churn.staleness)
+    return [
+        f"## Endpoints of {storm.COUNT} Services × {storm.ENDPOINTS} that come and go",
+        "",
+        f"{churn.changes} endpoints turned ready or unready in {churn.seconds:.1f} s"
+        f" ({churn.changes / churn.seconds:.0f}/s), in {churn.writes} writes of EndpointSlices.",
+        "",
+        f"- Sets of endpoints sent to Envoy: {churn.pushes}, {churn.pushes / churn.writes:.2f} for each write.",
+        f"- From the sight of a change until Envoy had it: {stale.describe()} ms (p50 / p95 / p99).",
+    ]
+
+
 def _processes(results: Results) -> list[str]:
     lines = [
         f"## Processes, with {results.series[-1].standing} standing",
@@ -71,6 +99,9 @@ def _goals(results: Results) -> list[str]:
     fattest = max(usage.rss_bytes for usage in services.values()) / MB
     busiest = max(results.idle.cpu_seconds.get(name, 0.0) for name in services) / IDLE_SECONDS * 100
     growth = large.quantile(0.5) / small.quantile(0.5)
+    removed = _find(results, "backend removed from traffic", last).quantile(0.99)
+    pushes = results.churn.pushes / results.churn.writes
+    stale = Series("", 0, results.churn.staleness).quantile(0.99)
     rows = [
         ("create to address p50, none standing", f"{small.quantile(0.5):.0f} ms", "60 ms", small.quantile(0.5) <= 60),
         (
@@ -92,6 +123,14 @@ def _goals(results: Results) -> list[str]:
             "1.5×",
             results.burst.seconds / results.bare_seconds <= 1.5,
         ),
+        (
+            "backend removed from traffic p99",
+            f"{removed:.0f} ms",
+            "500 ms",
+            removed <= 500,
+        ),
+        ("endpoint sets sent / slices written", f"{pushes:.2f}×", "1.05×", pushes <= 1.05),
+        ("staleness under churn p99", f"{stale:.0f} ms", "1000 ms", stale <= 1000),
         ("largest service", f"{fattest:.0f} MB", "90 MB", fattest <= 90),
         ("busiest service at rest", f"{busiest:.2f} %", "1 %", busiest <= 1),
         ("API writes at rest", str(sum(results.idle.writes.values())), "0", not results.idle.writes),

@@ -35,10 +35,12 @@ class BenchTenant:
             status = manifests.node_status(address)
             await self.cluster.patch(NODES, name, status, kind=PatchKind.STRATEGIC, subresource="status")
 
-    async def create(self, name: str, node_port: int = 0, policy: str = "Cluster") -> tuple[int, float]:
+    async def create(
+        self, name: str, node_port: int = 0, policy: str = "Cluster", *, is_served: bool = True
+    ) -> tuple[int, float]:
         """Create a Service; when that was begun (microseconds since 1970) and the milliseconds of the request alone.
 
-        Without a `node_port` the API server chooses one and a backend is started behind it.
+        Without a `node_port` the API server chooses one, and a backend is started behind it if it `is_served`.
         """
         port: Object = {"protocol": "TCP", "port": PORT} | ({"nodePort": node_port} if node_port else {})
         spec: Object = {"type": "LoadBalancer", "externalTrafficPolicy": policy, "ports": [port]}
@@ -50,7 +52,7 @@ class BenchTenant:
         begun, clock = time.time_ns() // 1000, time.perf_counter()
         created = await self.cluster.create(SERVICES, item)
         took = (time.perf_counter() - clock) * 1000
-        if not node_port and self._addresses:
+        if not node_port and self._addresses and is_served:
             await self.serve(name, created["spec"]["ports"][0]["nodePort"])
         return begun, took
 
