@@ -122,6 +122,7 @@ class Reconciler(Generic[K]):
             if key in self._dirty:
                 self._enqueue(key)
             elif not self._dirty and not self._running:
+                self._dirty = set()  # an emptied set keeps the room of its largest size
                 self._idle.set()
 
     async def _attempt(self, key: K) -> None:

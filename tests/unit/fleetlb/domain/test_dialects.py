@@ -1,4 +1,5 @@
 import itertools
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,13 @@ def test_a_spelling_counts_only_where_its_dialect_is_switched_on(
         assert answer == expected
     assert read({foreign: "\x00"}) == Asked()
     assert read({foreign: "\x00"}, *(set(Dialect) - {dialect})) == Asked()
+
+
+def test_every_spelling_is_documented() -> None:
+    page = (Path(__file__).resolve().parents[4] / "docs" / "service-support.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    for _, foreign, ours in EVERY:
+        assert [row for row in rows if f"`{foreign}`" in row and f"`{ours}`" in row] != [], foreign
 
 
 def test_every_product_is_known_and_no_spelling_is_claimed_twice() -> None:
