@@ -19,3 +19,7 @@ class WatcherSettings(ProcessSettings, frozen=True, kw_only=True):
     load_balancer_class: Annotated[
         str | None, Meta(description="serve exactly this spec.loadBalancerClass; unset: Services without a class")
     ] = None
+    pod_backends: Annotated[
+        bool,
+        Meta(description="true to tell the hub of pods, for tenants that are granted podCIDRs; costs by their number"),
+    ] = False
