@@ -25,7 +25,14 @@ class Takers(msgspec.Struct, frozen=True, gc=False):
 
 
 class SliceFacts(msgspec.Struct, frozen=True, gc=False):
-    """What one slice says. A pod that ends may still serve; such pods count when no other is ready (KEP-1669)."""
+    """What one slice says. A pod that ends may still serve; such pods count when no other of the Service is ready.
+
+    Under traffic policy Local, kube-proxy decides so for each node by itself (KEP-1669): a node whose pods all end goes
+    on handing them connections, while its health check node port says 503, so that the load balancer in front stops
+    sending. That load balancer is us. Hence a node with pods that end takes no new connection as long as another node
+    has a ready one; what is on its way there when we take it out is served, thanks to kube-proxy's rule. Once no node
+    has a ready pod, those that end are better than nothing.
+    """
 
     ready: Takers | None = None
     lingering: Takers | None = None
