@@ -12,6 +12,7 @@ from fleetlb.contracts.objects import IpMode
 from fleetlb.contracts.streams import observed_stream
 from fleetlb.contracts.v1 import Ingress, ServiceObserved, ServiceReported
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Status
+from fleetlb.domain.services import Pod, PodGroup, PodPort
 from fleetlb.kube.cluster import Cluster
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.fake_bus import FakeBus
@@ -41,7 +42,7 @@ class Stage:
         self._running: list[asyncio.Task[object]] = []
         self._revision = 0
 
-    async def begin(self, cluster: Cluster, *services: Object) -> None:
+    async def begin(self, cluster: Cluster, *services: Object, with_pods: bool = False) -> None:
         """Start the watcher on a cluster with these Services."""
         for path, watch in (
             ("/api/v1/services", self.services),
@@ -54,7 +55,7 @@ class Stage:
         self.kube.on("WATCH", "/api/v1/services", self.services_later)
         self.kube.on("POST", EVENTS, Json({"metadata": {"name": "e"}}, status=201))
         await self.hub.ensure_stream(observed_stream(ACCOUNT))
-        watcher = Watcher(cluster, CLUSTER, Selection(), "test")
+        watcher = Watcher(cluster, CLUSTER, Selection(), "test", with_pods=with_pods)
         watcher.start(self._spawn)
         await watcher.join_hub(self.bus, self._spawn)
 
@@ -211,6 +212,20 @@ async def test_everything_is_seen_before_anything_is_told(stage: Stage, cluster:
     endpoints = stage.told()[0].endpoints
     assert endpoints is not None
     assert endpoints.ready
+
+
+async def test_pods_are_told_where_the_hub_is_to_know_them(stage: Stage, cluster: Cluster) -> None:
+    stage.slices.send("ADDED", a_slice(an_endpoint("node-a", address="10.244.0.7", ready=True)))
+    await stage.begin(cluster, a_service(finalizers=GUARDED), with_pods=True)
+    await eventually(lambda: len(stage.told()) == 1)
+    stage.slices.send("MODIFIED", a_slice(an_endpoint("node-b", address="10.244.1.8", ready=True), version=101))
+    await eventually(lambda: len(stage.told()) == 2)
+    told = [message.endpoints.pods for message in stage.told() if message.endpoints]
+    https = (PodPort(name="https", port=8443),)
+    assert told == [
+        (PodGroup(ports=https, pods=(Pod("10.244.0.7", "node-a"),)),),
+        (PodGroup(ports=https, pods=(Pod("10.244.1.8", "node-b"),)),),
+    ]
 
 
 async def test_a_watch_that_breaks_loses_nothing(stage: Stage, cluster: Cluster) -> None:

@@ -125,6 +125,9 @@ TENANT = {"nodeCIDRs": ["10.1.0.0/16"]}
         ("t", {"nodeCIDRs": ["10.1.0.0/16"] * 33}, "Too many"),
         ("t", {"nodeCIDRs": ["1" * 65]}, "Too long"),
         ("t", {"nodeCIDRs": "10.1.0.0/16"}, "must be of type array"),
+        ("t", {"podCIDRs": ["10.244.0.1/16"]}, "podCIDRs must be CIDRs without host bits, such as 10.244.0.0/16"),
+        ("t", {"podCIDRs": ["pods"]}, "podCIDRs must be CIDRs"),
+        ("t", {"podCIDRs": ["10.244.0.0/16"] * 33}, "Too many"),
         ("t", {"nodePortRange": "32767-30000"}, "nodePortRange must be LOW-HIGH with 1 <= LOW <= HIGH <= 65535"),
         ("t", {"nodePortRange": "0-100"}, "nodePortRange must be LOW-HIGH"),
         ("t", {"nodePortRange": "30000-65536"}, "nodePortRange must be LOW-HIGH"),
@@ -355,7 +358,7 @@ async def test_kubectl_shows_what_matters(cluster: Cluster, namespace: str, kube
     wanted = r'lb-shown acme shop web \["192\.0\.2\.7"\] \[\{.*"port":443.*\}\] True False NoReadyBackend \d+s'
     assert re.fullmatch(wanted, " ".join(row.split()))
     header, row = table(kube_api, "ten", "crd-columns", "-o", "wide")
-    assert " ".join(header.split()) == "NAME READY LOADBALANCERS ADDRESSES NODE CIDRS REASON AGE"
+    assert " ".join(header.split()) == "NAME READY LOADBALANCERS ADDRESSES NODE CIDRS POD CIDRS REASON AGE"
     assert '["10.1.0.0/16"]' in row
     await cluster.delete(LOAD_BALANCERS, "lb-shown", namespace)
     await cluster.delete(TENANTS, "crd-columns")

@@ -14,7 +14,7 @@ from fleetlb.contracts import codec, streams, subjects
 from fleetlb.contracts.crds import all_crds
 from fleetlb.contracts.objects import WATCHER_CREDENTIALS_SECRET, ClaimPhase, Quotas
 from fleetlb.contracts.v1 import VirtualServerDesired
-from fleetlb.domain.services import ServiceEndpoints, TenantNode
+from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints, TenantNode
 from fleetlb.kube import patching
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import NotFound
@@ -122,6 +122,24 @@ async def test_endpoints_and_nodes_reach_the_nodes_without_a_write_on_load_balan
     )
     await stage.until(lambda: len(node.serving[key].real_servers) == 2)
     assert stage.writes == {"patch tenantclusters": 1}
+
+
+async def test_NPT_1_pods_serve_where_podCIDRs_are_granted_and_nobody_does_at_port_0(stage: Stage) -> None:
+    node, watcher = await begin(stage)
+    pods = (Pod("10.244.0.7", "node-a"), Pod("10.245.0.7", "node-a"), Pod("169.254.169.254", "node-a"))
+    told = ServiceEndpoints(ready=True, pods=(PodGroup(ports=(PodPort(port=8443),), pods=pods),))
+    await watcher.say("u1", a_wish(node_ports=(0,)), told)
+    await stage.until(stage.refusals)
+    assert (await stage.refusals(), node.serving) == ({"u1": "Unsupported"}, {})
+    await edit_spec(stage.cluster, TENANTS, "acme", podCIDRs=["10.244.0.0/16", "169.254.0.0/16"])
+    key = "192.0.2.0:443/tcp"
+    await stage.until(lambda: key in node.serving)
+    assert [(r.address, r.port) for r in node.serving[key].real_servers] == [("10.244.0.7", 8443)]
+    assert await stage.refusals() == {}
+    await at_rest(stage)
+    await watcher.say("u1", a_wish(node_ports=(0,)), ServiceEndpoints(ready=True))
+    await stage.until(lambda: not node.serving[key].real_servers)
+    assert (node.seen[-1].reason, dict(stage.writes)) == ("NoNodePort", {})
 
 
 async def test_source_ranges_that_a_group_does_not_enforce_are_refused_and_change_nothing(stage: Stage) -> None:

@@ -189,9 +189,9 @@ class Stage:
         self.bus: FakeBus | None = None
         self._running: list[asyncio.Task[object]] = []
 
-    async def watch(self, selection: Selection | None = None, *, hub: bool = True) -> Watcher:
+    async def watch(self, selection: Selection | None = None, *, hub: bool = True, with_pods: bool = False) -> Watcher:
         """Start a watcher; it is there when this returns."""
-        watcher = Watcher(self.cluster, self.uid, selection or Selection(), "test")
+        watcher = Watcher(self.cluster, self.uid, selection or Selection(), "test", with_pods=with_pods)
         watcher.start(self._spawn)
         await watcher.synced()
         if hub:
@@ -548,7 +548,7 @@ async def test_a_finalizer_removed_by_hand_is_reported_to_the_hub(stage: Stage) 
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
-        ({"allocateLoadBalancerNodePorts": False}, "Unsupported"),
+        ({"ports": [{"name": f"p{n}", "port": n, "nodePort": 30000 + n} for n in range(1, 252)]}, "Unsupported"),
         ({"loadBalancerIP": "not an address"}, "InvalidWish"),
     ],
 )
@@ -650,6 +650,50 @@ async def test_endpoints_and_nodes_are_told(stage: Stage) -> None:
     await stage.cluster.create(NODES, {"metadata": {"name": "node-a"}, "status": node["status"]})
     await until(is_true(lambda: any(n.name == "node-a" for n in stage.hub.nodes[-1].nodes)))
     assert patches() == before
+
+
+async def add_slice(stage: Stage, name: str, *endpoints: Object, **given: Any) -> None:
+    """An EndpointSlice of the Service web, in the tenant's namespace."""
+    item = a_slice(*endpoints, **given)
+    labels = item["metadata"]["labels"]
+    item["metadata"] = {"name": name, "labels": labels, "namespace": stage.tenant.namespace}
+    await stage.cluster.create(ENDPOINT_SLICES, item)
+
+
+async def test_NPT_1_without_node_ports_pods_are_told_of_all_slices_and_families(stage: Stage) -> None:
+    await stage.watch(with_pods=True)
+    uid = await served(
+        stage, allocateLoadBalancerNodePorts=False, ports=[{"name": "https", "port": 443, "targetPort": "https"}]
+    )
+    service = stage.hub.of(uid)[0].service
+    assert service is not None
+    assert [(port.port, port.node_port) for port in service.ports] == [(443, 0)]
+    await add_slice(stage, "web-1", an_endpoint("node-a", address="10.244.1.7", ready=True))
+    other = ({"name": "https", "port": 9443, "protocol": "TCP"},)
+    await add_slice(stage, "web-2", an_endpoint("node-b", address="10.244.2.9", ready=True), ports=other)
+    await add_slice(stage, "web-3", an_endpoint("node-a", address="fd10::1:7", ready=True), family="IPv6")
+
+    def pods() -> list[tuple[int, list[str]]]:
+        endpoints = stage.hub.of(uid)[-1].endpoints
+        groups = endpoints.pods if endpoints and endpoints.pods else ()
+        return [(group.ports[0].port, [f"{pod.address} {pod.node}" for pod in group.pods]) for group in groups]
+
+    await until(
+        is_true(lambda: pods() == [(8443, ["10.244.1.7 node-a", "fd10::1:7 node-a"]), (9443, ["10.244.2.9 node-b"])])
+    )
+
+
+async def test_NPT_3_to_allocate_no_more_keeps_node_ports_and_says_nothing(stage: Stage) -> None:
+    await stage.watch()
+    uid = await served(stage)
+    before = (await stage.tenant.get())["spec"]["ports"][0]["nodePort"]
+    await stage.tenant.edit({"spec": {"allocateLoadBalancerNodePorts": False}})
+    await stage.tenant.edit({"spec": {"sessionAffinity": "ClientIP"}})
+    await until(is_true(lambda: len(stage.hub.of(uid)) > 1))
+    assert (await stage.tenant.get())["spec"]["ports"][0]["nodePort"] == before
+    told = [message.service for message in stage.hub.of(uid)]
+    assert [service.affinity_seconds for service in told if service] == [0, 10800]
+    assert {service.ports[0].node_port for service in told if service} == {before}
 
 
 async def test_a_storm_of_edits_ends_with_the_last(stage: Stage) -> None:

@@ -19,14 +19,16 @@ from fleetlb.contracts.objects import IpMode
 from fleetlb.contracts.streams import observed_stream
 from fleetlb.contracts.v1 import Ingress, ServiceObserved, ServiceReported, SnapshotAnswered
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Status
+from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import NotFound
-from fleetlb.kube.resources import SERVICES
+from fleetlb.kube.resources import ENDPOINT_SLICES, SERVICES
 from fleetlb.runtime.bus import Message
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb.runtime.nats_resolver import push_account
 from fleetlb.testkit.nats_server import NatsServer, TenantAccount
 from fleetlb.testkit.scripted_kube import ScriptedKube
+from fleetlb.testkit.tenant_objects import a_slice, an_endpoint
 from tests.integration.conftest import KubeApis
 
 pytestmark = pytest.mark.integration
@@ -172,7 +174,9 @@ async def test_it_waits_for_nats_serves_survives_a_restart_of_nats_and_ends(
 ) -> None:
     kubeconfig = kube_apis.start("watcher-process").kubeconfig
     tenant = nats.mint_tenant("acme")
-    watcher = WatcherProcess(tmp_path, kubeconfig=kubeconfig, nats_url=nats.url, nats_creds=tenant.creds)
+    watcher = WatcherProcess(
+        tmp_path, kubeconfig=kubeconfig, nats_url=nats.url, nats_creds=tenant.creds, pod_backends="true"
+    )
     cluster = await Cluster.connect(kubeconfig)
     spec = {"type": "LoadBalancer", "ports": [{"port": 443}], "selector": {"app": "web"}}
     running: list[asyncio.Task[None]] = []
@@ -199,6 +203,11 @@ async def test_it_waits_for_nats_serves_survives_a_restart_of_nats_and_ends(
         running.append(tasks.create_task(fleet.begin()))
         await shows("ProbeAnswered")
         assert await watcher.ready() == 200
+        item = a_slice(an_endpoint("node-a", address="10.244.1.7", ready=True), ports=({"port": 8443},))
+        item["metadata"] = {"name": "web-1", "namespace": "default", "labels": item["metadata"]["labels"]}
+        await cluster.create(ENDPOINT_SLICES, item)
+        pods = (PodGroup(ports=(PodPort(port=8443),), pods=(Pod("10.244.1.7", "node-a"),)),)
+        await until(lambda: fleet.told[-1].endpoints == ServiceEndpoints(ready=True, pods=pods))
         nats.restart(hard=True)
         await cluster.create(SERVICES, {"metadata": {"name": "next", "namespace": "default"}, "spec": spec})
         await shows("ProbeAnswered", "next", seconds=30)

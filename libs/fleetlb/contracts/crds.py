@@ -29,6 +29,10 @@ _NODE_CIDRS = {
     "rule": "self.nodeCIDRs.all(c, isCIDR(c) && cidr(c) == cidr(c).masked())",
     "message": "nodeCIDRs must be CIDRs without host bits, such as 10.1.0.0/16",
 }
+_POD_CIDRS = {
+    "rule": "!has(self.podCIDRs) || self.podCIDRs.all(c, isCIDR(c) && cidr(c) == cidr(c).masked())",
+    "message": "podCIDRs must be CIDRs without host bits, such as 10.244.0.0/16",
+}
 _POOL_RANGES = {
     "rule": "self.addresses.all(a, isCIDR(a) ? cidr(a) == cidr(a).masked()"
     " : a.split('-').size() == 2 && a.split('-').all(p, isIP(p.trim()))"
@@ -50,13 +54,14 @@ _CLAIM_OWNER = {
     "message": "a claim has one owner for its whole life; delete it to free the address",
 }
 
+_TENANT_RULES = [_PORT_RANGE, _NODE_CIDRS, _POD_CIDRS]
 _CLAIM_RULES = [_CLAIM_NAME, _CLAIM_ADDRESS, _CLAIM_OWNER]
 
 
 def all_crds() -> list[Schema]:
     """Every CustomResourceDefinition, ready for server-side apply."""
     return [
-        _crd(objects.Tenant, "tenants", "ten", False, _TENANT_COLUMNS, [_DNS_LABEL], [_PORT_RANGE, _NODE_CIDRS]),
+        _crd(objects.Tenant, "tenants", "ten", False, _TENANT_COLUMNS, [_DNS_LABEL], _TENANT_RULES),
         _crd(objects.AddressPool, "addresspools", "apl", False, _POOL_COLUMNS, [_DNS_LABEL], [_POOL_RANGES]),
         _crd(objects.BalancerGroup, "balancergroups", "blg", False, _GROUP_COLUMNS, [_DNS_LABEL], [_FORWARDING]),
         _crd(objects.LoadBalancer, "loadbalancers", "flb", True, _LB_COLUMNS, [], []),
@@ -171,6 +176,7 @@ _TENANT_COLUMNS = [
     _column("LoadBalancers", ".status.usage.loadBalancers", "integer"),
     _column("Addresses", ".status.usage.addresses", "integer"),
     _column("Node CIDRs", ".spec.nodeCIDRs", priority=1),
+    _column("Pod CIDRs", ".spec.podCIDRs", priority=1),
     _condition("Reason", "Ready", "reason", priority=1),
 ]
 _POOL_COLUMNS = [

@@ -77,7 +77,10 @@ class TenantSpec(_Object, frozen=True, kw_only=True):
     """What a platform team grants a tenant."""
 
     node_cidrs: Annotated[tuple[Text, ...], msgspec.Meta(min_length=1, max_length=32)] = msgspec.field(name="nodeCIDRs")
-    """Where the tenant's nodes live; no backend outside is ever programmed."""
+    """Where the tenant's nodes live; no node outside is ever programmed."""
+    pod_cidrs: Annotated[tuple[Text, ...], msgspec.Meta(max_length=32)] = msgspec.field(name="podCIDRs", default=())
+    """Where the tenant's pods live, if balancer nodes have routes to them: they are served directly then, where its
+    watchers tell of pods. Empty: by its nodes alone."""
     node_port_range: Annotated[str, msgspec.Meta(pattern="^[0-9]{1,5}-[0-9]{1,5}$")] = "30000-32767"
     pools: Annotated[tuple[Name, ...], msgspec.Meta(max_length=32)] = ()
     """Pools the tenant may use; empty: every pool."""

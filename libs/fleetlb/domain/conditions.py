@@ -29,6 +29,7 @@ class Reason(enum.StrEnum):
     BACKEND_NOT_ALLOWED = "BackendNotAllowed"
     NO_ELIGIBLE_NODE = "NoEligibleNode"
     NO_READY_BACKEND = "NoReadyBackend"
+    NO_NODE_PORT = "NoNodePort"
     DATAPLANE_REJECTED = "DataplaneRejected"
     PROBE_UNANSWERED = "ProbeUnanswered"
     HUB_UNREACHABLE = "HubUnreachable"

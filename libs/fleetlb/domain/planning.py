@@ -1,16 +1,18 @@
-"""From a granted load balancer to the virtual servers of its nodes. The one place where a Service's port is renamed."""
+"""From a granted load balancer to virtual servers: which nodes or pods take its connections, and at which port.
 
-from collections.abc import Iterable, Mapping
+The one place where a Service's port is renamed.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
 from fleetlb.domain.addresses import Family, Protocol, family_of
 from fleetlb.domain.conditions import Reason
-from fleetlb.domain.services import ServiceEndpoints, ServicePort, TenantNode, TenantService, TrafficPolicy
-from fleetlb.domain.tenancy import Grant, backend_address
+from fleetlb.domain.services import PodGroup, ServiceEndpoints, ServicePort, TenantNode, TenantService, TrafficPolicy
+from fleetlb.domain.tenancy import Grant, backend_address, pod_address
 from fleetlb.domain.virtual_servers import (
     DEFAULT_DRAIN_SECONDS,
-    FailurePolicy,
     Forwarding,
     RealServer,
     Scheduler,
@@ -56,43 +58,86 @@ def plan_virtual_servers(
 ) -> tuple[PlannedServer, ...]:
     """One virtual server per address and port.
 
-    Equal inputs give equal plans in whatever order the nodes arrive; of nodes that claim one address, one counts.
+    Where the tenant is granted podCIDRs and its watcher tells of pods, connections go to the pods themselves, whatever
+    the traffic policy: a pod serves where it runs. Otherwise they go to nodes.
+    Equal inputs give equal plans in whatever order nodes and pods arrive; of those that claim one address, one counts.
     `endpoints` None means that the Service has no EndpointSlice: under traffic policy Cluster the nodes are used as
     they are.
     """
-    nodes = tuple(nodes)
+    nodes, pods = tuple(nodes), endpoints.pods if endpoints and grant.pod_networks else None
     planned: list[PlannedServer] = []
     for address in addresses:
-        backends, reason = _backends(service, address, endpoints, nodes, grant)
-        servers = _servers(service, address, backends, carriage, grant.failure_policy)
-        planned.extend(PlannedServer(server, reason) for server in servers)
+        family = family_of(address)
+        ranges = _admitted(service.source_ranges, family)
+        if pods is not None:
+            backends = _on_pods(service, family, pods, grant)
+        else:
+            backends = _on_nodes(service, family, endpoints, nodes, grant, carriage.forwarding)
+        for port, (real_servers, reason) in zip(service.ports, backends, strict=True):
+            server = VirtualServer(
+                key=VirtualServerKey(address, port.port, port.protocol),
+                real_servers=real_servers,
+                scheduler=service.scheduler or carriage.scheduler,
+                affinity_seconds=service.affinity_seconds,
+                source_ranges=ranges,
+                forwarding=carriage.forwarding,
+                drain_seconds=carriage.drain_seconds if service.drain_seconds is None else service.drain_seconds,
+                proxy_protocol=service.proxy_protocol and port.protocol is Protocol.TCP,
+                failure_policy=grant.failure_policy,
+                prefix=carriage.prefixes.get(address, ""),
+            )
+            planned.append(PlannedServer(server, reason))
     return tuple(planned)
 
 
-def _servers(
-    service: TenantService,
-    address: str,
-    backends: Iterable[tuple[str, str]],
-    carriage: Carriage,
-    failure_policy: FailurePolicy,
-) -> Iterable[VirtualServer]:
-    """The rename: VirtualServer.port is the Service's port, RealServer.port its node port."""
-    by_host = {host: name for host, name in sorted(backends, reverse=True)}
-    ranges = _admitted(service.source_ranges, family_of(address))
+_Backends = tuple[tuple[RealServer, ...], Reason | None]
+"""The real servers of one port, in sorted order; or none, and why."""
+
+
+def _on_pods(service: TenantService, family: Family, groups: Iterable[PodGroup], grant: Grant) -> Iterator[_Backends]:
+    """For each port, the pods that listen for it. Whether load balancers may use a node does not concern the pods on
+    it: they are dialled themselves, and a node that is drained ends its pods."""
+    told = [
+        (group.ports, [(pod_address(grant, pod), pod.node) for pod in group.pods if family_of(pod.address) is family])
+        for group in groups
+    ]
     for port in service.ports:
-        real_servers = (_real_server(host, name, port, carriage.forwarding) for host, name in by_host.items())
-        yield VirtualServer(
-            key=VirtualServerKey(address, port.port, port.protocol),
-            real_servers=tuple(sorted(real_servers)),
-            scheduler=service.scheduler or carriage.scheduler,
-            affinity_seconds=service.affinity_seconds,
-            source_ranges=ranges,
-            forwarding=carriage.forwarding,
-            drain_seconds=carriage.drain_seconds if service.drain_seconds is None else service.drain_seconds,
-            proxy_protocol=service.proxy_protocol and port.protocol is Protocol.TCP,
-            failure_policy=failure_policy,
-            prefix=carriage.prefixes.get(address, ""),
-        )
+        listening = [
+            (address, at.port, node)
+            for ports, pods in told
+            for at in ports
+            if (at.name, at.protocol) == (port.name, port.protocol)
+            for address, node in pods
+        ]
+        found = _each_once(RealServer(host, number, node=node) for host, number, node in listening if host is not None)
+        yield found, None if found else Reason.BACKEND_NOT_ALLOWED if listening else Reason.NO_READY_BACKEND
+
+
+def _on_nodes(
+    service: TenantService,
+    family: Family,
+    endpoints: ServiceEndpoints | None,
+    nodes: tuple[TenantNode, ...],
+    grant: Grant,
+    forwarding: Forwarding,
+) -> Iterator[_Backends]:
+    """Nodes at the node port of each port. The rename: VirtualServer.port is the Service's port, RealServer.port its
+    node port."""
+    usable, reason = _usable_nodes(service, family, endpoints, nodes, grant)
+    for port in service.ports:
+        if port.node_port:
+            yield _each_once(_real_server(host, name, port, forwarding) for host, name in usable), reason
+        else:
+            is_ready = endpoints is not None and endpoints.ready
+            yield (), reason or (Reason.NO_NODE_PORT if is_ready else Reason.NO_READY_BACKEND)
+
+
+def _each_once(real_servers: Iterable[RealServer]) -> tuple[RealServer, ...]:
+    """In sorted order; of those at one place the first."""
+    found: dict[tuple[str, int], RealServer] = {}
+    for real_server in sorted(real_servers):
+        found.setdefault((real_server.address, real_server.port), real_server)
+    return tuple(found.values())
 
 
 def _real_server(host: str, node: str, port: ServicePort, forwarding: Forwarding) -> RealServer:
@@ -109,18 +154,17 @@ def _admitted(ranges: tuple[str, ...], family: Family) -> tuple[str, ...]:
     return tuple(text for text in ranges if family_of(text) is family) or ADMITS_NOBODY[family]
 
 
-def _backends(
+def _usable_nodes(
     service: TenantService,
-    address: str,
+    family: Family,
     endpoints: ServiceEndpoints | None,
     nodes: tuple[TenantNode, ...],
     grant: Grant,
 ) -> tuple[tuple[tuple[str, str], ...], Reason | None]:
-    """(address, node name) of every node that may take a connection to `address`, or the reason why there is none."""
+    """(address, node name) of every node that may take connections of a family, or the reason why there is none."""
     eligible = [node for node in nodes if node.eligible]
     if not eligible:
         return (), Reason.NO_ELIGIBLE_NODE
-    family = family_of(address)
     found = [(backend_address(grant, node, family), node.name) for node in eligible]
     allowed = [(host, name) for host, name in found if host is not None]
     if not allowed:

@@ -104,15 +104,15 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         name="`spec.allocateLoadBalancerNodePorts: false`",
-        honoured="refused unless every port has a node port of its own: `Unsupported`",
+        honoured="honoured where the tenant's pods are backends, or with node ports; else refused: `Unsupported`",
     ),
     Field(
         name="`spec.externalTrafficPolicy` Cluster",
-        honoured="every eligible node; without an EndpointSlice the nodes as they are",
+        honoured="every eligible node, without an EndpointSlice the nodes as they are; or the pods themselves",
     ),
     Field(
         name="`spec.externalTrafficPolicy` Local",
-        honoured="only nodes with a ready endpoint, after the EndpointSlices",
+        honoured="only nodes with a ready endpoint, after the EndpointSlices; or the pods themselves",
     ),
     Field(name="`spec.healthCheckNodePort`", honoured="not used yet"),
     Field(

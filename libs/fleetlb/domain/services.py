@@ -11,7 +11,12 @@ from fleetlb.domain.addresses import Family, Protocol, parse_network
 from fleetlb.domain.virtual_servers import MAX_DRAIN_SECONDS, Scheduler
 
 PortNumber = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+OptionalPort = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+"""0: none."""
+PortName = Annotated[str, msgspec.Meta(max_length=63)]
 MAX_PORTS = 250
+MAX_PODS = 1000
+"""Addresses of one Service's pods that are told; a pod of two families has two."""
 MAX_SOURCE_RANGES = 256
 NetworkText = Annotated[str, msgspec.Meta(max_length=43)]
 """A CIDR: no longer than an IPv6 address written out and its length."""
@@ -25,12 +30,12 @@ class TrafficPolicy(enum.StrEnum):
 
 
 class ServicePort(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
-    """One port: `port` is what clients dial, `node_port` where the tenant's nodes listen."""
+    """One port: `port` is what clients dial, `node_port` where the tenant's nodes listen, 0 where they do not."""
 
     port: PortNumber
-    node_port: PortNumber
+    node_port: OptionalPort = 0
     protocol: Protocol = Protocol.TCP
-    name: Annotated[str, msgspec.Meta(max_length=63)] = ""
+    name: PortName = ""
 
 
 class TenantService(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
@@ -68,12 +73,38 @@ def canonical_ranges(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(str(n) for n in sorted(networks, key=lambda n: (n.version, int(n.network_address), n.prefixlen)))
 
 
+class PodPort(msgspec.Struct, frozen=True, kw_only=True, order=True, rename="camel", omit_defaults=True, gc=False):
+    """Where pods listen for the port of their Service that has this name and protocol."""
+
+    name: PortName = ""
+    protocol: Protocol = Protocol.TCP
+    port: PortNumber
+
+
+class Pod(msgspec.Struct, frozen=True, order=True, rename="camel", omit_defaults=True, gc=False):
+    """One address of a pod, canonical, and the name of the node that it runs on."""
+
+    address: Annotated[str, msgspec.Meta(max_length=45)]
+    node: Annotated[str, msgspec.Meta(max_length=253)] = ""
+
+
+class PodGroup(msgspec.Struct, frozen=True, kw_only=True, order=True, rename="camel"):
+    """Pods that listen on the same ports; both in sorted order."""
+
+    ports: Annotated[tuple[PodPort, ...], msgspec.Meta(max_length=MAX_PORTS)]
+    pods: Annotated[tuple[Pod, ...], msgspec.Meta(max_length=MAX_PODS)]
+
+
 class ServiceEndpoints(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Where a Service's pods can take connections, summed over its EndpointSlices."""
 
     ready: bool = False
     nodes: tuple[str, ...] = ()
     """Names of the nodes with such pods, sorted."""
+    pods: tuple[PodGroup, ...] | None = None
+    """Those pods themselves, in sorted order; null: the watcher does not tell of pods."""
+    crowded: bool = False
+    """Whether they are not told because there are more than a message may name."""
 
 
 class TenantNode(msgspec.Struct, frozen=True, kw_only=True, order=True, rename="camel", omit_defaults=True):

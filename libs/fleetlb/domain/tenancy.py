@@ -1,4 +1,4 @@
-"""What a tenant may use: its nodes' addresses, its node ports, its share. Answers with a Refusal or None."""
+"""What a tenant may use: its nodes' and pods' addresses, its node ports, its share. Answers with a Refusal or None."""
 
 import ipaddress
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ import msgspec
 from fleetlb.domain.addresses import Family, IPAddress, IPNetwork, family_of, parse_address, parse_network
 from fleetlb.domain.annotation_policy import AnnotationPolicy, judge_annotations
 from fleetlb.domain.conditions import Reason, Refusal
-from fleetlb.domain.services import MAX_SOURCE_RANGES, TenantNode, TenantService, canonical_ranges
+from fleetlb.domain.services import MAX_SOURCE_RANGES, Pod, TenantNode, TenantService, canonical_ranges
 from fleetlb.domain.virtual_servers import FailurePolicy
 
 METADATA_ADDRESSES = frozenset({"100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"})
@@ -21,6 +21,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str
     node_networks: tuple[IPNetwork, ...]
     node_ports: range
+    pod_networks: tuple[IPNetwork, ...] = ()
+    """Where pods may be reached directly; empty: nowhere."""
     pools: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     max_load_balancers: int | None = None
@@ -56,12 +58,21 @@ def parse_port_range(text: str) -> range:
 
 def parse_node_networks(cidrs: Iterable[str]) -> tuple[IPNetwork, ...]:
     """A tenant's nodeCIDRs. Raises ValueError naming the field and the text."""
+    return _parse_networks("spec.nodeCIDRs", cidrs)
+
+
+def parse_pod_networks(cidrs: Iterable[str]) -> tuple[IPNetwork, ...]:
+    """A tenant's podCIDRs. Raises ValueError naming the field and the text."""
+    return _parse_networks("spec.podCIDRs", cidrs)
+
+
+def _parse_networks(field: str, cidrs: Iterable[str]) -> tuple[IPNetwork, ...]:
     networks: list[IPNetwork] = []
     for cidr in cidrs:
         try:
             networks.append(parse_network(cidr))
         except ValueError as problem:
-            raise ValueError(f"spec.nodeCIDRs: {problem}") from None
+            raise ValueError(f"{field}: {problem}") from None
     return tuple(networks)
 
 
@@ -76,17 +87,21 @@ def overlapping(mine: Iterable[IPNetwork], others: Mapping[str, Iterable[IPNetwo
 
 
 def is_backend_allowed(grant: Grant, address: str) -> bool:
-    """Allow-list: inside the tenant's networks, and never an address with a meaning of its own.
+    """Allow-list: inside the networks of the tenant's nodes, and never an address with a meaning of its own.
 
     Metadata services, link-local, multicast and unspecified addresses are refused even inside a careless CIDR.
     """
+    return _is_allowed(grant, grant.node_networks, address)
+
+
+def _is_allowed(grant: Grant, networks: Iterable[IPNetwork], address: str) -> bool:
     try:
         parsed = parse_address(address)
     except ValueError:
         return False
     if not is_ordinary(parsed) and not (parsed.is_loopback and grant.allow_loopback):
         return False
-    return any(parsed.version == network.version and parsed in network for network in grant.node_networks)
+    return any(parsed.version == network.version and parsed in network for network in networks)
 
 
 def is_ordinary(address: IPAddress) -> bool:
@@ -108,6 +123,14 @@ def backend_address(grant: Grant, node: TenantNode, family: Family) -> str | Non
     return None
 
 
+def pod_address(grant: Grant, pod: Pod) -> str | None:
+    """The address of a pod, if it may be dialled directly: allow-listed like a node's, by podCIDRs instead.
+
+    A pod on its node's own address counts only where podCIDRs cover that too, for it may listen on any port there.
+    """
+    return str(ipaddress.ip_address(pod.address)) if _is_allowed(grant, grant.pod_networks, pod.address) else None
+
+
 def judge_wish(grant: Grant, service: TenantService, usage: Usage) -> Refusal | None:
     """Whether a tenant may have this load balancer: sound, node ports in range, quotas kept.
 
@@ -116,19 +139,30 @@ def judge_wish(grant: Grant, service: TenantService, usage: Usage) -> Refusal | 
     contradiction = _contradiction(service)
     if contradiction:
         return Refusal(Reason.INVALID, contradiction)
-    refusal = judge_annotations(grant.annotations, service)
-    if refusal:
-        return refusal
-    for port in service.ports:
-        if port.node_port not in grant.node_ports:
-            text = f"{grant.node_ports.start}-{grant.node_ports.stop - 1}"
-            message = f"node port {port.node_port} of port {port.port} is outside the tenant's range {text}"
-            return Refusal(Reason.BACKEND_NOT_ALLOWED, message)
     return (
-        _over("loadBalancers", usage.load_balancers, 1, grant.max_load_balancers)
+        judge_annotations(grant.annotations, service)
+        or _judge_node_ports(grant, service)
+        or _over("loadBalancers", usage.load_balancers, 1, grant.max_load_balancers)
         or _over("addresses", usage.addresses, len(service.ip_families), grant.max_addresses)
         or _over("ports", usage.ports, len(service.ports), grant.max_ports)
     )
+
+
+def _judge_node_ports(grant: Grant, service: TenantService) -> Refusal | None:
+    """Every port needs a node port in range, or none where pods are reached directly (NPT-1).
+
+    One out of range is refused there too: it serves as soon as the watcher does not tell of pods.
+    """
+    for port in service.ports:
+        if not port.node_port and not grant.pod_networks:
+            why = f"spec.ports: port {port.port} has no nodePort, and pods of this tenant are not reached directly"
+            cure = "set one, or set spec.allocateLoadBalancerNodePorts to true, or have podCIDRs granted"
+            return Refusal(Reason.UNSUPPORTED, f"{why}; {cure}")
+        if port.node_port and port.node_port not in grant.node_ports:
+            text = f"{grant.node_ports.start}-{grant.node_ports.stop - 1}"
+            message = f"node port {port.node_port} of port {port.port} is outside the tenant's range {text}"
+            return Refusal(Reason.BACKEND_NOT_ALLOWED, message)
+    return None
 
 
 def _contradiction(service: TenantService) -> str:

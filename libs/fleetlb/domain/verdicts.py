@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Reason, Refusal, Status
+from fleetlb.domain.services import MAX_PODS
 
 
 class PortReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +112,7 @@ def _serving(
         return Condition(type=SERVING, status=Status.FALSE, reason=reason, message=IDLE_TEXTS.get(reason, ""))
     health = _health(current)
     if any(report.is_unanswered for report in current):
-        text = "a balancer node dialled the address and no backend answered; check that the node port is open to it"
+        text = "a balancer node dialled the address and no backend answered; check that backends are open to it"
         return Condition(type=SERVING, status=Status.FALSE, reason=Reason.PROBE_UNANSWERED, message=text + health)
     if any(report.answered is None for report in current):
         return in_progress(SERVING)
@@ -138,7 +139,11 @@ def _health(current: list[PortReport]) -> str:
 IDLE_TEXTS: dict[str, str] = {
     Reason.NO_READY_BACKEND: "no ready endpoint; the address stays and serves as soon as a pod is ready",
     Reason.NO_ELIGIBLE_NODE: "no eligible node in the cluster; the address stays and serves as soon as there is one",
-    Reason.BACKEND_NOT_ALLOWED: "no node address lies in the tenant's nodeCIDRs; ask the platform team to add them",
+    Reason.BACKEND_NOT_ALLOWED: "no node address lies in the tenant's nodeCIDRs, or, where pods are reached directly,"
+    " no pod address in its podCIDRs; ask the platform team to add them",
+    Reason.NO_NODE_PORT: "a port has no nodePort, and its pods are not reached directly; set one, or set"
+    " spec.allocateLoadBalancerNodePorts to true, or have podCIDRs granted and pods told of"
+    f" (FLEETLB_POD_BACKENDS=true of the tenant-watcher, at most {MAX_PODS} a Service)",
 }
 
 

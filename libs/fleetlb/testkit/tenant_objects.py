@@ -61,7 +61,13 @@ def a_condition(kind: str, status: str, reason: str, message: str = "", since: s
 
 
 def a_slice(
-    *endpoints: Object | None, service: str = "web", namespace: str = "shop", name: str = "web-1", version: int = 1
+    *endpoints: Object | None,
+    service: str = "web",
+    namespace: str = "shop",
+    name: str = "web-1",
+    version: int = 1,
+    family: str = "IPv4",
+    ports: tuple[Object, ...] = ({"name": "https", "port": 8443, "protocol": "TCP"},),
 ) -> Object:
     """An EndpointSlice; no endpoints are null, as the API server writes them."""
     return {
@@ -74,9 +80,9 @@ def a_slice(
             "resourceVersion": str(version),
             "labels": {"kubernetes.io/service-name": service},
         },
-        "addressType": "IPv4",
+        "addressType": family,
         "endpoints": list(endpoints) or None,
-        "ports": [{"name": "https", "port": 8443, "protocol": "TCP"}],
+        "ports": list(ports) or None,
     }
 
 

@@ -12,7 +12,7 @@ from fleetlb.contracts.objects import LoadBalancer
 from fleetlb.contracts.v1 import LoadBalancerRevision
 from fleetlb.domain.allocation import AddressBook
 from fleetlb.domain.planning import plan_virtual_servers
-from fleetlb.domain.services import TenantNode
+from fleetlb.domain.services import ServiceEndpoints, TenantNode
 from fleetlb_manager import timestamps
 from fleetlb_manager.balancer_groups import carriage_of
 from fleetlb_manager.identities import ServiceKey, Slot
@@ -40,13 +40,14 @@ class Planner:
         prefixes = {address: self._memory.prefix_of(address, spec.group) for address in spec.addresses}
         cluster = self._memory.clusters.get(key.cluster_key)
         nodes = without_virtual_addresses(cluster.spec.nodes if cluster else (), self._memory.book)
+        endpoints = without_virtual_pods(observed.endpoints, self._memory.book)
         revision = LoadBalancerRevision(item.metadata.uid, item.metadata.generation)
         hops = timestamps.with_hops(
             self._memory.observations.take_hops(key), [("decide", began), ("claim", self._clock.wall())]
         )
         carriage = carriage_of(carrier, prefixes)
         for planned in plan_virtual_servers(
-            spec.service, spec.addresses, observed.endpoints, nodes, registration.grant, carriage
+            spec.service, spec.addresses, endpoints, nodes, registration.grant, carriage
         ):
             content = Content(
                 owner=owner_of_service(key),
@@ -65,6 +66,17 @@ def without_virtual_addresses(nodes: Iterable[TenantNode], book: AddressBook) ->
 def _cleaned(node: TenantNode, book: AddressBook) -> TenantNode:
     addresses = tuple(address for address in node.addresses if not _is_virtual(address, book))
     return node if len(addresses) == len(node.addresses) else msgspec.structs.replace(node, addresses=addresses)
+
+
+def without_virtual_pods(endpoints: ServiceEndpoints | None, book: AddressBook) -> ServiceEndpoints | None:
+    """The same for pods."""
+    if endpoints is None or not endpoints.pods:
+        return endpoints
+    pods = tuple(
+        msgspec.structs.replace(group, pods=tuple(pod for pod in group.pods if not _is_virtual(pod.address, book)))
+        for group in endpoints.pods
+    )
+    return msgspec.structs.replace(endpoints, pods=pods)
 
 
 def _is_virtual(address: str, book: AddressBook) -> bool:

@@ -1,11 +1,11 @@
 """Which tenants are served, and what each is granted: Tenant objects, judged together. Pure.
 
-Node networks must not overlap: the older Tenant keeps them, the younger one is not ready until somebody corrects it. A
-Tenant that cannot be read is not ready either; no other is affected.
+Networks of nodes and pods must not overlap those of another Tenant: the older one keeps them, the younger one is not
+ready until somebody corrects it. A Tenant that cannot be read is not ready either; no other is affected.
 """
 
 import bisect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -13,7 +13,7 @@ from fleetlb.contracts.objects import Tenant
 from fleetlb.domain.addresses import IPNetwork
 from fleetlb.domain.annotation_policy import parse_policy
 from fleetlb.domain.conditions import Reason, Refusal
-from fleetlb.domain.tenancy import Grant, parse_node_networks, parse_port_range
+from fleetlb.domain.tenancy import Grant, parse_node_networks, parse_pod_networks, parse_port_range
 
 
 class Registration(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ def register(tenants: Iterable[Tenant], *, allow_loopback: bool) -> dict[str, Re
         except ValueError as problem:
             registered[name] = Registration(refusal=Refusal(Reason.INVALID, str(problem)))
             continue
-        refusal = taken.add(name, grant.node_networks)
+        refusal = taken.add(name, _fields(grant))
         registered[name] = Registration(refusal=refusal) if refusal else Registration(grant=grant)
     return registered
 
@@ -51,6 +51,7 @@ def grant_of(tenant: Tenant, *, allow_loopback: bool) -> Grant:
     return Grant(
         tenant=tenant.metadata.name,
         node_networks=parse_node_networks(spec.node_cidrs),
+        pod_networks=parse_pod_networks(spec.pod_cidrs),
         node_ports=parse_port_range(spec.node_port_range),
         pools=frozenset(spec.pools),
         groups=frozenset(spec.groups),
@@ -63,6 +64,14 @@ def grant_of(tenant: Tenant, *, allow_loopback: bool) -> Grant:
     )
 
 
+def _fields(grant: Grant) -> list[tuple[str, IPNetwork]]:
+    """Every network of a tenant, and the field that grants it."""
+    return [
+        *(("spec.nodeCIDRs", network) for network in grant.node_networks),
+        *(("spec.podCIDRs", network) for network in grant.pod_networks),
+    ]
+
+
 class _Networks:
     """Disjoint address intervals and whose they are, in order; one tenant's own may touch or repeat."""
 
@@ -70,15 +79,14 @@ class _Networks:
         self._starts: list[tuple[int, int]] = []
         self._spans: list[tuple[int, str, IPNetwork]] = []
 
-    def add(self, tenant: str, networks: Iterable[IPNetwork]) -> Refusal | None:
-        """Take networks for a tenant, all or none."""
-        networks = tuple(networks)
-        for network in networks:
+    def add(self, tenant: str, networks: Sequence[tuple[str, IPNetwork]]) -> Refusal | None:
+        """Take networks for a tenant, all or none; each with the field that names it."""
+        for field, network in networks:
             other = self._overlapping(network)
             if other:
-                text = f"spec.nodeCIDRs: {network} overlaps {other[2]} of the older tenant {other[1]}"
+                text = f"{field}: {network} overlaps {other[2]} of the older tenant {other[1]}"
                 return Refusal(Reason.OVERLAP, text)
-        for network in sorted(networks, key=lambda n: n.prefixlen):  # the larger first: it covers the smaller
+        for _, network in sorted(networks, key=lambda pair: pair[1].prefixlen):  # the larger covers the smaller
             if self._overlapping(network) is None:
                 self._insert(tenant, network)
         return None

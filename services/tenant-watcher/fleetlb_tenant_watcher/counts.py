@@ -4,6 +4,9 @@ from prometheus_client import Counter, Gauge, Histogram
 
 SERVICES = Gauge("fleetlb_watcher_services", "Services on record: wanted as load balancers, or being released.")
 WAITING = Gauge("fleetlb_watcher_waiting_services", "Services that the hub owes an answer.")
+CROWDED = Gauge(
+    "fleetlb_watcher_crowded_services", "Services with more pods than the hub is told of; nodes serve them instead."
+)
 NODES = Gauge("fleetlb_watcher_nodes", "Nodes of the tenant cluster.")
 PUBLISHED = Counter("fleetlb_published_total", "Messages stored by the hub, by kind.", ["kind"])
 REPUBLISHED = Counter(

@@ -1,32 +1,49 @@
-"""Where each Service's pods can take connections, summed over its EndpointSlices. O(slices of one Service) per change.
+"""Where each Service's pods can take connections, summed over its EndpointSlices. O(slices of one Service) per change,
+O(its pods) where the hub is told of pods.
 
 Kept for every Service, ours or not: a slice may be seen before its Service. Knows nothing of wishes.
 """
 
 import sys
+from collections.abc import Iterable
 
 import msgspec
 
-from fleetlb.domain.services import ServiceEndpoints
+from fleetlb.domain.services import MAX_PODS, PodGroup, ServiceEndpoints, ServicePort
 from fleetlb_tenant_watcher.kube_objects import Endpoint, EndpointSlice
+from fleetlb_tenant_watcher.pods import group_pods, pods_of
 
 ServiceName = tuple[str, str]
 """Namespace and name."""
 
 
-class SliceFacts(msgspec.Struct, frozen=True, gc=False):
-    """What one slice says. A pod that ends may still serve; such pods count when no other is ready (KEP-1669)."""
+class Takers(msgspec.Struct, frozen=True, gc=False):
+    """Endpoints of one slice that take connections: on which nodes, and the pods if the hub is told of them."""
 
-    ready: bool = False
-    ready_nodes: tuple[str, ...] = ()
-    lingering: bool = False
-    lingering_nodes: tuple[str, ...] = ()
+    nodes: tuple[str, ...]
+    pods: PodGroup | None
+
+
+class SliceFacts(msgspec.Struct, frozen=True, gc=False):
+    """What one slice says. A pod that ends may still serve; such pods count when no other of the Service is ready.
+
+    Under traffic policy Local, kube-proxy decides so for each node by itself (KEP-1669): a node whose pods all end goes
+    on handing them connections, while its health check node port says 503, so that the load balancer in front stops
+    sending. That load balancer is us. Hence a node with pods that end takes no new connection as long as another node
+    has a ready one; what is on its way there when we take it out is served, thanks to kube-proxy's rule. Once no node
+    has a ready pod, those that end are better than nothing.
+    """
+
+    ready: Takers | None = None
+    lingering: Takers | None = None
 
 
 class EndpointSlices:
     """Facts by Service, and whose slice each one is."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_pods: bool = False) -> None:
+        """`with_pods`: the hub is told of pods, which cost memory and messages by their number."""
+        self._with_pods = with_pods
         self._facts: dict[ServiceName, dict[str, SliceFacts]] = {}
         self._owners: dict[tuple[str, str], str] = {}
 
@@ -38,7 +55,7 @@ class EndpointSlices:
         changed = self._disown(namespace, metadata.name, keep=service)
         if service:
             slices = self._facts.setdefault((namespace, service), {})
-            facts = observe_slice(item)
+            facts = observe_slice(item, with_pods=self._with_pods)
             if slices.get(metadata.name) != facts:
                 slices[metadata.name] = facts
                 changed.append((namespace, service))
@@ -49,17 +66,19 @@ class EndpointSlices:
         """A slice is gone; the Services whose endpoints may have changed."""
         return self._disown(namespace, name, keep="")
 
-    def of(self, service: ServiceName) -> ServiceEndpoints | None:
-        """The endpoints of a Service; None when it has no slice."""
+    def of(self, service: ServiceName, ports: Iterable[ServicePort] = ()) -> ServiceEndpoints | None:
+        """The endpoints of a Service with these ports; None when it has no slice."""
         slices = self._facts.get(service)
         if slices is None:
             return None
         facts = slices.values()
-        if any(fact.ready for fact in facts):
-            return ServiceEndpoints(ready=True, nodes=_merged([fact.ready_nodes for fact in facts]))
-        if any(fact.lingering for fact in facts):
-            return ServiceEndpoints(ready=True, nodes=_merged([fact.lingering_nodes for fact in facts]))
-        return ServiceEndpoints()
+        takers = [fact.ready for fact in facts if fact.ready] or [fact.lingering for fact in facts if fact.lingering]
+        nodes = _merged([taker.nodes for taker in takers])
+        if not self._with_pods:
+            return ServiceEndpoints(ready=bool(takers), nodes=nodes)
+        pods = group_pods([taker.pods for taker in takers if taker.pods], ports)
+        crowded = sum(len(group.pods) for group in pods) > MAX_PODS
+        return ServiceEndpoints(ready=bool(takers), nodes=nodes, pods=None if crowded else pods, crowded=crowded)
 
     def _disown(self, namespace: str, name: str, keep: str) -> list[ServiceName]:
         """Forget a slice under its last Service, unless that is still the one."""
@@ -74,12 +93,20 @@ class EndpointSlices:
         return [(namespace, service)]
 
 
-def observe_slice(item: EndpointSlice) -> SliceFacts:
+def observe_slice(item: EndpointSlice, *, with_pods: bool = False) -> SliceFacts:
     """Parse a slice."""
     endpoints = item.endpoints or ()
-    ready = [endpoint for endpoint in endpoints if _is_ready(endpoint)]
-    lingering = [endpoint for endpoint in endpoints if _is_lingering(endpoint)]
-    return SliceFacts(bool(ready), _nodes(ready), bool(lingering), _nodes(lingering))
+    return SliceFacts(
+        ready=_takers([endpoint for endpoint in endpoints if _is_ready(endpoint)], item, with_pods),
+        lingering=_takers([endpoint for endpoint in endpoints if _is_lingering(endpoint)], item, with_pods),
+    )
+
+
+def _takers(endpoints: list[Endpoint], item: EndpointSlice, with_pods: bool) -> Takers | None:
+    if not endpoints:
+        return None
+    nodes = tuple(sorted({sys.intern(endpoint.node_name) for endpoint in endpoints if endpoint.node_name}))
+    return Takers(nodes, pods_of(endpoints, item.ports or ()) if with_pods else None)
 
 
 def _is_ready(endpoint: Endpoint) -> bool:
@@ -90,10 +117,6 @@ def _is_ready(endpoint: Endpoint) -> bool:
 def _is_lingering(endpoint: Endpoint) -> bool:
     conditions = endpoint.conditions
     return conditions is not None and bool(conditions.terminating) and bool(conditions.serving)
-
-
-def _nodes(endpoints: list[Endpoint]) -> tuple[str, ...]:
-    return tuple(sorted({sys.intern(endpoint.node_name) for endpoint in endpoints if endpoint.node_name}))
 
 
 def _merged(parts: list[tuple[str, ...]]) -> tuple[str, ...]:

@@ -126,10 +126,19 @@ class EndpointConditions(_Read, frozen=True, kw_only=True, gc=False):
 
 
 class Endpoint(_Read, frozen=True, kw_only=True, gc=False):
-    """One endpoint; its addresses are of no use here."""
+    """One endpoint."""
 
+    addresses: tuple[str, ...] | None = None
     node_name: str | None = None
     conditions: EndpointConditions | None = None
+
+
+class EndpointPort(_Read, frozen=True, kw_only=True, gc=False):
+    """One port of a slice. Absent means: no name, TCP, and every port, which is none in particular."""
+
+    name: str | None = None
+    protocol: str | None = None
+    port: int | None = None
 
 
 class EndpointSlice(_Read, frozen=True, kw_only=True, gc=False):
@@ -137,6 +146,7 @@ class EndpointSlice(_Read, frozen=True, kw_only=True, gc=False):
 
     metadata: SliceMeta
     endpoints: tuple[Endpoint, ...] | None = None
+    ports: tuple[EndpointPort, ...] | None = None
 
 
 class NodeLabels(msgspec.Struct, frozen=True, gc=False):

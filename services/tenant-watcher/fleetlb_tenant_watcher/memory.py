@@ -7,6 +7,8 @@ fold something new return whether, or for which Services, there may be something
 import sys
 from collections.abc import Iterator
 
+import msgspec
+
 from fleetlb.contracts.v1 import ServiceReported
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, says_the_same
 from fleetlb.domain.services import ServiceEndpoints, TenantService, TrafficPolicy, digest_of
@@ -21,8 +23,8 @@ from fleetlb_tenant_watcher.service_views import Claim, Selection, ServiceView
 class Memory:
     """Records by UID; endpoints by Service name; nodes."""
 
-    def __init__(self, selection: Selection) -> None:
-        """Knows nothing yet."""
+    def __init__(self, selection: Selection, *, with_pods: bool = False) -> None:
+        """Knows nothing yet. `with_pods`: the hub is told of pods too."""
         self.selection = selection
         self.nodes = Nodes()
         self.waiting: dict[str, float] = {}
@@ -31,7 +33,7 @@ class Memory:
         """When the change was seen that the hub has not been told of yet, in microseconds since 1970."""
         self._records: dict[str, Record] = {}
         self._uids: dict[str, dict[str, str]] = {}
-        self._slices = EndpointSlices()
+        self._slices = EndpointSlices(with_pods=with_pods)
 
     def __len__(self) -> int:
         """How many Services are on record."""
@@ -48,12 +50,13 @@ class Memory:
     def endpoints_of(self, record: Record) -> ServiceEndpoints | None:
         """Where a Service's pods are ready, no more of it than its wish asks for.
 
-        Under traffic policy Cluster it does not matter on which nodes, so that pods may move without a message.
+        Under traffic policy Cluster it does not matter on which nodes, so that pods may move without a message, unless
+        the hub is told of them.
         """
-        endpoints = self._slices.of((record.view.namespace, record.view.name))
         wish = record.standing
+        endpoints = self._slices.of((record.view.namespace, record.view.name), wish.ports if wish else ())
         if endpoints and endpoints.nodes and wish and wish.external_traffic_policy is TrafficPolicy.CLUSTER:
-            return ServiceEndpoints(ready=endpoints.ready)
+            return msgspec.structs.replace(endpoints, nodes=())
         return endpoints
 
     def see(self, service: Service, now: float) -> bool:
@@ -130,6 +133,10 @@ class Memory:
         """Everything must be sent again. O(all records)."""
         for record in self._records.values():
             record.is_unsaid = True
+
+    def crowded(self) -> int:
+        """How many Services have more pods than the hub is told of. O(all records)."""
+        return sum(record.is_crowded for record in self._records.values())
 
     def _concerns(self, service: Service) -> bool:
         """Whether a Service without a record may be of interest; decided without parsing all of it."""

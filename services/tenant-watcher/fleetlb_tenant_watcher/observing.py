@@ -125,6 +125,7 @@ def _source_ranges(spec: ServiceSpec, annotations: Mapping[str, str]) -> tuple[s
 
 
 def _ports(specs: tuple[ServicePortSpec, ...]) -> tuple[ServicePort, ...] | Refusal:
+    """A port without a node port is passed on: whether pods are reached directly is for the hub to say (NPT-1)."""
     if not specs:
         return Refusal(Reason.INVALID, "spec.ports: empty; a load balancer needs a port")
     if len(specs) > MAX_PORTS:
@@ -135,9 +136,6 @@ def _ports(specs: tuple[ServicePortSpec, ...]) -> tuple[ServicePort, ...] | Refu
             known = ", ".join(_PROTOCOLS)
             message = f"spec.ports: protocol {spec.protocol[:16]!r} of port {spec.port} is not supported; use {known}"
             return Refusal(Reason.UNSUPPORTED, message)
-        if not spec.node_port:
-            cure = "set one, or set spec.allocateLoadBalancerNodePorts to true"
-            return Refusal(Reason.UNSUPPORTED, f"spec.ports: port {spec.port} has no nodePort; {cure}")
     return tuple(_port(spec) for spec in specs)
 
 

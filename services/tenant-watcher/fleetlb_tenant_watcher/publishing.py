@@ -12,7 +12,7 @@ import structlog
 import fleetlb
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.v1 import Hop, InventoryObserved, Message, NodesObserved, ServiceObserved
-from fleetlb.domain.services import digest_of
+from fleetlb.domain.services import MAX_PODS, digest_of
 from fleetlb.runtime.bus import TooLarge
 from fleetlb_tenant_watcher import counts
 from fleetlb_tenant_watcher.deciding import decide_message
@@ -99,6 +99,7 @@ class Publisher:
             if record.standing is None or record.stage is Stage.RELEASING:
                 self._memory.arrivals.pop(uid, None)  # otherwise only the finalizer is missing yet
             return None
+        _note_crowded(record, message)
         is_release = record.stage is Stage.RELEASING
         if is_release and self._clocks.now() >= record.asked + _pause_after(record.releases):
             record.is_unsaid = True
@@ -144,6 +145,7 @@ class Publisher:
         if not self._has_begun or not self._hub.connected:
             return INVENTORY_SECONDS
         listed, unsaid = inventory_of(self._memory)
+        counts.CROWDED.set(self._memory.crowded())
         if unsaid and self._patience:
             self._patience -= 1
             return 1.0
@@ -181,6 +183,15 @@ class Publisher:
 
 def _pause_after(releases: int) -> float:
     return RELEASE_SECONDS[min(releases, len(RELEASE_SECONDS)) - 1] if releases else 0.0
+
+
+def _note_crowded(record: Record, message: ServiceObserved) -> None:
+    """Say once that a Service has more pods than are told, for it is served by its nodes instead."""
+    is_crowded = message.endpoints is not None and message.endpoints.crowded
+    if is_crowded and not record.is_crowded:
+        name = f"{record.view.namespace}/{record.view.name}"
+        log.warning("too many pods to tell the hub of: nodes serve instead", service=name, limit=MAX_PODS)
+    record.is_crowded = is_crowded
 
 
 def inventory_of(memory: Memory) -> tuple[dict[str, str], int]:

@@ -62,6 +62,8 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
     """Digest of what the hub was last sent in this run."""
     is_unsaid: bool = False
     """Whether that has to be sent (again)."""
+    is_crowded: bool = False
+    """Whether it has more pods than the hub is told of."""
     releases: int = 0
     """How often the hub was asked to let go."""
     asked: float = 0.0

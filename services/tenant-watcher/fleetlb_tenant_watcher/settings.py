@@ -24,3 +24,7 @@ class WatcherSettings(ProcessSettings, frozen=True, kw_only=True):
         tuple[Dialect, ...],
         Meta(description="read these products' annotations too: metallb, cilium, kube-vip, kubelb; unset: none"),
     ] = ()
+    pod_backends: Annotated[
+        bool,
+        Meta(description="true to tell the hub of pods, for tenants that are granted podCIDRs; costs by their number"),
+    ] = False

@@ -51,10 +51,12 @@ class SystemClocks:
 class Watcher:
     """One tenant cluster's watcher."""
 
-    def __init__(self, cluster: Cluster, cluster_uid: str, selection: Selection, identity: str) -> None:
-        """Does nothing yet."""
+    def __init__(
+        self, cluster: Cluster, cluster_uid: str, selection: Selection, identity: str, *, with_pods: bool = False
+    ) -> None:
+        """Does nothing yet. `with_pods`: the hub is told of pods too."""
         self._clocks = SystemClocks()
-        self.memory = Memory(selection)
+        self.memory = Memory(selection, with_pods=with_pods)
         self._link = HubLink(self._repeat)
         self._publisher = Publisher(self.memory, self._link, cluster_uid, self._clocks)
         self._recorder = EventRecorder(cluster, identity)

@@ -3,10 +3,10 @@ from msgspec.structs import replace
 from fleetlb.domain.address_pools import AddressRange, parse_intervals
 from fleetlb.domain.allocation import AddressBook
 from fleetlb.domain.capabilities import EngineName
-from fleetlb.domain.services import ServiceEndpoints, TenantNode
+from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints, TenantNode
 from fleetlb.domain.virtual_servers import Forwarding, Scheduler, VirtualServer
 from fleetlb_manager.observations import ObservedService
-from fleetlb_manager.planning import Planner, without_virtual_addresses
+from fleetlb_manager.planning import Planner, without_virtual_addresses, without_virtual_pods
 from fleetlb_manager.publishing import Publishing
 from fleetlb_manager.registering import NOT_READY, Registration
 from tests.unit.fleetlb_manager.manager_world import a_key, a_load_balancer, a_wish, a_world
@@ -93,3 +93,15 @@ def test_a_virtual_address_is_no_backend() -> None:
         clean,
         TenantNode(name="b", addresses=("no address", "10.1.1.2")),
     )
+
+
+def test_a_virtual_address_is_no_pod() -> None:
+    book = AddressBook()
+    book.set_pool(AddressRange(name="p", intervals=parse_intervals(["10.244.0.0/24"])))
+    pods = (Pod("10.244.0.7"), Pod("10.244.1.7"), Pod("no address"))
+    told = ServiceEndpoints(ready=True, pods=(PodGroup(ports=(PodPort(port=80),), pods=pods),))
+    left = without_virtual_pods(told, book)
+    assert left is not None
+    assert left.pods == (PodGroup(ports=(PodPort(port=80),), pods=pods[1:]),)
+    for nothing in (None, ServiceEndpoints(ready=True), ServiceEndpoints(pods=())):
+        assert without_virtual_pods(nothing, book) is nothing

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -59,6 +60,43 @@ def test_who_is_not_served_keeps_nobody_out() -> None:
     ]
     registered = register(tenants, allow_loopback=False)
     assert [name for name, found in registered.items() if found.grant] == ["a", "c"]
+
+
+def aged_with_pods(name: str, nodes: str, pods: str, second: int) -> Tenant:
+    tenant = aged(name, nodes, created=f"2026-11-25T12:00:{second:02}Z")
+    return replace(tenant, spec=replace(tenant.spec, pod_cidrs=(pods,)))
+
+
+@pytest.mark.parametrize(
+    ("elder", "younger", "field"),
+    [
+        (("10.1.0.0/16", "10.244.0.0/16"), ("10.2.0.0/16", "10.244.8.0/24"), "spec.podCIDRs: 10.244.8.0/24"),
+        (("10.1.0.0/16", "10.244.0.0/16"), ("10.244.8.0/24", "10.245.0.0/16"), "spec.nodeCIDRs: 10.244.8.0/24"),
+        (("10.1.0.0/16", "10.244.0.0/16"), ("10.2.0.0/16", "10.1.7.0/24"), "spec.podCIDRs: 10.1.7.0/24"),
+    ],
+    ids=["pods in pods", "nodes in pods", "pods in nodes"],
+)
+def test_no_network_of_nodes_or_pods_is_granted_twice(
+    elder: tuple[str, str], younger: tuple[str, str], field: str
+) -> None:
+    registered = register([aged_with_pods("b", *younger, 2), aged_with_pods("a", *elder, 1)], allow_loopback=False)
+    assert registered["a"].grant is not None
+    refusal = registered["b"].refusal
+    assert refusal is not None
+    assert (refusal.reason, field in refusal.message) == (Reason.OVERLAP, True)
+
+
+def test_a_tenants_own_nodes_and_pods_may_share_a_network() -> None:
+    registered = register([aged_with_pods("a", "10.0.0.0/8", "10.244.0.0/16", 1)], allow_loopback=False)
+    grant = registered["a"].grant
+    assert grant is not None
+    assert [str(network) for network in grant.pod_networks] == ["10.244.0.0/16"]
+
+
+def test_pod_networks_that_cannot_be_read_are_named() -> None:
+    refusal = register([aged_with_pods("a", "10.1.0.0/16", "10.244.0.1/16", 1)], allow_loopback=False)["a"].refusal
+    assert refusal is not None
+    assert (refusal.reason, "spec.podCIDRs" in refusal.message) == (Reason.INVALID, True)
 
 
 def test_of_one_age_the_name_decides() -> None:

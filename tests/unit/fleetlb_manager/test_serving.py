@@ -6,10 +6,10 @@ from msgspec.structs import replace
 from fleetlb.contracts.objects import AnnotationRules, Quotas
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.errors import Transient
-from fleetlb.domain.services import ServiceEndpoints
+from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints
 from fleetlb.domain.virtual_servers import Forwarding, Scheduler, VirtualServer
 from fleetlb.kube.errors import Conflict
-from fleetlb_manager.registering import NOT_READY, Registration
+from fleetlb_manager.registering import NOT_READY, Registration, register
 from fleetlb_manager.serving import MAX_RACES, new_load_balancer
 from fleetlb_manager.tenancy import Tenancy
 from tests.unit.fleetlb_manager.manager_world import (
@@ -93,6 +93,54 @@ async def test_source_ranges_wait_for_a_group_that_enforces_them() -> None:
     await world.work()
     assert world.kept.load_balancers["tenant-acme", "u1"].spec.refusal is None
     assert servers(world)["192.0.2.0:443/tcp"].source_ranges == RANGES
+
+
+def pods(*addresses: str) -> ServiceEndpoints:
+    """Pods that listen at 8443 for the port without a name."""
+    group = PodGroup(ports=(PodPort(port=8443),), pods=tuple(Pod(address, "node-a") for address in addresses))
+    return ServiceEndpoints(ready=bool(addresses), pods=(group,))
+
+
+def grant_pods(world: World, *cidrs: str) -> None:
+    """An operator changes the tenant; whoever is refused has another turn."""
+    tenant = world.kept.tenants["acme"]
+    world.kept.tenants["acme"] = world.kept.stamp(replace(tenant, spec=replace(tenant.spec, pod_cidrs=cidrs)))
+    world.folding.tenant_set(world.kept.tenants["acme"])
+    world.memory.registrations = register(world.memory.tenants.values(), allow_loopback=False)
+    world.marks.service(a_key())
+
+
+async def test_NPT_1_without_node_ports_it_waits_for_pods_that_are_granted_and_told_of() -> None:
+    world = a_world()
+    world.say(a_key(), a_wish(node_ports=(0,)), pods("10.244.0.7"))
+    await world.work()
+    refusal = world.kept.load_balancers["tenant-acme", "u1"].spec.refusal
+    assert refusal is not None
+    assert (refusal.reason, "nodePort" in refusal.message) == ("Unsupported", True)
+    assert not world.kept.serving
+    grant_pods(world, "10.244.0.0/16")
+    await world.work()
+    assert world.kept.load_balancers["tenant-acme", "u1"].spec.refusal is None
+    key = "192.0.2.0:443/tcp"
+    assert [(r.address, r.port) for r in servers(world)[key].real_servers] == [("10.244.0.7", 8443)]
+    world.say(a_key(), a_wish(node_ports=(0,)), READY)
+    await world.work()
+    assert (servers(world)[key].real_servers, world.kept.serving[key].reason) == ((), "NoNodePort")
+
+
+async def test_pods_come_and_go_with_a_message_and_no_write() -> None:
+    world = a_world()
+    grant_pods(world, "10.244.0.0/16")
+    world.say(a_key(), a_wish(), pods("10.244.0.7"))
+    await world.work()
+    world.kept.effects.clear()
+    world.say(a_key(), a_wish(), pods("10.244.0.8", "10.244.0.9"))
+    await world.work()
+    assert world.kept.effects == ["publish fleetlb.v1.desired.default.192-0-2-0_443_tcp"]
+    grant_pods(world)
+    await world.work()
+    (server,) = servers(world).values()
+    assert [(r.address, r.port) for r in server.real_servers] == [("10.1.0.1", 31000)]
 
 
 async def test_a_refused_edit_keeps_the_address_and_what_it_served() -> None:

@@ -305,32 +305,32 @@ def test_an_edit_undone_before_it_was_answered() -> None:
     assert story.act(0.5) == []
 
 
-NO_NODE_PORT = ({**DEFAULT_PORTS[0], "nodePort": 0},)
+ODD_PROTOCOL = ({**DEFAULT_PORTS[0], "protocol": "DCCP"},)
 UNSUPPORTED = "status Provisioned=False/Unsupported Serving=False/Unsupported"
-NO_NODE_PORT_TEXT = (
-    "Warning SyncLoadBalancerFailed: Unsupported: spec.ports: port 443 has no nodePort; "
-    "set one, or set spec.allocateLoadBalancerNodePorts to true"
+ODD_PROTOCOL_TEXT = (
+    "Warning SyncLoadBalancerFailed: Unsupported: spec.ports: protocol 'DCCP' of port 443 is not supported; "
+    "use TCP, UDP, SCTP"
 )
 
 
 def test_a_refused_first_wish_gets_conditions_and_no_finalizer() -> None:
-    story = Story(ports=NO_NODE_PORT)
-    assert story.act() == [UNSUPPORTED, NO_NODE_PORT_TEXT]
+    story = Story(ports=ODD_PROTOCOL)
+    assert story.act() == [UNSUPPORTED, ODD_PROTOCOL_TEXT]
     assert story.publish() == ""
     assert story.act(60) == []
 
 
 def test_another_refusal_is_told_once_more() -> None:
-    story = Story(ports=NO_NODE_PORT)
+    story = Story(ports=ODD_PROTOCOL)
     story.act()
-    story.edit(ports=({"port": 80, "protocol": "TCP"},))
+    story.edit(ports=({"port": 80, "protocol": "DCCP"},))
     done = story.act()
     assert (done[0], len(done)) == (UNSUPPORTED, 2)
-    assert "port 80 has no nodePort" in done[1]
+    assert "port 80 is not supported" in done[1]
 
 
 def test_a_refusal_taken_back_is_provisioned() -> None:
-    story = Story(ports=NO_NODE_PORT)
+    story = Story(ports=ODD_PROTOCOL)
     story.act()
     story.edit()
     assert story.act() == ["finalizers added", ENSURING, "wake after 0.5"]
@@ -353,7 +353,7 @@ def test_a_refused_edit_keeps_the_earlier_wish_published() -> None:
 
 
 def test_a_refused_edit_after_a_restart_leaves_what_serves() -> None:
-    story = Story(ports=NO_NODE_PORT, finalizers=(STANDARD_FINALIZER,), ingress=(SHOWN_VIP,), conditions=SETTLED)
+    story = Story(ports=ODD_PROTOCOL, finalizers=(STANDARD_FINALIZER,), ingress=(SHOWN_VIP,), conditions=SETTLED)
     assert story.act()[0] == "status Provisioned=False/Unsupported"
     assert story.publish() == ""
     story.report(condition(PROVISIONED, "Complete"), condition(SERVING, "NoReadyBackend"), wish="earlier")
@@ -496,7 +496,7 @@ def test_a_service_that_vanished_is_still_released() -> None:
 
 
 def test_conditions_left_on_a_service_that_is_no_load_balancer_any_more_go() -> None:
-    story = Story(ports=NO_NODE_PORT)
+    story = Story(ports=ODD_PROTOCOL)
     story.act()
     story.edit(type="ClusterIP")
     assert story.publish() == ""

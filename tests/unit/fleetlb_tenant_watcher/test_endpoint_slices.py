@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fleetlb.domain.services import ServiceEndpoints
+from fleetlb.domain.services import MAX_PODS, Pod, PodGroup, PodPort, ServiceEndpoints, ServicePort
 from fleetlb.testkit.tenant_objects import a_slice, an_endpoint
 from fleetlb_tenant_watcher.endpoint_slices import EndpointSlices
 from fleetlb_tenant_watcher.kube_objects import EndpointSlice
@@ -84,10 +84,81 @@ def test_a_slice_may_lose_its_label() -> None:
     assert slices.of(WEB) is None
 
 
+PORTS = (ServicePort(port=443, name="https"),)
+HTTPS = PodPort(name="https", port=8443)
+
+
+def pods(*found: tuple[str, str], port: PodPort = HTTPS) -> tuple[PodGroup, ...]:
+    return (PodGroup(ports=(port,), pods=tuple(Pod(address, node) for node, address in found)),)
+
+
+def pod(node: str, address: str, **conditions: bool) -> Any:
+    return an_endpoint(node, address=address, **conditions)
+
+
+R1, R2 = pod("n1", "10.244.0.1", ready=True), pod("n2", "10.244.0.2", ready=True)
+L3 = pod("n3", "10.244.0.3", ready=False, serving=True, terminating=True)
+
+
+@pytest.mark.parametrize(
+    ("slices", "expected"),
+    [
+        ([item()], ServiceEndpoints(pods=())),
+        (
+            [item(R2, R1)],
+            ServiceEndpoints(ready=True, nodes=("n1", "n2"), pods=pods(("n1", "10.244.0.1"), ("n2", "10.244.0.2"))),
+        ),
+        ([item(R1, L3, UNREADY, ENDED)], ServiceEndpoints(ready=True, nodes=("n1",), pods=pods(("n1", "10.244.0.1")))),
+        ([item(L3, UNREADY, ENDED)], ServiceEndpoints(ready=True, nodes=("n3",), pods=pods(("n3", "10.244.0.3")))),
+        (
+            [item(L3), item(R1, name="b")],
+            ServiceEndpoints(ready=True, nodes=("n1",), pods=pods(("n1", "10.244.0.1"))),
+        ),
+        (
+            [item(R1), item(pod("n1", "fd00::1", ready=True), name="b", family="IPv6")],
+            ServiceEndpoints(ready=True, nodes=("n1",), pods=pods(("n1", "10.244.0.1"), ("n1", "fd00::1"))),
+        ),
+        ([item(R1, ports=())], ServiceEndpoints(ready=True, nodes=("n1",), pods=())),
+    ],
+    ids=["none", "ready", "beside a ready one", "only ending", "ready elsewhere", "two families", "no port"],
+)
+def test_ETP_8_pods_that_are_ready_or_else_those_that_end_and_serve(
+    slices: list[EndpointSlice], expected: ServiceEndpoints
+) -> None:
+    found = EndpointSlices(with_pods=True)
+    for one in slices:
+        found.put(one)
+    assert found.of(WEB, PORTS) == expected
+
+
+def test_where_pods_are_told_their_addresses_are_news() -> None:
+    slices = EndpointSlices(with_pods=True)
+    assert slices.put(item(R1)) == [WEB]
+    assert slices.put(item(R1, UNREADY, version=2)) == []
+    assert slices.put(item(pod("n1", "10.244.0.9", ready=True), version=3)) == [WEB]
+    assert slices.put(item(R1, ports=({"name": "https", "port": 9443, "protocol": "TCP"},), version=4)) == [WEB]
+
+
+@pytest.mark.parametrize(("number", "crowded"), [(MAX_PODS, False), (MAX_PODS + 1, True)])
+def test_of_too_many_pods_none_is_told_and_that_is_said(number: int, crowded: bool) -> None:
+    slices = EndpointSlices(with_pods=True)
+    for start in range(0, number, 100):
+        many = [pod("n1", f"10.244.{n // 250}.{n % 250}", ready=True) for n in range(start, min(start + 100, number))]
+        slices.put(item(*many, name=f"web-{start}"))
+    found = slices.of(WEB, PORTS)
+    assert found is not None
+    assert (found.ready, found.nodes, found.crowded, found.pods is None) == (True, ("n1",), crowded, crowded)
+    assert sum(len(group.pods) for group in found.pods or ()) == (0 if crowded else number)
+    slices.drop("shop", "web-0")
+    found = slices.of(WEB, PORTS)
+    assert found is not None
+    assert not found.crowded
+
+
 def test_random_histories_end_like_a_fresh_start() -> None:
     chance = random.Random(7)
     choices = [(), (READY,), (UNREADY,), (ENDING,), (READY, ENDING)]
-    slices, last = EndpointSlices(), dict[str, EndpointSlice]()
+    slices, last = EndpointSlices(with_pods=True), dict[str, EndpointSlice]()
     for _ in range(500):
         name = chance.choice("abcd")
         if chance.random() < 0.3:
@@ -96,6 +167,8 @@ def test_random_histories_end_like_a_fresh_start() -> None:
         else:
             last[name] = item(*chance.choice(choices), name=name, service=chance.choice(["web", "api"]))
             slices.put(last[name])
-        fresh = folded(*last.values())
+        fresh = EndpointSlices(with_pods=True)
+        for one in last.values():
+            fresh.put(one)
         for service in ("web", "api"):
-            assert slices.of(("shop", service)) == fresh.of(("shop", service))
+            assert slices.of(("shop", service), PORTS) == fresh.of(("shop", service), PORTS)

@@ -10,12 +10,12 @@ from fleetlb.contracts import codec
 from fleetlb.contracts.objects import IpMode
 from fleetlb.contracts.v1 import Ingress, ServiceReported
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Status
-from fleetlb.domain.services import ServiceEndpoints
+from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints
 from fleetlb.testkit.tenant_objects import a_condition, a_service, a_slice, an_endpoint
 from fleetlb_tenant_watcher.kube_objects import EndpointSlice, Service
 from fleetlb_tenant_watcher.memory import Memory
 from fleetlb_tenant_watcher.records import Record, Stage
-from fleetlb_tenant_watcher.service_views import STANDARD_FINALIZER
+from fleetlb_tenant_watcher.service_views import STANDARD_FINALIZER, Selection
 
 
 def service(**given: Any) -> Service:
@@ -173,6 +173,18 @@ def test_nodes_of_endpoints_matter_under_policy_local_only(memory: Memory) -> No
     assert memory.endpoints_of(known(memory)) == ServiceEndpoints(ready=True)
     memory.see(service(version=2, externalTrafficPolicy="Local"), 0)
     assert memory.endpoints_of(known(memory)) == ServiceEndpoints(ready=True, nodes=("n1",))
+
+
+def test_pods_matter_under_either_policy_with_the_ports_of_the_wish_in_force() -> None:
+    memory = Memory(Selection(), with_pods=True)
+    memory.see(service(), 0)
+    told = (PodGroup(ports=(PodPort(name="https", port=8443),), pods=(Pod("10.244.1.7", "n1"),)),)
+    memory.see_slice(msgspec.convert(a_slice(an_endpoint("n1", ready=True)), EndpointSlice))
+    assert memory.endpoints_of(known(memory)) == ServiceEndpoints(ready=True, pods=told)
+    memory.see(service(version=2, externalTrafficPolicy="Local"), 0)
+    assert memory.endpoints_of(known(memory)) == ServiceEndpoints(ready=True, nodes=("n1",), pods=told)
+    memory.see(service(version=3, ports=({"name": "http", "port": 80},)), 0)
+    assert memory.endpoints_of(known(memory)) == ServiceEndpoints(ready=True, pods=())
 
 
 def test_slices_may_come_before_their_service(memory: Memory) -> None:

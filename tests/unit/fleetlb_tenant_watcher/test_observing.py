@@ -172,7 +172,6 @@ def test_fields_that_are_honoured(given: dict[str, Any], expected: dict[str, Any
     ("given", "reason", "words"),
     [
         ({"ports": ({**DEFAULT_PORTS[0], "protocol": "DCCP"},)}, Reason.UNSUPPORTED, ["spec.ports", "DCCP", "443"]),
-        ({"ports": ({"port": 80, "protocol": "TCP"},)}, Reason.UNSUPPORTED, ["spec.ports", "80", "nodePort"]),
         ({"ports": ()}, Reason.INVALID, ["spec.ports", "empty"]),
         (
             {"loadBalancerSourceRanges": ["10.0.0.0/8", "10.0.0.0/99"]},
@@ -226,6 +225,21 @@ def test_fields_that_are_refused_by_name(given: dict[str, Any], reason: Reason, 
     assert refusal.reason is reason
     for word in words:
         assert word in refusal.message
+
+
+@pytest.mark.parametrize("given", [{"allocateLoadBalancerNodePorts": False}, {}])
+def test_NPT_1_a_port_without_a_node_port_is_passed_on_for_the_hub_to_judge(given: dict[str, Any]) -> None:
+    assert wish_of(ports=({"port": 80, "protocol": "TCP"},), **given).ports == (ServicePort(port=80, node_port=0),)
+
+
+def test_NPT_2_a_node_port_of_the_users_own_is_used_whether_others_are_allocated_or_not() -> None:
+    ports = ({"port": 80, "nodePort": 31080}, {"port": 81})
+    wish = wish_of(ports=ports, allocateLoadBalancerNodePorts=False)
+    assert [(port.port, port.node_port) for port in wish.ports] == [(80, 31080), (81, 0)]
+
+
+def test_NPT_3_to_allocate_no_more_changes_no_wish() -> None:
+    assert wish_of(allocateLoadBalancerNodePorts=False) == wish_of(allocateLoadBalancerNodePorts=True)
 
 
 hostile = st.text(max_size=300) | st.sampled_from(["", " ", ",,", "0.0.0.0/0", "::", "\x00", "*.>", "1e9", "١.١.١.١"])

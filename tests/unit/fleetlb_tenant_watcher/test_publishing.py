@@ -5,17 +5,19 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 
 from fleetlb.contracts import codec
 from fleetlb.contracts.v1 import InventoryObserved, NodesObserved, ServiceObserved, ServiceReported
 from fleetlb.domain.errors import Transient
 from fleetlb.runtime.bus import TooLarge
-from fleetlb.testkit.tenant_objects import DEFAULT_PORTS, a_node, a_slice, an_endpoint
+from fleetlb.testkit.tenant_objects import DEFAULT_PORTS, a_node, a_service, a_slice, an_endpoint
+from fleetlb_tenant_watcher.counts import CROWDED
 from fleetlb_tenant_watcher.deciding import RELEASE_DIGEST
-from fleetlb_tenant_watcher.kube_objects import EndpointSlice, Node
+from fleetlb_tenant_watcher.kube_objects import EndpointSlice, Node, Service
 from fleetlb_tenant_watcher.memory import Memory
 from fleetlb_tenant_watcher.publishing import INVENTORY, NODES, Publisher
-from fleetlb_tenant_watcher.service_views import STANDARD_FINALIZER
+from fleetlb_tenant_watcher.service_views import STANDARD_FINALIZER, Selection
 from tests.unit.fleetlb_tenant_watcher.conftest import HandClocks
 
 GUARDED = (STANDARD_FINALIZER,)
@@ -102,6 +104,32 @@ async def test_endpoints_travel_with_the_wish(publisher: Publisher, memory: Memo
     assert first.endpoints is None
     assert second.endpoints is not None
     assert (second.endpoints.ready, second.wish == first.wish, second.digest == first.digest) == (True, True, False)
+
+
+async def test_a_service_with_too_many_pods_is_named_once_and_counted(
+    hub: NoteTaker, clocks: HandClocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleetlb_tenant_watcher.endpoint_slices.MAX_PODS", 1)
+    memory = Memory(Selection(), with_pods=True)
+    publisher = Publisher(memory, hub, "cluster-uid", clocks)
+    publisher.begin()
+    memory.see(msgspec.convert(a_service(finalizers=GUARDED), Service), 1000.0)
+    two = [an_endpoint(address=f"10.244.0.{n}", ready=True) for n in (1, 2)]
+    with structlog.testing.capture_logs() as lines:
+        for version, endpoints in enumerate([two, two[:1], [*two, an_endpoint("n9", ready=True)]], start=1):
+            for _ in range(2):
+                add_slice(memory, *endpoints, version=version)
+                publisher.unsay()
+                await publisher.reconcile("uid-1")
+            await publisher.reconcile(INVENTORY)
+            assert CROWDED._value.get() == (len(endpoints) > 1)
+    told = [codec.decode(ServiceObserved, body).endpoints for place, body, _ in hub.take() if ".service." in place]
+    assert [(found.crowded, found.pods is None) for found in told[::2] if found] == [
+        (True, True),
+        (False, False),
+        (True, True),
+    ]
+    assert [line["service"] for line in lines if "too many pods" in line["event"]] == ["shop/web"] * 2
 
 
 async def test_an_unknown_outcome_is_repeated_under_the_same_id(publisher: Publisher, hub: NoteTaker, see: See) -> None:
@@ -209,11 +237,11 @@ async def inventory(publisher: Publisher, hub: NoteTaker) -> dict[str, str]:
 async def test_the_inventory_lists_what_the_hub_should_hold(
     publisher: Publisher, memory: Memory, hub: NoteTaker, see: See
 ) -> None:
-    no_node_port = ({**DEFAULT_PORTS[0], "nodePort": 0},)
+    odd = ({**DEFAULT_PORTS[0], "protocol": "DCCP"},)
     see(uid="said", name="said", finalizers=GUARDED)
     see(uid="new", name="new")
-    see(uid="refused", name="refused", ports=no_node_port)
-    see(uid="refused-later", name="later", ports=no_node_port, finalizers=GUARDED)
+    see(uid="refused", name="refused", ports=odd)
+    see(uid="refused-later", name="later", ports=odd, finalizers=GUARDED)
     see(uid="going", name="going", finalizers=GUARDED, deleting=True)
     for uid in ("said", "going"):
         await publisher.reconcile(uid)

@@ -11,15 +11,17 @@ from fleetlb_tenant_watcher.settings import WatcherSettings
 def test_the_least_and_the_most() -> None:
     environ = {"FLEETLB_NATS_URL": "nats://hub:4222", "FLEETLB_NATS_CREDS": "/creds/nats.creds"}
     least = load(WatcherSettings, environ)
+    assert not least.pod_backends
     assert (least.kubeconfig, least.load_balancer_class, least.nats_creds) == (None, None, Path("/creds/nats.creds"))
     more = {"FLEETLB_KUBECONFIG": "/kube/config", "FLEETLB_LOAD_BALANCER_CLASS": "example.com/lb"}
-    most = load(WatcherSettings, environ | more)
+    most = load(WatcherSettings, environ | more | {"FLEETLB_POD_BACKENDS": "true"})
+    assert most.pod_backends
     assert (most.kubeconfig, most.load_balancer_class) == (Path("/kube/config"), "example.com/lb")
 
 
 def test_everything_that_is_wrong_is_named_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
-        load(WatcherSettings, {"FLEETLB_LOADBALANCER_CLASS": "x"})
+        load(WatcherSettings, {"FLEETLB_LOADBALANCER_CLASS": "x", "FLEETLB_POD_BACKENDS": "some"})
     text = "\n".join(caught.value.problems)
-    for name in ("FLEETLB_NATS_URL", "FLEETLB_NATS_CREDS", "FLEETLB_LOADBALANCER_CLASS"):
+    for name in ("FLEETLB_NATS_URL", "FLEETLB_NATS_CREDS", "FLEETLB_LOADBALANCER_CLASS", "FLEETLB_POD_BACKENDS"):
         assert name in text

@@ -14,8 +14,17 @@ from fleetlb.domain.planning import (
     keys_of,
     plan_virtual_servers,
 )
-from fleetlb.domain.services import ServiceEndpoints, ServicePort, TenantNode, TenantService, TrafficPolicy
-from fleetlb.domain.tenancy import Grant, is_backend_allowed, parse_node_networks
+from fleetlb.domain.services import (
+    Pod,
+    PodGroup,
+    PodPort,
+    ServiceEndpoints,
+    ServicePort,
+    TenantNode,
+    TenantService,
+    TrafficPolicy,
+)
+from fleetlb.domain.tenancy import Grant, is_backend_allowed, parse_node_networks, parse_pod_networks, pod_address
 from fleetlb.domain.virtual_servers import (
     FailurePolicy,
     Forwarding,
@@ -28,6 +37,8 @@ from fleetlb.domain.virtual_servers import (
 GRANT = Grant(
     tenant="acme", node_networks=parse_node_networks(["10.1.0.0/16", "fd00::/64"]), node_ports=range(30000, 32768)
 )
+DIRECT = msgspec.structs.replace(GRANT, pod_networks=parse_pod_networks(["10.244.0.0/16", "fd10::/64"]))
+"""Pods may be dialled themselves."""
 VIP, VIP6 = "192.0.2.7", "2001:db8::7"
 ODD = ServicePort(port=4443, node_port=31777)
 NODES = (
@@ -143,6 +154,131 @@ def test_of_nodes_that_claim_one_address_one_counts() -> None:
         assert plan(nodes=nodes)[0].server.real_servers == (RealServer("10.1.0.1", 31777, node="y"),)
 
 
+HTTPS = ServicePort(port=443, name="https")
+"""A port without a node port."""
+
+
+def told(*pods: tuple[str, str], port: int = 8443, name: str = "https", ready: bool = True) -> ServiceEndpoints:
+    """Pods that listen for one port, written (address, node)."""
+    group = PodGroup(ports=(PodPort(name=name, port=port),), pods=tuple(Pod(*pod) for pod in pods))
+    return ServiceEndpoints(ready=ready, pods=(group,) if pods else ())
+
+
+def reals(planned: PlannedServer) -> list[str]:
+    return [f"{r.address} {r.port} {r.node}" for r in planned.server.real_servers]
+
+
+@pytest.mark.parametrize("policy", TrafficPolicy)
+@pytest.mark.parametrize("port", [HTTPS, ServicePort(port=443, node_port=31777, name="https")])
+def test_NPT_1_pods_that_are_granted_and_told_of_are_dialled_themselves(
+    policy: TrafficPolicy, port: ServicePort
+) -> None:
+    where = told(("10.244.2.7", "b"), ("10.244.1.7", "c"))
+    (planned,) = plan(a_service(port, external_traffic_policy=policy), where, grant=DIRECT)
+    assert (reals(planned), planned.reason) == (["10.244.1.7 8443 c", "10.244.2.7 8443 b"], None)
+    assert {(r.weight, r.check_port) for r in planned.server.real_servers} == {(1, 0)}
+
+
+@pytest.mark.parametrize("nodes", [(), NODES[2:], (TenantNode(name="x", addresses=("10.9.0.1",)),)])
+def test_whether_a_load_balancer_may_use_a_node_does_not_concern_the_pods_on_it(nodes: tuple[TenantNode, ...]) -> None:
+    (planned,) = plan(a_service(HTTPS), told(("10.244.1.7", "c")), nodes, grant=DIRECT)
+    assert (reals(planned), planned.reason) == (["10.244.1.7 8443 c"], None)
+
+
+@pytest.mark.parametrize(
+    ("grant", "endpoints", "expected", "reason"),
+    [
+        (GRANT, told(("10.244.1.7", "a")), ["10.1.0.1 31777 a", "10.1.0.2 31777 b"], None),
+        (DIRECT, READY, ["10.1.0.1 31777 a", "10.1.0.2 31777 b"], None),
+        (DIRECT, ServiceEndpoints(ready=True, crowded=True), ["10.1.0.1 31777 a", "10.1.0.2 31777 b"], None),
+        (DIRECT, None, ["10.1.0.1 31777 a", "10.1.0.2 31777 b"], None),
+        (DIRECT, told(ready=False), [], Reason.NO_READY_BACKEND),
+    ],
+    ids=["not granted", "not told", "too many", "no slice", "no pod"],
+)
+def test_otherwise_nodes_serve_at_their_node_ports(
+    grant: Grant, endpoints: ServiceEndpoints | None, expected: list[str], reason: Reason | None
+) -> None:
+    (planned,) = plan(endpoints=endpoints, grant=grant)
+    assert (reals(planned), planned.reason) == (expected, reason)
+
+
+@pytest.mark.parametrize("policy", TrafficPolicy)
+@pytest.mark.parametrize(
+    ("grant", "endpoints", "reason"),
+    [
+        (GRANT, told(("10.244.1.7", "a")), Reason.NO_NODE_PORT),
+        (DIRECT, ServiceEndpoints(ready=True, nodes=("a",)), Reason.NO_NODE_PORT),
+        (DIRECT, ServiceEndpoints(ready=True, nodes=("a",), crowded=True), Reason.NO_NODE_PORT),
+        (DIRECT, ServiceEndpoints(), Reason.NO_READY_BACKEND),
+        (DIRECT, None, Reason.NO_READY_BACKEND),
+    ],
+)
+def test_NPT_1_port_0_is_never_programmed(
+    grant: Grant, endpoints: ServiceEndpoints | None, reason: Reason, policy: TrafficPolicy
+) -> None:
+    where = msgspec.structs.replace(endpoints, nodes=("a",)) if endpoints else None
+    one, other = plan(a_service(HTTPS, ODD, external_traffic_policy=policy), where, grant=grant)
+    assert (one.server.real_servers, one.reason) == ((), reason)
+    assert all(r.port == 31777 for r in other.server.real_servers)
+
+
+@pytest.mark.parametrize(
+    ("port", "expected", "reason"),
+    [
+        (ServicePort(port=80, name="http"), ["10.244.0.1 8080", "10.244.0.2 9090"], None),
+        (ServicePort(port=53, name="dns", protocol=Protocol.UDP), ["10.244.0.2 5353"], None),
+        (ServicePort(port=53, name="dns"), [], Reason.NO_READY_BACKEND),
+        (ServicePort(port=443, name="https"), [], Reason.NO_READY_BACKEND),
+        (ServicePort(port=80), [], Reason.NO_READY_BACKEND),
+    ],
+)
+def test_a_port_of_pods_is_found_by_name_and_protocol(
+    port: ServicePort, expected: list[str], reason: Reason | None
+) -> None:
+    dns = PodPort(name="dns", protocol=Protocol.UDP, port=5353)
+    groups = (
+        PodGroup(ports=(PodPort(name="http", port=8080),), pods=(Pod("10.244.0.1"),)),
+        PodGroup(ports=(dns, PodPort(name="http", port=9090)), pods=(Pod("10.244.0.2"),)),
+    )
+    (planned,) = plan(a_service(port), ServiceEndpoints(ready=True, pods=groups), grant=DIRECT)
+    assert ([f"{r.address} {r.port}" for r in planned.server.real_servers], planned.reason) == (expected, reason)
+
+
+def test_pods_serve_the_family_that_they_have_an_address_of() -> None:
+    where = told(("10.244.1.7", "a"), ("fd10::7", "a"), ("fd10::8", "b"))
+    v4, v6 = plan(a_service(HTTPS), where, addresses=(VIP, VIP6), grant=DIRECT)
+    assert (reals(v4), reals(v6)) == (["10.244.1.7 8443 a"], ["fd10::7 8443 a", "fd10::8 8443 b"])
+    v4, v6 = plan(a_service(HTTPS), told(("10.244.1.7", "a")), addresses=(VIP, VIP6), grant=DIRECT)
+    assert (v4.reason, v6.reason, v6.server.real_servers) == (None, Reason.NO_READY_BACKEND, ())
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["10.1.0.1", "10.245.0.1", "169.254.169.254", "127.0.0.1", "224.0.0.1", "0.0.0.0", "nonsense", "100.100.100.200"],
+)
+def test_MUL_4_pods_outside_of_what_is_granted_are_no_backends(address: str) -> None:
+    everywhere = msgspec.structs.replace(DIRECT, pod_networks=parse_pod_networks(["0.0.0.0/0"]))
+    grant = DIRECT if address.startswith("10.") else everywhere
+    (planned,) = plan(a_service(HTTPS), told((address, "a")), grant=grant)
+    assert (planned.server.real_servers, planned.reason) == ((), Reason.BACKEND_NOT_ALLOWED)
+    (planned,) = plan(a_service(HTTPS), told((address, "a"), ("10.244.1.7", "a")), grant=grant)
+    assert (reals(planned), planned.reason) == (["10.244.1.7 8443 a"], None)
+
+
+def test_of_pods_that_claim_one_place_one_counts() -> None:
+    where = told(("fd10:0::7", "z"), ("fd10::7", "y"), ("FD10::7", "x"))
+    (planned,) = plan(a_service(HTTPS), where, addresses=(VIP6,), grant=DIRECT)
+    assert reals(planned) == ["fd10::7 8443 x"]
+
+
+@pytest.mark.parametrize("forwarding", [forwarding for forwarding in Forwarding if forwarding.keeps_client_address])
+def test_pods_are_named_with_their_own_port_whatever_the_forwarding(forwarding: Forwarding) -> None:
+    where = told(("10.244.1.7", "a"), port=443)
+    (planned,) = plan(a_service(HTTPS), where, carriage=Carriage(forwarding=forwarding), grant=DIRECT)
+    assert reals(planned) == ["10.244.1.7 443 a"]
+
+
 @pytest.mark.parametrize("forwarding", Forwarding)
 def test_what_keeps_the_clients_address_keeps_the_port_and_is_checked_at_the_node_port(forwarding: Forwarding) -> None:
     (planned,) = plan(carriage=Carriage(forwarding=forwarding))
@@ -204,6 +340,10 @@ def test_whoever_admits_nobody_names_no_address_of_a_host() -> None:
         assert network.network_address.is_unspecified
 
 
+def pod_is_allowed(grant: Grant, address: str) -> bool:
+    return pod_address(grant, Pod(address)) == address
+
+
 nodes = st.lists(
     st.builds(
         TenantNode,
@@ -217,9 +357,30 @@ nodes = st.lists(
     max_size=6,
     unique_by=lambda node: node.name,
 )
-endpoints = st.none() | st.builds(
-    ServiceEndpoints, ready=st.booleans(), nodes=st.lists(st.sampled_from("abcdefgh"), max_size=4).map(tuple)
+groups = st.lists(
+    st.builds(
+        PodGroup,
+        ports=st.lists(
+            st.builds(PodPort, name=st.sampled_from(["", "x"]), port=st.integers(1, 3)), min_size=1, max_size=2
+        ).map(tuple),
+        pods=st.lists(
+            st.builds(
+                Pod,
+                st.sampled_from(["10.244.0.1", "10.244.0.2", "10.1.0.1", "fd10::1", "fd10:0::1", "fe80::1", "?"]),
+                st.sampled_from("ab"),
+            ),
+            max_size=4,
+        ).map(tuple),
+    ),
+    max_size=3,
 )
+endpoints = st.none() | st.builds(
+    ServiceEndpoints,
+    ready=st.booleans(),
+    nodes=st.lists(st.sampled_from("abcdefgh"), max_size=4).map(tuple),
+    pods=st.none() | groups.map(tuple),
+)
+grants = st.sampled_from([GRANT, DIRECT])
 services = st.builds(
     lambda ports, policy, ranges, scheduler: a_service(
         *ports, external_traffic_policy=policy, source_ranges=ranges, scheduler=scheduler
@@ -228,7 +389,8 @@ services = st.builds(
         st.builds(
             ServicePort,
             port=st.integers(1, 65535),
-            node_port=st.integers(30000, 32767),
+            node_port=st.just(0) | st.integers(30000, 32767),
+            name=st.sampled_from(["", "x"]),
             protocol=st.sampled_from(Protocol),
         ),
         min_size=1,
@@ -248,38 +410,47 @@ carriages = st.builds(
 vips = st.lists(st.sampled_from([VIP, VIP6]), max_size=2, unique=True)
 
 
-@given(services, vips, endpoints, nodes, carriages, st.randoms(use_true_random=False))
-def test_the_plan_does_not_depend_on_the_order_of_the_nodes(
+@given(services, vips, endpoints, nodes, carriages, grants, st.randoms(use_true_random=False))
+def test_the_plan_does_not_depend_on_the_order_of_nodes_and_pods(
     service: TenantService,
     addresses: list[str],
     where: ServiceEndpoints | None,
     many: list[TenantNode],
     carriage: Carriage,
+    grant: Grant,
     chance: random.Random,
 ) -> None:
-    planned = plan_virtual_servers(service, addresses, where, many, GRANT, carriage)
+    planned = plan_virtual_servers(service, addresses, where, many, grant, carriage)
     chance.shuffle(many)
-    assert plan_virtual_servers(service, addresses, where, iter(many), GRANT, carriage) == planned
+    if where and where.pods:
+        shuffled = [msgspec.structs.replace(one, pods=one.pods[::-1], ports=one.ports[::-1]) for one in where.pods]
+        chance.shuffle(shuffled)
+        where = msgspec.structs.replace(where, pods=tuple(shuffled))
+    assert plan_virtual_servers(service, addresses, where, iter(many), grant, carriage) == planned
 
 
-@given(services, vips, endpoints, nodes, carriages)
+@given(services, vips, endpoints, nodes, carriages, grants)
 def test_whatever_is_planned_is_allowed_sorted_and_explained(
     service: TenantService,
     addresses: list[str],
     where: ServiceEndpoints | None,
     many: list[TenantNode],
     carriage: Carriage,
+    grant: Grant,
 ) -> None:
-    planned = plan_virtual_servers(service, addresses, where, many, GRANT, carriage)
+    planned = plan_virtual_servers(service, addresses, where, many, grant, carriage)
+    is_direct = grant is DIRECT and where is not None and where.pods is not None
     assert [p.server.key for p in planned] == list(keys_of(addresses, service.ports))
     for one in planned:
         real = one.server.real_servers
         assert list(real) == sorted(real)
         assert len({(r.address, r.port) for r in real}) == len(real)
         assert bool(real) == (one.reason is None)
-        assert all(is_backend_allowed(GRANT, r.address) for r in real)
+        assert all(r.port > 0 for r in real)
+        is_allowed = pod_is_allowed if is_direct else is_backend_allowed
+        assert all(is_allowed(grant, r.address) for r in real)
         assert all((":" in r.address) == (":" in one.server.key.address) for r in real)
-        assert {r.node for r in real} <= {node.name for node in many if node.eligible}
+        assert is_direct or {r.node for r in real} <= {node.name for node in many if node.eligible}
         ranges = one.server.source_ranges
         assert bool(ranges) == bool(service.source_ranges), "ranges of a Service never vanish, nor appear"
         assert all(family_of(text) is family_of(one.server.key.address) for text in ranges)

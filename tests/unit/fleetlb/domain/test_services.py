@@ -7,8 +7,12 @@ from hypothesis import strategies as st
 
 from fleetlb.domain.addresses import Family, Protocol
 from fleetlb.domain.services import (
+    MAX_PODS,
     MAX_PORTS,
     MAX_SOURCE_RANGES,
+    Pod,
+    PodGroup,
+    PodPort,
     ServiceEndpoints,
     ServicePort,
     TenantNode,
@@ -48,8 +52,9 @@ def test_a_service_is_written_without_its_defaults() -> None:
         {"ports": [{"port": 1, "nodePort": 1}] * (MAX_PORTS + 1)},
         {"ports": [{"port": 0, "nodePort": 30000}]},
         {"ports": [{"port": 65536, "nodePort": 30000}]},
-        {"ports": [{"port": 80, "nodePort": 0}]},
-        {"ports": [{"port": 80}]},
+        {"ports": [{"port": 80, "nodePort": -1}]},
+        {"ports": [{"port": 80, "nodePort": 65536}]},
+        {"ports": [{"port": 80, "nodePort": None}]},
         {"ports": [{"port": 80, "nodePort": 30000, "protocol": "tcp"}]},
         {"ports": [{"port": 80, "nodePort": 30000, "name": "n" * 64}]},
         {"ports": [{"port": True, "nodePort": 30000}]},
@@ -80,6 +85,7 @@ def test_a_service_outside_its_bounds_is_not_read(changes: dict[str, object]) ->
     "changes",
     [
         {"ports": [{"port": 65535, "nodePort": 1}] * MAX_PORTS},
+        {"ports": [{"port": 65535, "nodePort": 65535}, {"port": 1, "nodePort": 0}, {"port": 2}]},
         {"ipFamilies": ["IPv6", "IPv4"]},
         {"affinitySeconds": 86400},
         {"addresses": ["10.0.0.1", "fd00::1"]},
@@ -110,6 +116,9 @@ def test_equal_values_have_equal_digests() -> None:
             (read(), None),
             (read(), ServiceEndpoints()),
             (read(), ServiceEndpoints(ready=True)),
+            (read(), ServiceEndpoints(ready=True, pods=())),
+            (read(), ServiceEndpoints(ready=True, crowded=True)),
+            (read(), ServiceEndpoints(ready=True, pods=(GROUP,))),
             None,
         )
     ]
@@ -122,6 +131,36 @@ def test_a_digest_is_the_same_in_every_build() -> None:
 
 
 DIGEST_OF_BODY = "d083e0547adcbb38"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"ports":[{"port":0}],"pods":[]}',
+        b'{"ports":[{"name":"http"}],"pods":[]}',
+        b'{"ports":[{"port":80,"protocol":"tcp"}],"pods":[]}',
+        b'{"ports":[{"port":80}]}',
+        b'{"ports":[],"pods":[{"node":"n"}]}',
+        b'{"ports":[],"pods":[{"address":"' + b"1" * 46 + b'"}]}',
+        b'{"ports":[],"pods":[' + b",".join([b'{"address":"10.0.0.1"}'] * (MAX_PODS + 1)) + b"]}",
+        b'{"pods":[],"ports":[' + b",".join([b'{"port":80}'] * (MAX_PORTS + 1)) + b"]}",
+    ],
+    ids=lambda body: body[:60].decode(),
+)
+def test_pods_outside_their_bounds_are_not_read(body: bytes) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(body, type=PodGroup)
+
+
+def test_pods_are_written_without_defaults_and_a_thousand_fit_a_message() -> None:
+    body = b'{"ports":[{"port":8443},{"name":"https","port":443}],"pods":[{"address":"10.244.0.7","node":"node-a"}]}'
+    assert msgspec.json.encode(GROUP) == body
+    assert msgspec.json.decode(body, type=PodGroup) == GROUP
+    pods = tuple(Pod(f"1234:1234:1234:1234:1234:1234:1234:{n:04}", "n" * 63) for n in range(MAX_PODS))
+    assert len(msgspec.json.encode(PodGroup(ports=GROUP.ports * 125, pods=pods))) < 192 * 1024
+
+
+GROUP = PodGroup(ports=(PodPort(port=8443), PodPort(name="https", port=443)), pods=(Pod("10.244.0.7", "node-a"),))
 
 
 def test_ranges_have_one_spelling_and_one_order() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fleetlb.domain.addresses import Family, Protocol
 from fleetlb.domain.conditions import Reason
-from fleetlb.domain.services import ServicePort, TenantNode, TenantService
+from fleetlb.domain.services import Pod, ServicePort, TenantNode, TenantService
 from fleetlb.domain.tenancy import (
     METADATA_ADDRESSES,
     Grant,
@@ -18,7 +18,9 @@ from fleetlb.domain.tenancy import (
     judge_wish,
     overlapping,
     parse_node_networks,
+    parse_pod_networks,
     parse_port_range,
+    pod_address,
 )
 
 
@@ -82,6 +84,12 @@ def test_node_networks_name_the_field() -> None:
         parse_node_networks(["10.1.0.0/16", "10.1.0.1/16"])
 
 
+def test_pod_networks_name_their_own_field() -> None:
+    assert [str(n) for n in parse_pod_networks(["10.244.0.0/16"])] == ["10.244.0.0/16"]
+    with pytest.raises(ValueError, match=r"^spec\.podCIDRs: 'pods' is not a CIDR"):
+        parse_pod_networks(["pods"])
+
+
 @pytest.mark.parametrize(
     ("mine", "others", "expected"),
     [
@@ -132,6 +140,17 @@ EVERYTHING = ("0.0.0.0/0", "::/0")
 )
 def test_addresses_with_a_meaning_of_their_own_are_no_backends_even_in_a_careless_network(address: str) -> None:
     assert not is_backend_allowed(a_grant(*EVERYTHING), address)
+    assert pod_address(a_grant(pod_networks=parse_pod_networks(EVERYTHING)), Pod(address)) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [("10.244.0.7", "10.244.0.7"), ("FD10:0::7", "fd10::7"), ("10.1.0.7", None), ("fd00::7", None)],
+)
+def test_pods_lie_in_their_own_networks_and_nodes_in_theirs(address: str, expected: str | None) -> None:
+    grant = a_grant("10.1.0.0/16", "fd00::/64", pod_networks=parse_pod_networks(["10.244.0.0/16", "fd10::/64"]))
+    assert pod_address(grant, Pod(address)) == expected
+    assert is_backend_allowed(grant, address) is (expected is None)
 
 
 @pytest.mark.parametrize(
@@ -209,6 +228,25 @@ def test_a_wish_within_everything_is_granted() -> None:
     service = a_service((80, 30000), (443, 32767), addresses=("10.0.0.1",), source_ranges=ranges)
     assert judge_wish(grant, service, Usage(load_balancers=2, addresses=2, ports=2)) is None
     assert judge_wish(a_grant(), service, Usage(load_balancers=10**6, addresses=10**6, ports=10**6)) is None
+
+
+def test_NPT_1_without_a_node_port_it_needs_pods_that_are_reached_directly() -> None:
+    service = a_service((80, 30080), (443, 0))
+    refusal = judge_wish(a_grant("10.1.0.0/16"), service, Usage())
+    assert refusal is not None
+    assert refusal.reason is Reason.UNSUPPORTED
+    for words in ("spec.ports: port 443 has no nodePort", "allocateLoadBalancerNodePorts to true", "podCIDRs"):
+        assert words in refusal.message
+    assert len(refusal.message) < 256
+    assert judge_wish(a_grant(pod_networks=parse_pod_networks(["10.244.0.0/16"])), service, Usage()) is None
+
+
+def test_NPT_2_a_node_port_must_be_in_range_where_pods_are_reached_directly_too() -> None:
+    direct = a_grant(pod_networks=parse_pod_networks(["10.244.0.0/16"]))
+    assert judge_wish(direct, a_service((80, 30080)), Usage()) is None
+    refusal = judge_wish(direct, a_service((80, 29999)), Usage())
+    assert refusal is not None
+    assert refusal.reason is Reason.BACKEND_NOT_ALLOWED
 
 
 @pytest.mark.parametrize(

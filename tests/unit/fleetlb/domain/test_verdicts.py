@@ -172,12 +172,13 @@ def test_the_data_planes_own_words_are_passed_on() -> None:
 def test_how_many_backends_are_healthy_where_it_is_worst(reports: list[PortReport], words: str) -> None:
     for split in ({"n1": reports}, {f"n{n}": [report] for n, report in enumerate(reports)}):
         serving = judge(addresses=(A,), published=(), refusal=None, reports=split).serving
-        plain = "every balancer node reached a backend" if serving.status is T else "that the node port is open to it"
+        plain = "every balancer node reached a backend" if serving.status is T else "that backends are open to it"
         assert serving.message.endswith(plain + words)
 
 
 def test_every_reason_for_having_no_real_server_has_a_text() -> None:
-    for reason in (Reason.NO_READY_BACKEND, Reason.NO_ELIGIBLE_NODE, Reason.BACKEND_NOT_ALLOWED):
+    reasons = (Reason.NO_READY_BACKEND, Reason.NO_ELIGIBLE_NODE, Reason.BACKEND_NOT_ALLOWED, Reason.NO_NODE_PORT)
+    for reason in reasons:
         assert IDLE_TEXTS[reason]
     report = PortReport(current=True, reason="OfTomorrow")
     serving = judge(addresses=(A,), published=(), refusal=None, reports={"n1": [report]}).serving
