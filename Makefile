@@ -16,7 +16,7 @@ LAB_SECONDS ?= 2700
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup up down demo bench test check fmt format lint type imports fast unit component contract scenario \
-	integration e2e lab ipvs test-ipvs-host bench-ipvs schemas clean
+	integration e2e lab ipvs test-ipvs-host test-upstream bench-ipvs schemas clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -81,6 +81,9 @@ lab: ## Build the lab's kernel and tools, if they are not there (once, about 6 m
 ipvs: setup lab ## Tests on a real IPVS, in a kernel of their own (LAB_SECONDS=2700 bounds them)
 	@echo "== ipvs"; LAB_MEMORY=$(LAB_MEMORY) LAB_SECONDS=$(LAB_SECONDS) deploy/lab/run.sh $(IPVS_PYTEST) $(IPVS_TESTS)
 
+test-upstream: setup ## Kubernetes' own LoadBalancer tests on a cluster of yours: KUBECONFIG= E2E_TEST= RANGE= (docs/conformance-upstream.md)
+	@$(BIN)/python -m tests.upstream
+
 test-ipvs-host: setup ## The same in this host's kernel: needs root, ip_vs, ipvsadm and nft
 	@echo "== ipvs, on this host"; $(IPVS_PYTEST) $(IPVS_TESTS)
 
@@ -93,5 +96,5 @@ schemas: $(STAMP) ## Write proto-schemas/ and deploy/crds anew from the Python t
 	$(BIN)/python deploy/schemas/generate.py
 
 clean: ## Remove caches and build results; .venv, fleets and the cached control plane stay
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist bench-results
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist bench-results upstream-results
 	find libs services tests -name __pycache__ -type d -prune -exec rm -rf {} +

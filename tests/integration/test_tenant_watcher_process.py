@@ -21,8 +21,8 @@ from fleetlb.contracts.v1 import Ingress, ServiceObserved, ServiceReported, Snap
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Status
 from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints
 from fleetlb.kube.cluster import Cluster, PatchKind
-from fleetlb.kube.errors import NotFound
-from fleetlb.kube.resources import ENDPOINT_SLICES, SERVICES
+from fleetlb.kube.errors import Forbidden, NotFound
+from fleetlb.kube.resources import ENDPOINT_SLICES, EVENTS, NAMESPACES, NODES, SECRETS, SERVICES
 from fleetlb.runtime.bus import Message
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb.runtime.nats_resolver import push_account
@@ -30,10 +30,12 @@ from fleetlb.testkit.nats_server import NatsServer, TenantAccount
 from fleetlb.testkit.scripted_kube import ScriptedKube
 from fleetlb.testkit.tenant_objects import a_slice, an_endpoint
 from tests.integration.conftest import KubeApis
+from tests.upstream.admitting import Kubectl, admit
 
 pytestmark = pytest.mark.integration
 
 SCRIPT = Path(sys.executable).with_name("fleetlb-tenant-watcher")
+WATCHED = ("services", "nodes", "endpointslices.discovery.k8s.io")
 
 
 class WatcherProcess:
@@ -237,6 +239,65 @@ async def _until_gone(cluster: Cluster, name: str) -> None:
             return
         await asyncio.sleep(0.02)
     raise AssertionError(f"{name} is still there")
+
+
+@pytest.mark.timeout(120)
+async def test_the_rights_of_the_manifest_are_enough_and_no_more(
+    tmp_path: Path, kube_apis: KubeApis, nats: NatsServer, tasks: asyncio.TaskGroup
+) -> None:
+    administrators = kube_apis.start("watcher-rights").kubeconfig
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(await asyncio.to_thread(admit, Kubectl(kubeconfig=administrators)))
+    nats.start()
+    tenant = nats.mint_tenant("acme")
+    system = await JetStreamBus.connect(nats.url, tasks=tasks, creds=nats.system_creds, name="system")
+    await push_account(system, tenant.jwt)
+    bus = await JetStreamBus.connect(nats.url, tasks=tasks, creds=nats.hub_creds, name="hub")
+    following = tasks.create_task(Fleet(bus, tenant, tasks).begin())
+    watcher = WatcherProcess(tmp_path, kubeconfig=kubeconfig, nats_url=nats.url, nats_creds=tenant.creds)
+    cluster = await Cluster.connect(administrators)
+    spec = {"type": "LoadBalancer", "ports": [{"port": 443}], "selector": {"app": "web"}}
+    try:
+        await until(lambda: watcher.count("ready"))
+        await cluster.create(SERVICES, {"metadata": {"name": "web", "namespace": "default"}, "spec": spec})
+        await _until_announced(cluster, "EnsuredLoadBalancer")
+        await cluster.delete(SERVICES, "web", "default")
+        await _until_gone(cluster, "web")
+        _, metrics = await watcher.page("/metrics")
+        assert 'code="403"' not in metrics
+        assert all(f'full_sets_total{{resource="{seen}"}} 1.0' in metrics for seen in WATCHED)
+        await _assert_forbidden(kubeconfig)
+    finally:
+        watcher.child.kill()
+        watcher.child.wait()
+        following.cancel()
+        for connection in (bus, system, cluster):
+            await connection.close()
+
+
+async def _assert_forbidden(kubeconfig: Path) -> None:
+    """What a stolen token must not be good for."""
+    stolen = await Cluster.connect(kubeconfig)
+    try:
+        for kind in (SECRETS, EVENTS, NAMESPACES):
+            with pytest.raises(Forbidden):
+                await stolen.list(kind)
+        for kind, namespace in ((NAMESPACES, None), (SERVICES, "default")):
+            with pytest.raises(Forbidden):
+                await stolen.delete(kind, "default", namespace)
+        with pytest.raises(Forbidden):
+            await stolen.create(SERVICES, {"metadata": {"name": "x", "namespace": "default"}})
+        with pytest.raises(Forbidden):
+            await stolen.patch(NODES, "node-1", {"metadata": {}}, kind=PatchKind.MERGE)
+    finally:
+        await stolen.close()
+
+
+async def _until_announced(cluster: Cluster, reason: str) -> None:
+    deadline = time.monotonic() + 20
+    while reason not in {event["reason"] for event in await cluster.list(EVENTS, "default")}:
+        assert time.monotonic() < deadline, f"no Event {reason}"
+        await asyncio.sleep(0.02)
 
 
 async def _until_released(cluster: Cluster, name: str) -> None:

@@ -18,11 +18,11 @@ class FleetFailed(Exception):
 
 
 @asynccontextmanager
-async def borrowed_fleet(state: Path, tenants: str) -> AsyncIterator[Environment]:
-    """`fleetlb local up --detach`, then `down`, whatever happens between."""
+async def borrowed_fleet(state: Path, tenants: str, *options: str) -> AsyncIterator[Environment]:
+    """`fleetlb local up --detach` with these options, then `down`, whatever happens between."""
     where = ("--state", str(state))
     try:
-        if await _run("up", *where, "--detach", "--tenants", tenants):
+        if await _run("up", *where, "--detach", "--tenants", tenants, *options):
             raise FleetFailed(f"the local fleet in {state} did not come up")
         yield read_environment(state)
     finally:

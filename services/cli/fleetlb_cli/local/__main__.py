@@ -53,6 +53,7 @@ def up(  # noqa: PLR0913 - one parameter for each option
     timeout: float = 600,
     pool_cidr: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     node_cidr: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    attach: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     replicas: int = 1,
     load_balancer_class: str | None = None,
     ipv6: bool = False,
@@ -78,6 +79,9 @@ def up(  # noqa: PLR0913 - one parameter for each option
     node_cidr
         TENANT=CIDR, where that tenant's nodes live; may be repeated, one of each family; a free one is chosen
         otherwise.
+    attach
+        TENANT=KUBECONFIG, a tenant whose cluster runs already; may be repeated. Needs root: the addresses of
+        --pool-cidr become this machine's own, and the cluster's network must bring them here.
     replicas
         How many managers and status services.
     load_balancer_class
@@ -92,6 +96,7 @@ def up(  # noqa: PLR0913 - one parameter for each option
             engine=engine,
             pool=by_family("--pool-cidr", pool_cidr),
             nodes=_node_ranges(node_cidr),
+            attached=_attached(attach),
             replicas=replicas,
             load_balancer_class=load_balancer_class,
             ipv6=ipv6,
@@ -218,6 +223,8 @@ def _check_machine(wish: Wish) -> None:
     """Raises KernelError, WishError."""
     if wish.engine is EngineName.IPVS:
         kernel.check()
+    elif wish.attached and os.geteuid() != 0:
+        raise WishError("--attach needs root: it makes the addresses of --pool-cidr this machine's own")
     elif wish.has_ipv6 and os.geteuid() != 0:
         raise WishError("--ipv6 needs root: it adds local IPv6 routes (127.0.0.0/8 has no IPv6 counterpart)")
 
@@ -231,6 +238,19 @@ def _node_ranges(given: tuple[str, ...]) -> dict[str, dict[Family, str]]:
             raise WishError(f"--node-cidr {text}: must be TENANT=CIDR")
         cidrs.setdefault(tenant, []).append(cidr)
     return {tenant: by_family(f"--node-cidr {tenant}", its) for tenant, its in cidrs.items()}
+
+
+def _attached(given: tuple[str, ...]) -> dict[str, Path]:
+    """`acme=kubeconfig`, by tenant."""
+    kubeconfigs: dict[str, Path] = {}
+    for text in given:
+        tenant, sign, path = text.partition("=")
+        if not sign or not path:
+            raise WishError(f"--attach {text}: must be TENANT=KUBECONFIG")
+        if tenant in kubeconfigs:
+            raise WishError(f"--attach {tenant}: a tenant has one cluster here; it is given twice")
+        kubeconfigs[tenant] = Path(path).absolute()
+    return kubeconfigs
 
 
 def _say(text: str) -> None:

@@ -8,6 +8,7 @@ import ipaddress
 import itertools
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -49,6 +50,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     pool: Mapping[Family, str] = {}
     nodes: Mapping[str, Mapping[Family, str]] = {}
     """By tenant."""
+    attached: Mapping[str, Path] = {}
+    """Kubeconfigs of tenants whose clusters run already, elsewhere."""
     replicas: int = 1
     load_balancer_class: str | None = None
     ipv6: bool = False
@@ -104,7 +107,7 @@ def by_family(option: str, cidrs: Iterable[str]) -> dict[Family, str]:
 
 def check(wish: Wish) -> None:
     """Raise WishError for anything that can never work, all problems at once."""
-    problems = [*_name_problems(wish), *_range_problems(wish)]
+    problems = [*_name_problems(wish), *_range_problems(wish), *_attached_problems(wish)]
     if wish.replicas < 1:
         problems.append(f"--replicas {wish.replicas}: at least 1")
     if problems:
@@ -147,6 +150,19 @@ def _range_problems(wish: Wish) -> Iterator[str]:
     for (option, network), (other, second) in itertools.combinations(given, 2):
         if network.overlaps(second):
             yield f"{option} overlaps {other}"
+
+
+def _attached_problems(wish: Wish) -> Iterator[str]:
+    """Ranges that this machine chooses for itself would lead nowhere."""
+    if wish.attached and Family.IPV4 not in wish.pool:
+        yield "--attach needs --pool-cidr CIDR: addresses that the cluster's network brings to this machine"
+    for tenant, kubeconfig in wish.attached.items():
+        if tenant not in wish.tenants:
+            yield f"--attach {tenant}: not one of the tenants {', '.join(wish.tenants)}"
+        elif Family.IPV4 not in wish.nodes.get(tenant, {}):
+            yield f"--attach {tenant} needs --node-cidr {tenant}=CIDR: where its nodes are"
+        if not kubeconfig.is_file():
+            yield f"--attach {tenant}: there is no kubeconfig {kubeconfig}"
 
 
 def choose(wish: Wish, before: Choices | None, claims: Claiming) -> Choices:

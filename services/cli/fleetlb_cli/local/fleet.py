@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from fleetlb.domain.capabilities import EngineName
+from fleetlb.domain.errors import FleetlbError
 from fleetlb.kube.cluster import Cluster
 from fleetlb_cli.local import choices, kubernetes, layout, nats_server, programs, seeding
 from fleetlb_cli.local.choices import Choices, Claiming, Wish
@@ -50,6 +51,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return self.servers[MANAGEMENT]
 
     @property
+    def hosted(self) -> tuple[str, ...]:
+        """Tenants whose clusters are started here."""
+        return tuple(name for name in self.wish.tenants if name not in self.wish.attached)
+
+    def kubeconfig(self, tenant: str) -> Path:
+        """What a tenant's watcher is given."""
+        attached = self.wish.attached.get(tenant)
+        return self.servers[tenant].kubeconfig if attached is None else attached
+
+    @property
     def tenants(self) -> dict[str, choices.Ranges]:
         """Ranges of the tenants that are served now."""
         return {name: self.chosen.tenants[name] for name in self.wish.tenants}
@@ -74,7 +85,7 @@ def plan(
     def port(name: str) -> int:
         return choices.port(chosen, name, claims)
 
-    names = (MANAGEMENT, *wish.tenants)
+    names = (MANAGEMENT, *(name for name in wish.tenants if name not in wish.attached))
     servers = {
         name: ApiServer(
             name=name,
@@ -126,6 +137,7 @@ class Fleet:
     async def start(self, tasks: asyncio.TaskGroup) -> None:
         """Return when every process is ready. Raises ChildFailedError, through the task group if need be."""
         plan, blueprint = self._plan, self._plan.blueprint
+        await _all(*(self._identify(name, kubeconfig) for name, kubeconfig in plan.wish.attached.items()))
         await _all(self._launch(tasks, programs.etcd(blueprint)), self._launch(tasks, programs.nats(blueprint)))
         await _all(*(self._start_cluster(tasks, server) for server in plan.servers.values()))
         management = await Cluster.connect(plan.management.kubeconfig)
@@ -165,7 +177,7 @@ class Fleet:
 
     def _tenant_place(self, name: str, ranges: choices.Ranges) -> layout.TenantPlace:
         return layout.TenantPlace(
-            kubeconfig=str(self._plan.servers[name].kubeconfig),
+            kubeconfig=str(self._plan.kubeconfig(name)),
             cluster_uid=self._uids[name],
             namespace=f"tenant-{name}",
             node_cidr=ranges.cidr,
@@ -201,16 +213,23 @@ class Fleet:
         await self._launch(tasks, programs.apiserver(blueprint, server))
         text = kubernetes.kubeconfig_text(server, server.certificate.read_bytes())
         layout.replace_file(server.kubeconfig, text.encode())
-        cluster = await Cluster.connect(server.kubeconfig)
-        try:
-            self._uids[server.name] = await cluster.uid()
-        finally:
-            await cluster.close()
+        await self._identify(server.name, server.kubeconfig)
         name = f"kube-controller-manager/{server.name}"
         if blueprint.control_plane.has("kube-controller-manager"):
             await self._launch(tasks, programs.controller_manager(blueprint, server, self._plan.ports[name]))
         else:
             self._report(f"{name} is missing in KUBEBUILDER_ASSETS: deleted namespaces of {server.name} will not end")
+
+    async def _identify(self, name: str, kubeconfig: Path) -> None:
+        """Ask a cluster for its UID, as its watcher will do first. Raises ChildFailedError."""
+        try:
+            cluster = await Cluster.connect(kubeconfig)
+            try:
+                self._uids[name] = await cluster.uid()
+            finally:
+                await cluster.close()
+        except FleetlbError as problem:
+            raise ChildFailedError(f"the cluster of {name} ({kubeconfig}) does not say its UID: {problem}") from problem
 
     async def _start_node(self, tasks: asyncio.TaskGroup) -> None:
         """Programmer and Envoy wait for each other, so both start before either is ready. The kernel is there."""
@@ -237,7 +256,7 @@ class Fleet:
         await seeding.write_credentials(management, tenant, blueprint.layout.tenant_creds(tenant))
         del self._awaited[credentials]
         port = self._plan.ports[f"tenant-watcher/{tenant}"]
-        await self._launch(tasks, programs.watcher(blueprint, tenant, port, self._plan.servers[tenant]))
+        await self._launch(tasks, programs.watcher(blueprint, tenant, port, self._plan.kubeconfig(tenant)))
 
 
 def stop_order(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:

@@ -67,12 +67,12 @@ def host(
         claims = stack.enter_context(contextlib.closing(Claims()))
         sockets = stack.enter_context(private_sockets(environ))
         plan = fleets.plan(wish, place, control_plane, environ, sockets, claims)
-        ranges6 = _ranges6(plan)
-        recorder = Recorder(place, sockets, ranges6)
+        ranges = ranges_of(plan)
+        recorder = Recorder(place, sockets, ranges)
         stack.callback(recorder.remove)
-        if ranges6:
+        if ranges:
             recorder.write()
-            stack.enter_context(_local_ranges(ranges6, claims))
+            stack.enter_context(_local_ranges(ranges, claims))
         supervisor = Supervisor(changed=recorder.write, report=report)
         supervise(Fleet(plan, supervisor, report), supervisor, recorder, deadline, ready)
 
@@ -89,9 +89,9 @@ def supervise(
 class Recorder:
     """Writes down every change of a pid: always for the clean-up after a crash, as env.json once all is ready."""
 
-    def __init__(self, place: Layout, sockets: Sockets, ranges6: tuple[str, ...] = ()) -> None:
+    def __init__(self, place: Layout, sockets: Sockets, ranges: tuple[str, ...] = ()) -> None:
         self._place = place
-        self._ranges6 = ranges6
+        self._ranges = ranges
         self._me = Mark(os.getpid(), start_time(os.getpid()) or 0)
         self._supervisor: Supervisor | None = None
         self._fleet: Startable | None = None
@@ -108,7 +108,7 @@ class Recorder:
             supervisor=self._me,
             children=self._supervisor.marks if self._supervisor else (),
             sockets=str(self.sockets.folder),
-            ranges6=self._ranges6,
+            ranges=self._ranges,
         )
         write_json(self._place.record, record)
         if self.public and self._fleet:
@@ -222,21 +222,22 @@ def private_sockets(environ: Mapping[str, str]) -> Iterator[Sockets]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _ranges6(plan: Plan) -> tuple[str, ...]:
-    """What must be local for servers and clients on this machine; under ipvs none are."""
+def ranges_of(plan: Plan) -> tuple[str, ...]:
+    """What must be local: the VIPs, and the nodes of tenants that live here. Under ipvs the programmer sees to it."""
     if plan.wish.engine is EngineName.IPVS:
         return ()
-    every = (plan.chosen.pool, *plan.tenants.values())
-    return tuple(ranges.cidr6 for ranges in every if ranges.cidr6 is not None)
+    here = (plan.chosen.pool, *(plan.tenants[name] for name in plan.hosted))
+    pool = (plan.chosen.pool.cidr,) if plan.wish.attached else ()
+    return pool + tuple(ranges.cidr6 for ranges in here if ranges.cidr6 is not None)
 
 
 @contextlib.contextmanager
-def _local_ranges(ranges6: tuple[str, ...], claims: Claims) -> Iterator[None]:
-    """IPv6 routes for as long as the fleet runs."""
+def _local_ranges(ranges: tuple[str, ...], claims: Claims) -> Iterator[None]:
+    """Routes for as long as the fleet runs."""
     claims.take_first("ipv6", range(_IPV6_USERS))
     routes = LocalRanges()
     try:
-        routes.add(ranges6)
+        routes.add(ranges)
         yield
     finally:
         others = any(not claims.take(f"ipv6/{number}") for number in range(_IPV6_USERS))

@@ -32,7 +32,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     children: tuple[Mark, ...] = ()
     sockets: str
     """Folder of the unix sockets, outside the state folder."""
-    ranges6: tuple[str, ...] = ()
+    ranges: tuple[str, ...] = ()
+    """Local routes that the fleet has added."""
 
 
 @contextlib.contextmanager
@@ -57,9 +58,9 @@ def clean(place: Layout) -> int:
         return 0
     ended = sum(end_leftover(mark) for mark in record.children)
     shutil.rmtree(record.sockets, ignore_errors=True)
-    if record.ranges6:
+    if record.ranges:
         with contextlib.suppress(RoutesError):  # gone already, or not root any more
-            LocalRanges(added=record.ranges6).remove()
+            LocalRanges(added=record.ranges).remove()
     place.record.unlink(missing_ok=True)
     return ended
 

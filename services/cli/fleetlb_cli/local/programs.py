@@ -111,10 +111,10 @@ def status(blueprint: Blueprint, name: str, port: int, management: ApiServer) ->
     return _service(blueprint, name, "fleetlb-status", port, settings)
 
 
-def watcher(blueprint: Blueprint, tenant: str, port: int, cluster: ApiServer) -> Program:
+def watcher(blueprint: Blueprint, tenant: str, port: int, kubeconfig: Path) -> Program:
     """A tenant's watcher."""
     settings = {
-        "KUBECONFIG": str(cluster.kubeconfig),
+        "KUBECONFIG": str(kubeconfig),
         "NATS_CREDS": str(blueprint.layout.tenant_creds(tenant)),
     }
     if blueprint.load_balancer_class is not None:

@@ -1,7 +1,7 @@
-"""IPv6 ranges on loopback, for `--ipv6`: what 127.0.0.0/8 gives for nothing, root must set up for IPv6.
+"""Ranges that are this machine's own: what 127.0.0.0/8 gives for nothing, root must set up for any other.
 
-A local route makes the kernel accept a whole range; `ip_nonlocal_bind` lets ordinary servers bind addresses in it. It
-must not know what the ranges are for.
+A local route makes the kernel accept a whole range, and answer neighbours that ask for an address in it;
+`ip_nonlocal_bind` lets ordinary servers bind IPv6 addresses in it. It must not know what the ranges are for.
 """
 
 import subprocess
@@ -28,7 +28,7 @@ class LocalRanges:
         for cidr in ranges:
             _route("replace", cidr)
             self._added.append(cidr)
-        if self._added and self._setting.read_text().strip() == "0":
+        if any(map(_is_ipv6, self._added)) and self._setting.read_text().strip() == "0":
             self._setting.write_text("1")
             self._switched = True
 
@@ -41,11 +41,15 @@ class LocalRanges:
         self._switched = False
 
 
+def _is_ipv6(cidr: str) -> bool:
+    return ":" in cidr
+
+
 def _route(verb: str, cidr: str) -> None:
-    command = ["ip", "-6", "route", verb, "local", cidr, "dev", "lo"]
+    command = ["ip", "-6" if _is_ipv6(cidr) else "-4", "route", verb, "local", cidr, "dev", "lo"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except OSError as problem:
-        raise RoutesError(f"--ipv6 needs the command `ip` (Debian: apt install iproute2): {problem}") from problem
+        raise RoutesError(f"local routes need the command `ip` (Debian: apt install iproute2): {problem}") from problem
     if answer.returncode != 0:
         raise RoutesError(f"{' '.join(command)}: {answer.stderr.strip()}")

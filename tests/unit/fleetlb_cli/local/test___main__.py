@@ -26,6 +26,9 @@ def code_of(*words: str) -> object:
         ("up", "--node-cidr", "acme=fd01::/64", "--node-cidr", "acme=fd02::/64"),
         ("up", "--engine", "haproxy"),
         ("up", "--engine", "ipvs", "--pool-cidr", "127.9.0.0/24"),
+        ("up", "--attach", "acme"),
+        ("up", "--attach", "acme=here", "--attach", "acme=there"),
+        ("up", "--attach", "acme=/no/such/file", "--pool-cidr", "10.9.0.0/24", "--node-cidr", "acme=10.8.0.0/24"),
         ("up", "--replicas", "none"),
         ("up", "--timeout", "soon"),
         ("kill",),
@@ -45,6 +48,17 @@ def test_ipv6_needs_root(
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert code_of("up", *words, "--state", str(tmp_path / "state")) == 2
     assert "--ipv6 needs root" in capsys.readouterr().err
+
+
+def test_attaching_needs_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.touch()
+    ranges = ("--pool-cidr", "10.9.0.0/24", "--node-cidr", "acme=10.8.0.0/24")
+    assert code_of("up", "--attach", f"acme={kubeconfig}", *ranges, "--state", str(tmp_path / "state")) == 2
+    assert "--attach needs root" in capsys.readouterr().err
 
 
 def test_the_kernels_engine_needs_root(

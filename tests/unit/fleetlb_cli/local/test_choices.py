@@ -1,6 +1,7 @@
 """Ranges, ports and tokens: free ones for what is new, the same ones for what was there."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -77,6 +78,17 @@ def problems(wish: Wish) -> str:
 )
 def test_what_cannot_be_is_refused_with_the_option_named(wish: Wish, words: str) -> None:
     assert words in problems(wish)
+
+
+def test_a_cluster_elsewhere_has_its_own_ranges_and_a_kubeconfig(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    told = problems(Wish(attached={"acme": kubeconfig, "nobody": kubeconfig}))
+    assert "--attach needs --pool-cidr CIDR" in told
+    assert "--attach acme needs --node-cidr acme=CIDR" in told
+    assert f"--attach acme: there is no kubeconfig {kubeconfig}" in told
+    assert "--attach nobody: not one of the tenants acme, globex" in told
+    kubeconfig.touch()
+    choices.check(Wish(attached={"acme": kubeconfig}, pool=cidrs("10.9.0.0/24"), nodes={"acme": cidrs("10.8.0.0/24")}))
 
 
 def test_all_problems_are_told_together() -> None:

@@ -59,9 +59,10 @@ def test_the_manager() -> None:
 
 @pytest.mark.parametrize(("given", "expected"), [(None, None), ("example.com/lb", "example.com/lb")])
 def test_the_watcher_has_its_tenants_credentials_and_class(given: str | None, expected: str | None) -> None:
-    program = programs.watcher(blueprint(given), "acme", 5, SERVER)
+    program = programs.watcher(blueprint(given), "acme", 5, Path("/k/acme"))
     environ = own(program.environ)
     assert program.name == "tenant-watcher/acme"
+    assert environ["FLEETLB_KUBECONFIG"] == "/k/acme"
     assert environ["FLEETLB_IDENTITY"] == "tenant-watcher-acme"
     assert environ["FLEETLB_NATS_CREDS"] == "/s/tenants/acme/nats.creds"
     assert environ.get("FLEETLB_LOAD_BALANCER_CLASS") == expected

@@ -1,0 +1,76 @@
+"""What `make test-upstream` makes of its variables."""
+
+from pathlib import Path
+
+import pytest
+
+from fleetlb.domain.capabilities import EngineName
+from tests.upstream import order
+from tests.upstream.order import OrderError
+
+LEAST = {"KUBECONFIG": "/k", "E2E_TEST": "/e2e.test", "RANGE": "10.9.0.0/24"}
+
+
+def problems(**variables: str) -> str:
+    with pytest.raises(OrderError) as caught:
+        order.read(LEAST | variables)
+    return str(caught.value)
+
+
+def test_three_variables_are_enough() -> None:
+    read = order.read(LEAST)
+    assert (read.kubeconfig, read.e2e_test, read.ranges) == (Path("/k"), Path("/e2e.test"), ("10.9.0.0/24",))
+    assert (read.engine, read.ginkgo, read.client, read.focus) == (EngineName.ENVOY, None, (), order.FOCUS)
+
+
+def test_everything_can_be_said() -> None:
+    read = order.read(
+        {
+            "KUBECONFIG": "/k",
+            "E2E_TEST": "/e2e.test",
+            "RANGE": "10.9.0.0/24, fd09::/112",
+            "ENGINE": "ipvs",
+            "GINKGO": "/ginkgo",
+            "PROCS": "6",
+            "FOCUS": "one spec",
+            "CLIENT": "ip netns exec client",
+            "OUTPUT": "/out",
+        }
+    )
+    assert read.ranges == ("10.9.0.0/24", "fd09::/112")
+    assert (read.engine, read.ginkgo, read.processes) == (EngineName.IPVS, Path("/ginkgo"), 6)
+    assert (read.focus, read.client) == ("one spec", ("ip", "netns", "exec", "client"))
+    assert read.folder == Path("/out/ipvs")
+
+
+def test_empty_variables_count_as_not_set() -> None:
+    assert order.read(LEAST | {"ENGINE": "", "PROCS": "", "FOCUS": "", "OUTPUT": "", "GINKGO": ""}) == order.read(LEAST)
+
+
+def test_all_problems_are_told_together() -> None:
+    with pytest.raises(OrderError) as caught:
+        order.read({"ENGINE": "haproxy", "PROCS": "0"})
+    told = str(caught.value)
+    for variable in ("KUBECONFIG is not set", "E2E_TEST is not set", "RANGE is not set", "ENGINE=haproxy", "PROCS=0"):
+        assert variable in told
+
+
+@pytest.mark.parametrize("text", ["10.9.0.1/24", "here", "10.9.0.0/24,10.9.0.0/40"])
+def test_a_range_must_be_a_network(text: str) -> None:
+    assert "RANGE: " in problems(RANGE=text)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "networks"),
+    [
+        (["10.250.0.11", "10.250.0.12"], ("10.250.0.8/29",)),
+        (["10.250.0.11"], ("10.250.0.11/32",)),
+        (["10.244.1.0/24", "10.244.2.0/24"], ("10.244.0.0/22",)),
+        (["10.0.0.1", "fd00::1", "10.0.0.2", "fd00::2"], ("10.0.0.0/30", "fd00::/126")),
+        (["0.0.0.1", "255.0.0.1"], ("0.0.0.0/0",)),
+        (["10.0.0.0/24", "10.0.0.7"], ("10.0.0.0/24",)),
+    ],
+)
+def test_the_smallest_network_that_covers(addresses: list[str], networks: tuple[str, ...]) -> None:
+    assert order.covering(addresses) == networks
+    assert order.covering(reversed(addresses)) == networks

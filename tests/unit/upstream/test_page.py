@@ -1,0 +1,38 @@
+"""The generated sections of the page, and that the page has a place for each."""
+
+import pytest
+
+from fleetlb.domain.capabilities import EngineName
+from tests.upstream import page
+from tests.upstream.__main__ import PAGE
+from tests.upstream.outcomes import Outcome
+
+FOUND = [
+    Outcome("should break", "FAIL", 900.4, "a | b <c> " + "d" * 200),
+    Outcome("should work", "pass", 6.0),
+]
+TEXT = page.section("envoy", {"Kubernetes": "v1.36.3", "nodes": "2"}, FOUND)
+
+
+def test_a_section_counts_and_lists() -> None:
+    assert "**1 passed, 1 failed, 0 skipped.** Kubernetes: v1.36.3; nodes: 2." in TEXT
+    assert "| should work | 6 | pass |  |" in TEXT
+    broken = next(line for line in TEXT.splitlines() if "should break" in line)
+    assert r"a \| b &lt;c>" in broken
+    assert broken.endswith("d … |")
+
+
+def test_a_section_replaces_its_former_self_alone() -> None:
+    other = page.section("ipvs", {}, [])
+    before = f"head\n{page.section('envoy', {}, [])}\nmiddle\n{other}\ntail\n"
+    assert page.replaced(before, "envoy", TEXT) == f"head\n{TEXT}\nmiddle\n{other}\ntail\n"
+
+
+def test_a_page_without_its_place_is_told() -> None:
+    with pytest.raises(ValueError, match="has no section 'envoy'"):
+        page.replaced("nothing here", "envoy", TEXT)
+
+
+@pytest.mark.parametrize("engine", EngineName)
+def test_the_page_has_a_place_for_each_engine(engine: EngineName) -> None:
+    assert page.replaced(PAGE.read_text(), engine.value, TEXT) != PAGE.read_text()
