@@ -9,9 +9,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fleetlb.domain.addresses import Family, Protocol
 from tests.e2e.fleet import Fleet, eventually, key, next_node_port, tcp, udp
-from tests.e2e_ipvs.site import Site
 from tests.e2e_ipvs.tables import Tables
-from tests.e2e_ipvs.tenants import DUAL, PATIENCE, Tenant
+from tests.stage.site import Site
+from tests.stage.tenants import DUAL, Tenant
 
 PROGRAMMER = "dataplane-programmer/node-1"
 
@@ -119,7 +119,7 @@ async def _claimed(tenant: Tenant, name: str, fleet: Fleet, other: str) -> str:
         found.extend(balancer.spec.addresses if balancer else ())
         return bool(found)
 
-    await eventually(has_address, f"an address chosen for {name}", PATIENCE)
+    await eventually(has_address, f"an address chosen for {name}", tenant.patience)
     assert found[0] != other
     return found[0]
 
