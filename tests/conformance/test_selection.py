@@ -1,20 +1,10 @@
 """SEL: which Services are ours. A Service that is not is the same object at the end as when it was created."""
 
-from fleetlb.kube.resources import Object
+from tests.conformance.traces import untouched
 from tests.e2e.fleet import Fleet, key, next_node_port, tcp
 from tests.stage.tenants import Tenant
 
 WATCHER = "tenant-watcher/acme"
-
-
-async def untouched(tenant: Tenant, fleet: Fleet, created: Object) -> None:
-    """Fails if anything was ever done about a Service: write, Event, or object in the hub."""
-    name, uid = created["metadata"]["name"], created["metadata"]["uid"]
-    now = await tenant.get(name)
-    assert now["metadata"]["resourceVersion"] == created["metadata"]["resourceVersion"], f"{name} was written to"
-    assert not now["metadata"].get("finalizers")
-    assert await tenant.events(name) == []
-    assert await fleet.load_balancer(tenant.name, uid) is None
 
 
 async def test_SEL_1_other_types_are_left_alone(acme: Tenant, fleet: Fleet) -> None:

@@ -2,13 +2,16 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from fleetlb.contracts.objects import EngineName
-from fleetlb_cli.local import kernel
+from fleetlb_cli.local import kernel, probes
 from fleetlb_cli.local.layout import read_environment
+from fleetlb_cli.local.probes import Probe
+from fleetlb_cli.local.programs import script
 from tests.e2e.fleet import FLEETLB
 from tests.stage.loopback import Loopback
 from tests.stage.networks import Network
@@ -43,6 +46,37 @@ def on_ipvs(state: Path) -> Iterator[Network]:
     kernel.check()
     with Site() as site, running_fleet(state, *site.options(), seconds=IPVS_START_SECONDS):
         yield site
+
+
+@contextmanager
+def watcher_of_class(state: Path, tenant: str, name: str) -> Iterator[None]:
+    """Within, a tenant's watcher serves exactly one loadBalancerClass: another process stands in for it."""
+    process = f"tenant-watcher/{tenant}"
+    place = read_environment(state).processes[process]
+    told = Path(f"/proc/{place.pid}/environ").read_text().rstrip("\0").split("\0")
+    environ = dict(line.split("=", 1) for line in told) | {"FLEETLB_LOAD_BALANCER_CLASS": name}
+    _order(state, "stop", process)
+    with (state / "watcher-of-class.log").open("wb") as log:
+        child = subprocess.Popen([script("fleetlb-tenant-watcher")], env=environ, stdout=log, stderr=log)
+    try:
+        _until_ready(f"{place.http}/readyz", child)
+        yield
+    finally:
+        child.terminate()
+        child.wait(60)
+        _order(state, "start", process)
+
+
+def _order(state: Path, verb: str, process: str) -> None:
+    subprocess.run([FLEETLB, "local", verb, process, "--state", str(state)], check=True, timeout=180)
+
+
+def _until_ready(url: str, child: "subprocess.Popen[bytes]") -> None:
+    end = time.monotonic() + IPVS_START_SECONDS
+    while probes.trouble(Probe(url=url)) is not None:
+        assert child.poll() is None, f"the watcher ended with {child.returncode}"
+        assert time.monotonic() < end, f"{url} is not ready"
+        time.sleep(0.05)
 
 
 STARTS = {EngineName.ENVOY: on_envoy, EngineName.IPVS: on_ipvs}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fleetlb.domain.addresses import Family, Protocol
+from fleetlb.domain.conditions import PROVISIONED, Reason
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import NotFound
@@ -73,6 +74,12 @@ class Tenant(TenantCluster):
         await self.serving(name)
         return name
 
+    async def refused_witness(self) -> None:
+        """The same without a trace in the data plane: another Service is made, heard of by the hub, and refused."""
+        name = f"witness-{next(_witnesses)}"
+        await self.create(name, [tcp(8099, next_node_port())], annotations={"fleetlb.dev/pool": "no-such-pool"})
+        await self.reason(name, PROVISIONED, Reason.ADDRESS_NOT_ALLOWED)
+
     def answers(self, family: Family, nodes: Iterable[str] = ("node-1", "node-2")) -> set[str]:
         """What these nodes answer: who they are, and the balancer node's address for who asked."""
         return {f"{self.name} {name} {self.machines[name].gateways[family]}" for name in nodes}
@@ -121,6 +128,33 @@ class Tenant(TenantCluster):
             return await self.network.ask(key, seconds=2.0) == Answer(failure="Connection refused")
 
         await eventually(is_refused, f"{key} refused", self.patience)
+
+    async def until_silent(self, key: VirtualServerKey) -> None:
+        """Wait until nobody answers under this key any more, in whatever way."""
+
+        async def is_silent() -> bool:
+            return not (await self.network.ask(key, seconds=1.0)).ok
+
+        await eventually(is_silent, f"silence at {key}", self.patience)
+
+    async def until_event(self, name: str, reason: str, seconds: float | None = None) -> Object:
+        """Wait for an Event of a Service, and return the first."""
+        found: list[Object] = []
+
+        async def is_there() -> bool:
+            found[:] = [event for event in await self.events(name) if event["reason"] == reason]
+            return bool(found)
+
+        await eventually(is_there, f"an Event {reason} on {name}", seconds or self.patience)
+        return found[0]
+
+    async def until_heard(self, messages: list[bytes]) -> None:
+        """Wait for the first of them."""
+
+        async def is_there() -> bool:
+            return bool(messages)
+
+        await eventually(is_there, "a message", self.patience)
 
     async def until_gone(self, name: str) -> None:
         """Wait for the end of a Service, finalizer and all."""
