@@ -10,13 +10,17 @@ PYTEST := $(BIN)/pytest --quiet
 
 IPVS_PYTEST := $(BIN)/python -m pytest --quiet -p no:cacheprovider -m ipvs
 IPVS_TESTS ?= tests/contract tests/ipvs tests/e2e_ipvs
+FINDINGS := conformance-results
+# A network of its own, so that IPv6 and low ports are to be had without being root.
+PRIVATE_NETWORK := unshare --user --map-root-user --net sh -c 'ip link set lo up && exec "$$@"' sh
 LAB_MEMORY ?= 6G
 LAB_SECONDS ?= 2700
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup up down demo bench test check fmt format lint type imports fast unit component contract scenario \
-	integration e2e lab ipvs test-ipvs-host test-upstream bench-ipvs schemas clean
+	integration e2e lab ipvs test-ipvs-host test-upstream bench-ipvs conformance conformance-envoy conformance-ipvs \
+	schemas clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -87,6 +91,21 @@ test-upstream: setup ## Kubernetes' own LoadBalancer tests on a cluster of yours
 test-ipvs-host: setup ## The same in this host's kernel: needs root, ip_vs, ipvsadm and nft
 	@echo "== ipvs, on this host"; $(IPVS_PYTEST) $(IPVS_TESTS)
 
+conformance: ## The Kubernetes contract, line by line, on both engines; writes docs/conformance.md
+	@rm -rf $(FINDINGS)
+	-@$(MAKE) --no-print-directory conformance-envoy
+	-@$(MAKE) --no-print-directory conformance-ipvs
+	@$(BIN)/python -m tests.conformance.report docs/conformance.md $(FINDINGS)/envoy.json $(FINDINGS)/ipvs.json
+
+conformance-envoy: setup ## The contract on Envoy alone
+	@echo "== conformance, on Envoy"
+	@$(PRIVATE_NETWORK) $(PYTEST) tests/conformance --engine envoy --outcomes $(FINDINGS)/envoy.json
+
+conformance-ipvs: setup lab ## The contract on IPVS alone, in the lab
+	@echo "== conformance, on IPVS"
+	@LAB_MEMORY=$(LAB_MEMORY) LAB_SECONDS=$(LAB_SECONDS) LAB_KEEP=$(FINDINGS) deploy/lab/run.sh \
+		$(IPVS_PYTEST) tests/conformance --engine ipvs --outcomes /run/out/keep/ipvs.json
+
 bench-ipvs: setup lab ## Measure the IPVS engine in the lab; the figures stay in bench-results/
 	@LAB_MEMORY=$(LAB_MEMORY) LAB_SECONDS=$(LAB_SECONDS) LAB_KEEP=bench-results deploy/lab/run.sh \
 		$(BIN)/python -m tests.bench kernel --output /run/out/keep --load "$$(cut -d' ' -f1-3 /proc/loadavg)"
@@ -96,5 +115,6 @@ schemas: $(STAMP) ## Write proto-schemas/ and deploy/crds anew from the Python t
 	$(BIN)/python deploy/schemas/generate.py
 
 clean: ## Remove caches and build results; .venv, fleets and the cached control plane stay
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist bench-results upstream-results
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist bench-results \
+		upstream-results $(FINDINGS)
 	find libs services tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -10,8 +10,9 @@ from fleetlb_cli.local import kernel
 from fleetlb_cli.local.kernel import KernelError
 
 ROOT = Path(__file__).parent
-TIERS = {"integration": "integration", "e2e": "e2e", "ipvs": "ipvs", "e2e_ipvs": "ipvs"}
-SECONDS = {"integration": 60, "e2e": 300, "ipvs": 60, "e2e_ipvs": 300}
+TIERS = {"integration": "integration", "e2e": "e2e", "conformance": "e2e", "ipvs": "ipvs", "e2e_ipvs": "ipvs"}
+SECONDS = {"integration": 60, "e2e": 300, "conformance": 120, "ipvs": 60, "e2e_ipvs": 300}
+OF_A_FLEET = {"e2e", "conformance", "e2e_ipvs"}
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
@@ -23,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         item.add_marker(TIERS[folder])
         if item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(SECONDS[folder], func_only=folder.startswith("e2e")))
+            item.add_marker(pytest.mark.timeout(SECONDS[folder], func_only=folder in OF_A_FLEET))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,8 +1,6 @@
 """One real local fleet for the whole tier, used as an operator would: by its commands, env.json and kubectl's API."""
 
 import itertools
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,18 +8,14 @@ import pytest
 
 from fleetlb_cli.local.layout import Environment, read_environment
 from tests.e2e.fleet import Fleet, TenantCluster
-
-FLEETLB = str(Path(sys.executable).parent / "fleetlb")
+from tests.stage.starting import running_fleet
 
 
 @pytest.fixture(scope="session")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The state directory of a running fleet with tenants acme and globex."""
-    state = tmp_path_factory.mktemp("fleet")
-    up = [FLEETLB, "local", "up", "--state", str(state), "--detach", "--timeout", "240"]
-    subprocess.run(up, check=True, timeout=900)
-    yield state
-    subprocess.run([FLEETLB, "local", "down", "--state", str(state)], check=True, timeout=120)
+    with running_fleet(tmp_path_factory.mktemp("fleet")) as state:
+        yield state
 
 
 @pytest.fixture

@@ -75,6 +75,17 @@ class Fleet:
         )
 
     @asynccontextmanager
+    async def without(self, *processes: str) -> AsyncIterator[None]:
+        """Stopped for the time of a block; started in the same order, and ready again, after it."""
+        for process in processes:
+            await self.verb("stop", process)
+        try:
+            yield
+        finally:
+            for process in processes:
+                await self.verb("start", process)
+
+    @asynccontextmanager
     async def bus(self, creds: str) -> AsyncIterator[JetStreamBus]:
         """A connection to NATS with the credentials in a file."""
         async with asyncio.TaskGroup() as tasks:
@@ -153,15 +164,21 @@ class TenantCluster:
         listening = [Backend(f"{self.name} {node}", address, tcp, udp) for node, address in self.nodes.items()]
         return await self._stack.enter_async_context(Backends(listening))
 
-    async def create(self, name: str, ports: list[Object], **spec: Any) -> str:
-        """Create a Service of type LoadBalancer; returns its UID."""
-        annotations = spec.pop("annotations", {})
+    async def make(self, name: str, ports: list[Object], **spec: Any) -> Object:
+        """Create a Service, of type LoadBalancer unless the spec says otherwise; returns it as it was created.
+
+        `annotations` and `metadata` are not of the spec.
+        """
+        annotations, metadata = spec.pop("annotations", {}), spec.pop("metadata", {})
         body = {
-            "metadata": {"name": name, "namespace": self.namespace, "annotations": annotations},
+            "metadata": {"name": name, "namespace": self.namespace, "annotations": annotations, **metadata},
             "spec": {"type": "LoadBalancer", "ports": ports, **spec},
         }
-        created = await self.cluster.create(SERVICES, body)
-        uid: str = created["metadata"]["uid"]
+        return await self.cluster.create(SERVICES, body)
+
+    async def create(self, name: str, ports: list[Object], **spec: Any) -> str:
+        """The same; returns its UID."""
+        uid: str = (await self.make(name, ports, **spec))["metadata"]["uid"]
         return uid
 
     async def get(self, name: str) -> Object:

@@ -9,8 +9,7 @@ import aiohttp
 import pytest
 
 from fleetlb_cli.local.layout import Environment
-from tests.e2e.conftest import FLEETLB
-from tests.e2e.fleet import Fleet, eventually
+from tests.e2e.fleet import FLEETLB, Fleet, eventually
 
 pytestmark = pytest.mark.e2e
 

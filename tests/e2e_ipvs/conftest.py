@@ -4,20 +4,16 @@ Start and tests share few cores and, in the lab, slow processes: nothing here ma
 """
 
 import itertools
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.fleet import Fleet
-from tests.e2e_ipvs.site import POOL, TENANTS, Site
 from tests.e2e_ipvs.tables import Tables
-from tests.e2e_ipvs.tenants import Tenant, tenant_of
-
-FLEETLB = str(Path(sys.executable).parent / "fleetlb")
-START_SECONDS = 400
+from tests.stage.site import Site
+from tests.stage.starting import IPVS_START_SECONDS, running_fleet
+from tests.stage.tenants import Tenant, tenant_of
 
 
 @pytest.fixture(scope="session")
@@ -36,16 +32,8 @@ def tables(site: Site) -> Tables:
 @pytest.fixture(scope="session")
 def state(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The state directory of the running fleet."""
-    state = tmp_path_factory.mktemp("fleet")
-    up = [FLEETLB, "local", "up", "--state", str(state), "--engine", "ipvs", "--tenants", ",".join(TENANTS), "--detach"]
-    for cidr in POOL.values():
-        up += ["--pool-cidr", cidr]
-    for tenant in TENANTS:
-        for cidr in site.node_cidrs(tenant):
-            up += ["--node-cidr", f"{tenant}={cidr}"]
-    subprocess.run([*up, "--timeout", str(START_SECONDS)], check=True, timeout=START_SECONDS + 60)
-    yield state
-    subprocess.run([FLEETLB, "local", "down", "--state", str(state)], check=True, timeout=180)
+    with running_fleet(tmp_path_factory.mktemp("fleet"), *site.options(), seconds=IPVS_START_SECONDS) as state:
+        yield state
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ import pytest
 from fleetlb.domain.addresses import Family, Protocol
 from fleetlb.domain.conditions import PROVISIONED, SERVING
 from tests.e2e.fleet import Fleet, key, next_node_port, tcp, udp
-from tests.e2e_ipvs.site import POOL, Site
 from tests.e2e_ipvs.tables import Tables
-from tests.e2e_ipvs.tenants import DUAL, Tenant
+from tests.stage.site import POOL, Site
+from tests.stage.tenants import DUAL, Tenant
 
 
 async def test_two_tenants_with_both_families_and_both_protocols_on_one_port(

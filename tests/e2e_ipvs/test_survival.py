@@ -3,17 +3,14 @@
 import os
 import signal
 
-import aiohttp
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from fleetlb.domain.addresses import Family, Protocol
 from tests.e2e.fleet import Fleet, eventually, key, next_node_port, tcp, udp
-from tests.e2e_ipvs.site import Site
 from tests.e2e_ipvs.tables import Tables
-from tests.e2e_ipvs.tenants import DUAL, PATIENCE, Tenant
-
-PROGRAMMER = "dataplane-programmer/node-1"
+from tests.stage.hub import PROGRAMMER, counters
+from tests.stage.site import Site
+from tests.stage.tenants import DUAL, Tenant
 
 
 @pytest.mark.parametrize("process", [PROGRAMMER, "manager", "status", "tenant-watcher/acme", "nats"])
@@ -50,7 +47,7 @@ async def test_a_restarted_programmer_writes_nothing(acme: Tenant, site: Site, f
         await fleet.verb("restart", PROGRAMMER)
         assert await connection.ask() == answer
     assert tables.changes_since(before) == []
-    written = await _counters(fleet, "fleetlb_ipvs_writes_total", "fleetlb_filter_writes_total")
+    written = await counters(fleet, PROGRAMMER, "fleetlb_ipvs_writes_total", "fleetlb_filter_writes_total")
     assert set(written.values()) == {0.0}, written
 
 
@@ -119,15 +116,6 @@ async def _claimed(tenant: Tenant, name: str, fleet: Fleet, other: str) -> str:
         found.extend(balancer.spec.addresses if balancer else ())
         return bool(found)
 
-    await eventually(has_address, f"an address chosen for {name}", PATIENCE)
+    await eventually(has_address, f"an address chosen for {name}", tenant.patience)
     assert found[0] != other
     return found[0]
-
-
-async def _counters(fleet: Fleet, *names: str) -> dict[str, float]:
-    """Counters of the programmer since its start."""
-    url = f"{fleet.environment.processes[PROGRAMMER].http}/metrics"
-    async with aiohttp.ClientSession() as session, session.get(url) as answer:
-        text = await answer.text()
-    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    return {name: sum(sample.value for sample in samples if sample.name == name) for name in names}

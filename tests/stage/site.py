@@ -1,4 +1,4 @@
-"""The network of the fleet under test: one balancer node, clients on one side, tenants' nodes on the other.
+"""The network of a fleet on the kernel's IPVS: one balancer node, clients on one side, tenants' nodes on the other.
 
     client ── balancer node ─┬─ acme node-1, acme node-2
                              └─ globex node-1, globex node-2
@@ -9,17 +9,14 @@ with, the fleet has to set up.
 """
 
 import contextlib
-from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
-import msgspec
-
 from fleetlb.domain.addresses import Family
-from fleetlb.domain.virtual_servers import VirtualServerKey
+from fleetlb.domain.capabilities import EngineName
 from fleetlb.testkit.namespaces import Namespace, connect
-from fleetlb_cli.demo.dialling import Answer
-from tests.e2e_ipvs.talking import Conversation, Talk, ask, open_conversation
+from fleetlb_cli.local.layout import TenantPlace
+from tests.stage.networks import Network, TenantNode
 
 TENANTS = ("acme", "globex")
 POOL = {Family.IPV4: "10.77.0.0/24", Family.IPV6: "fd77::/112"}
@@ -29,20 +26,16 @@ CLIENTS = {
 }
 
 
-class TenantNode(msgspec.Struct, frozen=True):
-    """A node of a tenant's cluster."""
-
-    name: str
-    addresses: dict[Family, str]
-    gateways: dict[Family, str]
-    """The balancer node's addresses on the same link: who seems to have sent what is masqueraded."""
-    namespace: Namespace
-
-
-class Site:
+class Site(Network):
     """All the namespaces. Use it as a context manager; the thread that made it is on the balancer node within."""
 
+    engine = EngineName.IPVS
+    families = (Family.IPV4, Family.IPV6)
+    patience = 90.0
+    write_counters = ("fleetlb_ipvs_writes_total", "fleetlb_filter_writes_total")
+
     def __init__(self) -> None:
+        """Raises OSError without the right to make network namespaces."""
         self._stack = contextlib.ExitStack()
         self.balancer = self._stack.enter_context(Namespace("balancer"))
         self._client = self._stack.enter_context(Namespace("client"))
@@ -51,7 +44,7 @@ class Site:
         connect(self.balancer, "clients", ours, self._client, "balancer", theirs)
         for gateway in ("10.10.0.1", "fd10::1"):
             self._client.default_route(gateway)
-        self.nodes = {
+        self._nodes = {
             tenant: {f"node-{number}": self._node(tenant, index, number) for number in (1, 2)}
             for index, tenant in enumerate(TENANTS, start=1)
         }
@@ -63,25 +56,22 @@ class Site:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stack.close()
 
-    @staticmethod
-    def node_cidrs(tenant: str) -> tuple[str, str]:
-        """Where a tenant's nodes live."""
-        index = TENANTS.index(tenant) + 1
-        return f"10.2{index}.0.0/16", f"fd2{index}::/48"
+    def options(self) -> list[str]:
+        """What `fleetlb local up` must be told of it."""
+        options = ["--engine", "ipvs", "--tenants", ",".join(TENANTS)]
+        for cidr in POOL.values():
+            options += ["--pool-cidr", cidr]
+        for index, tenant in enumerate(TENANTS, start=1):
+            options += ["--node-cidr", f"{tenant}=10.2{index}.0.0/16", "--node-cidr", f"{tenant}=fd2{index}::/48"]
+        return options
 
-    async def ask(self, key: VirtualServerKey, client: int = 0, seconds: float = 10.0) -> Answer:
-        """What a client is answered on a fresh connection, or by a datagram of a fresh port."""
-        return await ask(self._talk(key, client), seconds)
+    def nodes(self, tenant: str, place: TenantPlace) -> dict[str, TenantNode]:
+        """Two nodes, each in a namespace of its own."""
+        return self._nodes[tenant]
 
-    @contextlib.asynccontextmanager
-    async def conversation(self, key: VirtualServerKey, client: int = 0) -> AsyncIterator[Conversation]:
-        """A connection that stays open. Raises OSError, TimeoutError."""
-        async with open_conversation(self._talk(key, client)) as conversation:
-            yield conversation
-
-    def _talk(self, key: VirtualServerKey, client: int) -> Talk:
-        family = Family.IPV6 if ":" in key.address else Family.IPV4
-        return Talk(self._client, CLIENTS[family][client], key)
+    def client(self, number: int, family: Family) -> tuple[Namespace, str]:
+        """All clients are one machine with several addresses."""
+        return self._client, CLIENTS[family][number]
 
     def _node(self, tenant: str, index: int, number: int) -> TenantNode:
         namespace = self._stack.enter_context(Namespace(f"{tenant} node-{number}"))
@@ -92,5 +82,5 @@ class Site:
             name=f"node-{number}",
             addresses={Family.IPV4: f"{v4}.2", Family.IPV6: f"{v6}:2"},
             gateways={Family.IPV4: f"{v4}.1", Family.IPV6: f"{v6}:1"},
-            namespace=namespace,
+            place=namespace,
         )

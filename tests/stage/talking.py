@@ -1,28 +1,36 @@
-"""Questions and answers between namespaces: clients that ask who answers, servers that say who they are and who asked.
+"""Questions and answers: clients that ask who answers, servers that say who they are and who asked.
 
-Every socket is made inside its namespace, where it stays, and used from the test's own event loop.
+Every socket is made in its place, such as a network namespace, where it stays, and used from the test's own event loop.
 """
 
 import asyncio
 import contextlib
 import os
 import socket
+import typing
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from typing import NamedTuple, cast
 
 from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.virtual_servers import VirtualServerKey
-from fleetlb.testkit.namespaces import Namespace
 from fleetlb_cli.demo.dialling import Answer
 
 _QUESTION = b"who are you?\n"
 _CONNECT_SECONDS = 20.0
 
 
+class Place(typing.Protocol):
+    """Where a socket can be made, such as a network namespace."""
+
+    def entered(self) -> AbstractContextManager[object]:
+        """Within, the current thread is there."""
+
+
 class Talk(NamedTuple):
     """From where, as whom, to whom."""
 
-    namespace: Namespace
+    place: Place
     source: str
     key: VirtualServerKey
 
@@ -47,7 +55,7 @@ class Conversation:
 @contextlib.asynccontextmanager
 async def open_conversation(talk: Talk) -> AsyncIterator[Conversation]:
     """A connection, or for UDP a socket that keeps its port. Raises OSError, TimeoutError."""
-    with contextlib.closing(_socket(talk.namespace, talk.source, talk.key.protocol)) as made:
+    with contextlib.closing(_socket(talk.place, talk.source, talk.key.protocol)) as made:
         async with asyncio.timeout(_CONNECT_SECONDS):
             await asyncio.get_running_loop().sock_connect(made, (talk.key.address, talk.key.port))
         yield Conversation(made)
@@ -73,9 +81,9 @@ class Servers:
         self._servers: list[asyncio.Server] = []
         self._transports: set[asyncio.BaseTransport] = set()
 
-    async def start(self, name: str, namespace: Namespace, address: str, protocol: Protocol, port: int) -> None:
+    async def start(self, name: str, place: Place, address: str, protocol: Protocol, port: int) -> None:
         """One more. Raises OSError."""
-        listening = _socket(namespace, address, protocol, port)
+        listening = _socket(place, address, protocol, port)
         loop = asyncio.get_running_loop()
         if protocol is Protocol.UDP:
             transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(name), sock=listening)
@@ -120,10 +128,10 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport.sendto(f"{self._name} {addr[0]}".encode(), addr)
 
 
-def _socket(namespace: Namespace, address: str, protocol: Protocol, port: int | None = None) -> socket.socket:
+def _socket(place: Place, address: str, protocol: Protocol, port: int | None = None) -> socket.socket:
     """Bound; listening if there is a port."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with namespace.entered():
+    with place.entered():
         made = socket.socket(family, socket.SOCK_DGRAM if protocol is Protocol.UDP else socket.SOCK_STREAM)
         try:
             made.setblocking(False)
