@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import FLEETLB
+from tests.e2e.fleet import FLEETLB
 
 pytestmark = pytest.mark.e2e
 
