@@ -229,6 +229,11 @@ class LoadBalancerSpec(_Object, frozen=True, kw_only=True):
     """Whether backends see who the client is."""
     refusal: Refusal | None = None
 
+    @property
+    def is_short(self) -> bool:
+        """Whether a granted wish has fewer addresses than it would like to have."""
+        return 0 < len(self.addresses) < len(self.service.ip_families)
+
 
 class NodeRevision(_Object, frozen=True, kw_only=True):
     """What one balancer node said of the load balancer."""

@@ -133,7 +133,11 @@ FIELDS: tuple[Field, ...] = (
         asks=lambda service: "spec.loadBalancerSourceRanges (or its annotation)" if service.source_ranges else "",
         cure="remove it to serve everybody",
     ),
-    Field(name="`spec.ipFamilies`", honoured="one address per family, if the pools have it; otherwise `PoolExhausted`"),
+    Field(
+        name="`spec.ipFamilies`, `ipFamilyPolicy`",
+        honoured="one address per family, the first family first, or none (`PoolExhausted`); under `PreferDualStack`"
+        " one family alone will do, and the other follows when it can be had",
+    ),
     Field(
         name="`spec.loadBalancerIP`",
         honoured=f"honoured as an alias of `{Annotation.ADDRESSES}`; both and different: `InvalidWish`",

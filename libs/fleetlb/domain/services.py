@@ -45,6 +45,8 @@ class TenantService(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=63)]
     ports: Annotated[tuple[ServicePort, ...], msgspec.Meta(min_length=1, max_length=MAX_PORTS)]
     ip_families: Annotated[tuple[Family, ...], msgspec.Meta(min_length=1, max_length=2)] = (Family.IPV4,)
+    prefers_dual_stack: bool = False
+    """Whether one of `ip_families` will do where the other cannot be had."""
     external_traffic_policy: TrafficPolicy = TrafficPolicy.CLUSTER
     affinity_seconds: Annotated[int, msgspec.Meta(ge=0, le=86400)] = 0
     """Time for which a client stays with its backend; 0: no affinity."""

@@ -33,6 +33,8 @@ class Choice(msgspec.Struct, frozen=True):
 
     group: str
     holdings: tuple[Holding, ...]
+    short: "Denial | None" = None
+    """Why a family that the Service would like to have is missing."""
 
 
 class Denial(msgspec.Struct, frozen=True):
@@ -84,7 +86,21 @@ class Chooser:
         self._proposed: dict[ServiceKey, tuple[str, ...]] = {}
 
     def choose(self, wish: Wish) -> Choice | Denial:
-        """Addresses for a wish, taken in the book; or why there are none, with nothing taken."""
+        """Addresses for a wish, taken in the book; or why there are none, with nothing taken.
+
+        A Service that would like two families and can have one of them gets that.
+        """
+        outcome = self._choose(wish)
+        if isinstance(outcome, Choice) or not wish.service.prefers_dual_stack or wish.service.addresses:
+            return outcome
+        for family in sorted(wish.service.ip_families, key=lambda family: wish.held(family) is None):
+            service = msgspec.structs.replace(wish.service, ip_families=(family,))
+            alone = self._choose(msgspec.structs.replace(wish, service=service))
+            if isinstance(alone, Choice):
+                return msgspec.structs.replace(alone, short=outcome)
+        return outcome
+
+    def _choose(self, wish: Wish) -> Choice | Denial:
         proposed = self._proposed.pop(wish.key, ())
         wish = msgspec.structs.replace(wish, preferred=(*wish.preferred, *proposed))
         fixed: dict[Family, Holding] = {}

@@ -92,7 +92,7 @@ def standing_choice(
     if load_balancer is None:
         return None
     spec = load_balancer.spec
-    if spec.refusal or not spec.addresses or spec.service != service:
+    if spec.refusal or not spec.addresses or spec.service != service or spec.is_short:
         return None
     bound = {claim.spec.address: claim for claim in claims if claim.spec.phase is ClaimPhase.BOUND}
     if not all(address in bound and bound[address].spec.group == spec.group for address in spec.addresses):

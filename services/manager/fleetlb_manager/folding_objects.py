@@ -80,7 +80,7 @@ class ObjectFolding:
         if self._memory.book.pools.get(name) != wanted:
             self._memory.book.set_pool(wanted)
             self._pools_changed()
-            self._wake_refused()
+            self._wake_wanting()
             self._mark_quarantined()
         self._networks_changed(name, networks)
 
@@ -101,7 +101,7 @@ class ObjectFolding:
         self._memory.groups[name] = group
         self._marks.status(StatusKey("group", name))
         if known is None or known.spec != group.spec:
-            self._wake_refused()
+            self._wake_wanting()
             for slot in list(self._memory.desired.slots()):
                 if slot.group == name:
                     self._marks.slot(slot)
@@ -207,9 +207,9 @@ class ObjectFolding:
         if key is not None:
             self._marks.service(key)
 
-    def _wake_refused(self) -> None:
+    def _wake_wanting(self) -> None:
         """An operator's act may have ended any refusal; the oldest first is kept by their order."""
-        for key in sorted(self._memory.load_balancers.refused(), key=self._memory.lines.since):
+        for key in sorted(self._memory.load_balancers.wanting(), key=self._memory.lines.since):
             self._marks.service(key)
 
     def _mark_quarantined(self) -> None:

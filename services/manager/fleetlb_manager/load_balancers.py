@@ -18,7 +18,7 @@ class LoadBalancers:
         self._newest: Newest[LoadBalancer] = Newest()
         self._in_cluster: dict[ClusterKey, set[ServiceKey]] = {}
         self._in_group: dict[str, set[ServiceKey]] = {}
-        self._refused: dict[ServiceKey, None] = {}
+        self._wanting: dict[ServiceKey, None] = {}
 
     def get(self, key: ServiceKey) -> LoadBalancer | None:
         """The object of a Service; an object of that name that speaks of another cluster is not it."""
@@ -37,9 +37,9 @@ class LoadBalancers:
         """Services whose object has its addresses in one balancer group."""
         return self._in_group.get(group, ())
 
-    def refused(self) -> Iterable[ServiceKey]:
-        """Services whose object says no."""
-        return self._refused
+    def wanting(self) -> Iterable[ServiceKey]:
+        """Services whose object says no, or has fewer addresses than the Service would like to have."""
+        return self._wanting
 
     def put(self, item: LoadBalancer) -> ServiceKey | None:
         """Note a version of an object; the Service if its spec is not what was known."""
@@ -51,10 +51,10 @@ class LoadBalancers:
             self._forget(known)
         self._in_cluster.setdefault(key.cluster_key, set()).add(key)
         self._in_group.setdefault(item.spec.group, set()).add(key)
-        if item.spec.refusal:
-            self._refused[key] = None
+        if item.spec.refusal or item.spec.is_short:
+            self._wanting[key] = None
         else:
-            self._refused.pop(key, None)
+            self._wanting.pop(key, None)
         same = known is not None and known.metadata.uid == item.metadata.uid and known.spec == item.spec
         return None if same else key
 
@@ -68,7 +68,7 @@ class LoadBalancers:
 
     def _forget(self, item: LoadBalancer) -> None:
         key = key_of(item)
-        self._refused.pop(key, None)
+        self._wanting.pop(key, None)
         _take_out(self._in_cluster, key.cluster_key, key)
         _take_out(self._in_group, item.spec.group, key)
 

@@ -157,7 +157,7 @@ class Serving:
             return self._deny(key, outcome)
         wanted = Usage(load_balancers=1, addresses=len(outcome.holdings), ports=len(service.ports))
         self._memory.usage.reserve(key, wanted)
-        self._folding.call_next(self._memory.lines.leave(key))
+        self._line_up(key, outcome.short.waits_for if outcome.short else ())
         return outcome
 
     def _usage_beside(self, key: ServiceKey) -> Usage:
@@ -178,14 +178,18 @@ class Serving:
 
     def _deny(self, key: ServiceKey, denial: Denial) -> Denial:
         self._chooser.abandon(key)
+        self._line_up(key, denial.waits_for)
+        return denial
+
+    def _line_up(self, key: ServiceKey, waits_for: tuple[str, ...]) -> None:
+        """Wait for these resources, or for nothing any more."""
         lines, known = self._memory.lines, self._memory.load_balancers.get(key)
-        if denial.waits_for:
+        if waits_for:
             created = known.metadata.creation_timestamp if known else None
             since = created or timestamps.to_text(self._clock.wall())
-            self._folding.call_next(lines.wait(key, denial.waits_for, since))
+            self._folding.call_next(lines.wait(key, waits_for, since))
         else:
             self._folding.call_next(lines.leave(key))
-        return denial
 
     async def _write(self, key: ServiceKey, spec: LoadBalancerSpec) -> LoadBalancer:
         """Make the object say this; writes nothing if it does already."""

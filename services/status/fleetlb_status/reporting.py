@@ -6,7 +6,7 @@ import msgspec
 
 from fleetlb.contracts.objects import LoadBalancer, LoadBalancerStatus, NodeRevision
 from fleetlb.contracts.v1 import Hops, Ingress, Probe, RealizedState, ServiceReported, VirtualServerRealized
-from fleetlb.domain.addresses import Protocol
+from fleetlb.domain.addresses import Protocol, family_of
 from fleetlb.domain.conditions import Reason, Status, transition
 from fleetlb.domain.planning import keys_of
 from fleetlb.domain.verdicts import PortReport, Verdict, judge
@@ -93,6 +93,17 @@ def _ingress(balancer: LoadBalancer, addresses: tuple[str, ...]) -> tuple[Ingres
 
 def _clients(balancer: LoadBalancer) -> str:
     """What backends see of a client, as the tenant is told."""
+    return f"{_seen(balancer)}{_missing(balancer)}"
+
+
+def _missing(balancer: LoadBalancer) -> str:
+    """The family that the tenant would like to have and has not got, as it is told."""
+    had = {family_of(address) for address in balancer.spec.addresses}
+    missing = [family for family in balancer.spec.service.ip_families if family not in had]
+    return f"; no {missing[0]} address is to be had yet (spec.ipFamilyPolicy PreferDualStack)" if missing else ""
+
+
+def _seen(balancer: LoadBalancer) -> str:
     if balancer.spec.keeps_client_address:
         return "backends see the client's address"
     if balancer.spec.service.proxy_protocol:

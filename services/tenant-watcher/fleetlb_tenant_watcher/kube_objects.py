@@ -58,6 +58,7 @@ class ServiceSpec(_Read, frozen=True, kw_only=True, gc=False):
     load_balancer_class: str | None = None
     ports: tuple[ServicePortSpec, ...] | None = None
     ip_families: tuple[str, ...] | None = None
+    ip_family_policy: str = "SingleStack"
     external_traffic_policy: str = ""
     session_affinity: str = "None"
     session_affinity_config: SessionAffinityConfig | None = None

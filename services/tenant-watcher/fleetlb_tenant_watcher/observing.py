@@ -95,6 +95,7 @@ def parse_wish(metadata: ServiceMeta, spec: ServiceSpec, selection: Selection) -
         name=metadata.name,
         ports=ports,
         ip_families=families,
+        prefers_dual_stack=spec.ip_family_policy == "PreferDualStack" and len(families) > 1,
         external_traffic_policy=TrafficPolicy.LOCAL if local else TrafficPolicy.CLUSTER,
         affinity_seconds=_affinity_seconds(spec),
         addresses=addresses,

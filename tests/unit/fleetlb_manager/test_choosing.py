@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from fleetlb.contracts.objects import ClaimPhase
 from fleetlb.domain.address_pools import AddressRange, parse_intervals
@@ -204,3 +205,34 @@ def test_no_address_is_proposed_twice() -> None:
     seen = [asked.choose(f"u{number}").split()[0] for number in range(254)]
     assert len(set(seen)) == 254
     assert not {"192.0.2.0", "192.0.2.255"} & set(seen)
+
+
+BOTH = (Family.IPV4, Family.IPV6)
+
+
+def test_who_prefers_two_families_takes_one_and_waits_for_the_other() -> None:
+    asked = Choosing(a_range("four", "192.0.2.0/31"), a_range("six", "2001:db8::/128"))
+    assert asked.choose("u1", ip_families=BOTH, prefers_dual_stack=True) == "192.0.2.0 2001:db8:: in default"
+    assert asked.choose("u2", ip_families=BOTH) == f"PoolExhausted {pool_resource('six', Family.IPV6)}"
+    grant = grant_of(a_tenant(), allow_loopback=False)
+    wish = Wish(key=a_key("u3"), service=a_wish(ip_families=BOTH, prefers_dual_stack=True), grant=grant)
+    outcome = asked.chooser.choose(wish)
+    assert isinstance(outcome, Choice)
+    assert [holding.address for holding in outcome.holdings] == ["192.0.2.1"]
+    assert outcome.short is not None
+    assert outcome.short.waits_for == (pool_resource("six", Family.IPV6),)
+    assert asked.book.counts("four", Family.IPV4).used == 2
+
+
+def test_who_prefers_two_families_keeps_the_one_it_holds() -> None:
+    asked = Choosing(a_range("six", "2001:db8::/128"))
+    held = a_claim("2001:db8::")
+    held = replace(held, spec=replace(held.spec, pool="six"))
+    asked.book.take("2001:db8::", str(a_key()))
+    assert asked.choose(claims=(held,), ip_families=BOTH, prefers_dual_stack=True) == "2001:db8:: in default"
+
+
+def test_an_address_asked_for_is_given_or_nothing_is() -> None:
+    asked = Choosing(a_range("four", "192.0.2.0/31"))
+    answer = asked.choose(ip_families=BOTH, prefers_dual_stack=True, addresses=("2001:db8::1",))
+    assert answer == "AddressNotAllowed"

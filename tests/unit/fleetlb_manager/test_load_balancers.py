@@ -42,9 +42,9 @@ def test_objects_are_known_by_the_group_of_their_addresses() -> None:
 def test_refused_services_are_remembered() -> None:
     known = LoadBalancers()
     known.put(a_load_balancer(a_key(), refusal=EXHAUSTED))
-    assert list(known.refused()) == [a_key()]
+    assert list(known.wanting()) == [a_key()]
     known.put(a_load_balancer(a_key(), "192.0.2.1", version=2))
-    assert list(known.refused()) == []
+    assert list(known.wanting()) == []
 
 
 def test_a_deleted_object_is_forgotten() -> None:
@@ -53,7 +53,7 @@ def test_a_deleted_object_is_forgotten() -> None:
     known.put(item)
     assert known.drop(item.metadata) == a_key()
     assert known.drop(item.metadata) is None
-    assert list(known.services()) == list(known.refused()) == list(known.in_cluster(CLUSTER)) == []
+    assert list(known.services()) == list(known.wanting()) == list(known.in_cluster(CLUSTER)) == []
 
 
 def test_an_object_that_changed_its_cluster_by_hand_is_another_services() -> None:

@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from fleetlb.contracts.objects import AnnotationRules, Quotas
+from fleetlb.domain.addresses import Family
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.errors import Transient
 from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints
@@ -386,3 +387,18 @@ async def test_a_tenants_rules_for_annotations_hold_and_a_change_of_its_defaults
     await rule(default={"scheduler": "lc"})
     assert servers(world)["192.0.2.0:443/tcp"].scheduler is Scheduler.LEAST_CONNECTION
     assert servers(world)["192.0.2.1:443/tcp"].scheduler is Scheduler.MAGLEV
+
+
+async def test_a_family_that_was_not_to_be_had_follows_when_a_pool_has_it() -> None:
+    world = a_world(pool=("192.0.2.0/29",))
+    world.say(a_key(), a_wish(ip_families=(Family.IPV4, Family.IPV6), prefers_dual_stack=True))
+    await world.work()
+    (had,) = world.addresses()["u1"]
+    world.kept.effects.clear()
+    world.say(a_key(), a_wish(ip_families=(Family.IPV4, Family.IPV6), prefers_dual_stack=True))
+    await world.work()
+    assert world.kept.effects == []
+    world.repool("192.0.2.0/29", "2001:db8::/127")
+    await world.work()
+    assert world.addresses() == {"u1": (had, "2001:db8::")}
+    assert set(servers(world)) == {f"{had}:443/tcp", "[2001:db8::]:443/tcp"}

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from fleetlb.contracts.objects import IpMode, LoadBalancer, LoadBalancerStatus, NodeRevision
 from fleetlb.contracts.v1 import Hop, Ingress, Probe, RealizedState, VirtualServerRealized
-from fleetlb.domain.addresses import Protocol
+from fleetlb.domain.addresses import Family, Protocol
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Reason, Refusal, Status
 from fleetlb.domain.services import ServicePort, TenantService
 from fleetlb.testkit.load_balancers import ADDRESS, KEY, a_load_balancer, a_word
@@ -182,6 +182,14 @@ def test_the_tenant_is_told_whom_its_backends_see(keeps: bool, proxy_protocol: b
     balancer = replace(balancer, spec=replace(balancer.spec, service=service, keeps_client_address=keeps))
     verdict = judge_load_balancer(balancer, NODES, words(a_word(about=7)))
     assert words_of_it in verdict.provisioned.message
+
+
+def test_a_family_that_is_missing_is_named() -> None:
+    balancer = a_load_balancer(generation=7)
+    service = replace(balancer.spec.service, ip_families=(Family.IPV6, Family.IPV4), prefers_dual_stack=True)
+    balancer = replace(balancer, spec=replace(balancer.spec, service=service))
+    verdict = judge_load_balancer(balancer, NODES, words(a_word(about=7)))
+    assert "no IPv6 address is to be had yet" in verdict.provisioned.message
 
 
 def test_a_refusal_is_reported_in_its_own_words() -> None:

@@ -120,6 +120,15 @@ def test_two_hundred_and_fifty_ports_are_the_limit() -> None:
         ({"ipFamilies": ["IPv6"]}, {"ip_families": (Family.IPV6,)}),
         ({"ipFamilies": ["IPv6", "IPv4"]}, {"ip_families": (Family.IPV6, Family.IPV4)}),
         ({"ipFamilies": None}, {"ip_families": (Family.IPV4,)}),
+        (
+            {"ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "PreferDualStack"},
+            {"ip_families": (Family.IPV4, Family.IPV6), "prefers_dual_stack": True},
+        ),
+        (
+            {"ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "RequireDualStack"},
+            {"ip_families": (Family.IPV4, Family.IPV6), "prefers_dual_stack": False},
+        ),
+        ({"ipFamilies": ["IPv4"], "ipFamilyPolicy": "PreferDualStack"}, {"prefers_dual_stack": False}),
         ({"externalTrafficPolicy": "Local"}, {"external_traffic_policy": TrafficPolicy.LOCAL}),
         ({"externalTrafficPolicy": None}, {"external_traffic_policy": TrafficPolicy.CLUSTER}),
         ({"sessionAffinity": "ClientIP"}, {"affinity_seconds": 10800}),
