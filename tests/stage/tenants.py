@@ -74,11 +74,12 @@ class Tenant(TenantCluster):
         await self.serving(name)
         return name
 
-    async def refused_witness(self) -> None:
+    async def refused_witness(self) -> str:
         """The same without a trace in the data plane: another Service is made, heard of by the hub, and refused."""
         name = f"witness-{next(_witnesses)}"
         await self.create(name, [tcp(8099, next_node_port())], annotations={"fleetlb.dev/pool": "no-such-pool"})
         await self.reason(name, PROVISIONED, Reason.ADDRESS_NOT_ALLOWED)
+        return name
 
     def answers(self, family: Family, nodes: Iterable[str] = ("node-1", "node-2")) -> set[str]:
         """What these nodes answer: who they are, and the balancer node's address for who asked."""
