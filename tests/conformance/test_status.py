@@ -8,8 +8,8 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
-from fleetlb.contracts.objects import EngineName
 from fleetlb.domain.addresses import Protocol
+from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.conditions import PROVISIONED, SERVING
 from fleetlb.kube.errors import Conflict, NotFound
 from fleetlb.kube.resources import SERVICES, Object

@@ -46,9 +46,10 @@ class Tenant(TenantCluster):
         await super().clean()
         await self._servers.close()
 
-    async def add_node(self, name: str) -> None:
-        """Let a node of the network join the cluster, with an address of each family."""
-        addresses = [{"type": "InternalIP", "address": text} for text in self.machines[name].addresses.values()]
+    async def add_node(self, name: str, *given: str) -> None:
+        """Let a node of the network join the cluster, with an address of each family, or with these."""
+        texts = given or self.machines[name].addresses.values()
+        addresses = [{"type": "InternalIP", "address": text} for text in texts]
         await self.cluster.apply(NODES, manifests.node(name))
         status = manifests.node_status("")["status"] | {"addresses": addresses}
         await self.cluster.patch(NODES, name, {"status": status}, kind=PatchKind.MERGE, subresource="status")
