@@ -59,12 +59,15 @@ class Tenant(TenantCluster):
         with contextlib.suppress(NotFound):
             await self.cluster.delete(NODES, name)
 
-    async def listen(self, *ports: Object) -> None:
-        """Servers on every node and address, for the node ports of these Service ports, until the test ends."""
+    async def listen(self, *ports: Object, called: str = "") -> None:
+        """Servers on every node and address, for the node ports of these Service ports, until the test ends.
+
+        They call themselves after their node; `called` stands before its name.
+        """
         for machine in self.machines.values():
             for port in ports:
                 for address in machine.addresses.values():
-                    name, protocol = f"{self.name} {machine.name}", Protocol(port["protocol"])
+                    name, protocol = f"{self.name} {called}{machine.name}", Protocol(port["protocol"])
                     await self._servers.start(name, machine.place, address, protocol, port["nodePort"])
 
     async def witness(self, **spec: Any) -> str:
