@@ -27,12 +27,20 @@ class Loopback(Network):
     """IPv6 is there if the fleet has it: the loopback has one address of that family, and others need root."""
 
     engine = EngineName.ENVOY
+    ip_mode = "Proxy"
     patience = 30.0
     write_counters = ("fleetlb_envoy_pushed_resources_total", "fleetlb_envoy_removed_resources_total")
 
     def __init__(self, environment: Environment) -> None:
+        self._cidr = environment.pools["default"].cidr
         self._cidr6 = environment.pools["default"].cidr6
         self.families = (Family.IPV4,) if self._cidr6 is None else (Family.IPV4, Family.IPV6)
+
+    @property
+    def spare_addresses(self) -> str:
+        """The pool is the first /20 of a /16 that is the fleet's own."""
+        first, second = self._cidr.split(".")[:2]
+        return f"{first}.{second}.255.240/29"
 
     def nodes(self, tenant: str, place: TenantPlace) -> dict[str, TenantNode]:
         """The first addresses of the range that the fleet chose for the tenant."""

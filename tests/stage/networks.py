@@ -31,11 +31,17 @@ class Network(Protocol):
     """Clients on one side, tenants' nodes on the other, the balancer node between them."""
 
     engine: EngineName
+    ip_mode: str
+    """What a Service says of how its address is reached."""
     families: tuple[Family, ...]
     patience: float
     """Seconds until whatever is waited for must have come true."""
     write_counters: tuple[str, ...]
     """The programmer's counters that grow with whatever it changes in its data plane."""
+
+    @property
+    def spare_addresses(self) -> str:
+        """A few addresses outside of the fleet's pool, as a range, for pools of a test's own."""
 
     def nodes(self, tenant: str, place: TenantPlace) -> Mapping[str, TenantNode]:
         """A tenant's nodes by name: node-1 and node-2."""

@@ -30,6 +30,8 @@ class Site(Network):
     """All the namespaces. Use it as a context manager; the thread that made it is on the balancer node within."""
 
     engine = EngineName.IPVS
+    ip_mode = "VIP"
+    spare_addresses = "10.78.0.0/29"
     families = (Family.IPV4, Family.IPV6)
     patience = 90.0
     write_counters = ("fleetlb_ipvs_writes_total", "fleetlb_filter_writes_total")

@@ -46,9 +46,10 @@ class Tenant(TenantCluster):
         await super().clean()
         await self._servers.close()
 
-    async def add_node(self, name: str) -> None:
-        """Let a node of the network join the cluster, with an address of each family."""
-        addresses = [{"type": "InternalIP", "address": text} for text in self.machines[name].addresses.values()]
+    async def add_node(self, name: str, *given: str) -> None:
+        """Let a node of the network join the cluster, with an address of each family, or with these."""
+        texts = given or self.machines[name].addresses.values()
+        addresses = [{"type": "InternalIP", "address": text} for text in texts]
         await self.cluster.apply(NODES, manifests.node(name))
         status = manifests.node_status("")["status"] | {"addresses": addresses}
         await self.cluster.patch(NODES, name, {"status": status}, kind=PatchKind.MERGE, subresource="status")
@@ -58,12 +59,15 @@ class Tenant(TenantCluster):
         with contextlib.suppress(NotFound):
             await self.cluster.delete(NODES, name)
 
-    async def listen(self, *ports: Object) -> None:
-        """Servers on every node and address, for the node ports of these Service ports, until the test ends."""
+    async def listen(self, *ports: Object, called: str = "") -> None:
+        """Servers on every node and address, for the node ports of these Service ports, until the test ends.
+
+        They call themselves after their node; `called` stands before its name.
+        """
         for machine in self.machines.values():
             for port in ports:
                 for address in machine.addresses.values():
-                    name, protocol = f"{self.name} {machine.name}", Protocol(port["protocol"])
+                    name, protocol = f"{self.name} {called}{machine.name}", Protocol(port["protocol"])
                     await self._servers.start(name, machine.place, address, protocol, port["nodePort"])
 
     async def witness(self, **spec: Any) -> str:
@@ -74,11 +78,12 @@ class Tenant(TenantCluster):
         await self.serving(name)
         return name
 
-    async def refused_witness(self) -> None:
+    async def refused_witness(self) -> str:
         """The same without a trace in the data plane: another Service is made, heard of by the hub, and refused."""
         name = f"witness-{next(_witnesses)}"
         await self.create(name, [tcp(8099, next_node_port())], annotations={"fleetlb.dev/pool": "no-such-pool"})
         await self.reason(name, PROVISIONED, Reason.ADDRESS_NOT_ALLOWED)
+        return name
 
     def answers(self, family: Family, nodes: Iterable[str] = ("node-1", "node-2")) -> set[str]:
         """What these nodes answer: who they are, and the balancer node's address for who asked."""

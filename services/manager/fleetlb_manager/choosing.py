@@ -238,5 +238,6 @@ class Chooser:
                 free = self._book.choose(pool, family)
                 if free is not None:
                     return Holding(free, pool, self._book.pools[pool].group)
-        text = f"no free {family} address in {', '.join(f'pool {pool}' for pool in sized)}"
+        total = sum(size_of(self._book.pools[pool], family) for pool in sized)
+        text = f"no free {family} address in {', '.join(f'pool {pool}' for pool in sized)}: {total} of {total} taken"
         return Denial(Refusal(Reason.POOL_EXHAUSTED, text), tuple(pool_resource(pool, family) for pool in sized))

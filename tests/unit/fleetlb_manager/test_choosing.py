@@ -32,15 +32,20 @@ class Choosing:
         self, uid: str = "u1", claims: tuple[Any, ...] = (), preferred: tuple[str, ...] = (), **wish: Any
     ) -> str:
         """The outcome as a text: addresses and group, or reason and what is waited for."""
-        grant = grant_of(a_tenant(**wish.pop("tenant", {})), allow_loopback=False)
-        service = a_wish(**wish)
-        outcome = self.chooser.choose(
-            Wish(key=a_key(uid), service=service, grant=grant, claims=claims, preferred=preferred)
-        )
+        outcome = self.outcome(uid, claims, preferred, **wish)
         if isinstance(outcome, Choice):
             return " ".join([*(holding.address for holding in outcome.holdings), f"in {outcome.group}"])
-        assert isinstance(outcome, Denial)
         return " ".join([outcome.refusal.reason, *outcome.waits_for])
+
+    def outcome(
+        self, uid: str = "u1", claims: tuple[Any, ...] = (), preferred: tuple[str, ...] = (), **wish: Any
+    ) -> Choice | Denial:
+        """The outcome itself."""
+        grant = grant_of(a_tenant(**wish.pop("tenant", {})), allow_loopback=False)
+        service = a_wish(**wish)
+        return self.chooser.choose(
+            Wish(key=a_key(uid), service=service, grant=grant, claims=claims, preferred=preferred)
+        )
 
 
 def a_range(name: str, *ranges: str, **more: Any) -> AddressRange:
@@ -53,6 +58,15 @@ def test_addresses_are_given_in_order_until_there_are_none() -> None:
     assert seen == [f"192.0.2.{number} in default" for number in range(4)] + [
         f"PoolExhausted {pool_resource('default', Family.IPV4)}"
     ]
+
+
+def test_an_exhausted_pool_is_told_with_its_size() -> None:
+    asked = Choosing(a_range("gold", "192.0.2.7"), a_range("silver", "192.0.2.8-192.0.2.9"))
+    for number in range(3):
+        asked.choose(f"u{number}")
+    denial = asked.outcome("late")
+    assert isinstance(denial, Denial)
+    assert denial.refusal.message == "no free IPv4 address in pool gold, pool silver: 3 of 3 taken"
 
 
 def test_to_ask_again_is_to_be_proposed_the_same() -> None:
