@@ -49,6 +49,7 @@ async def conform(order: Order, kubectl: Kubectl) -> int:
     async with _admitted(kubectl, order.folder / "watcher.kubeconfig") as kubeconfig:
         options = ["--attach", f"{TENANT}={kubeconfig}", "--engine", order.engine.value]
         options += [word for cidr in covering(_addresses(nodes)) for word in ("--node-cidr", f"{TENANT}={cidr}")]
+        options += [word for cidr in _pods(order, nodes) for word in ("--pod-cidr", f"{TENANT}={cidr}")]
         options += [word for cidr in order.ranges for word in ("--pool-cidr", cidr)]
         async with borrowed_fleet(fleet, TENANT, *options):
             _say(f"running the suite; its words go to {order.folder / 'e2e.log'}")
@@ -60,6 +61,7 @@ async def conform(order: Order, kubectl: Kubectl) -> int:
         "Kubernetes": kubectl.read("version")["serverVersion"]["gitVersion"],
         "nodes": str(len(nodes)),
         "engine": order.engine.value,
+        "backends": "pods" if order.pods else "node ports",
         "on": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
         "wall": f"{time.monotonic() - begun:.0f} s, {order.processes} specs at once",
         "cores": str(os.cpu_count()),
@@ -105,6 +107,16 @@ def _addresses(nodes: list[Any]) -> list[str]:
     if not found:
         raise AdmissionError("the cluster has no Node with an InternalIP: is it the right kubeconfig?")
     return found
+
+
+def _pods(order: Order, nodes: list[Any]) -> tuple[str, ...]:
+    """Where the pods are, as far as the order wants to know."""
+    if order.pods != (orders.AUTO,):
+        return order.pods
+    found = [cidr for node in nodes for cidr in node["spec"].get("podCIDRs", [])]
+    if not found:
+        raise AdmissionError("the cluster's Nodes have no spec.podCIDRs: give the networks of its pods by PODS=CIDR")
+    return covering(found)
 
 
 def _say(text: str) -> None:

@@ -14,6 +14,7 @@ from fleetlb.domain.capabilities import EngineName
 
 FOCUS = r"\[Feature:LoadBalancer\]"
 OUTPUT = "upstream-results"
+AUTO = "auto"
 
 
 class OrderError(Exception):
@@ -30,6 +31,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What runs specs side by side; without it they run one after another."""
     ranges: tuple[str, ...]
     """Addresses for Services, one range of each family."""
+    pods: tuple[str, ...]
+    """Networks of the cluster's pods, which serve directly then; AUTO: as the Nodes say. Empty: node ports serve."""
     engine: EngineName
     processes: int
     focus: str
@@ -45,7 +48,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """The configuration, as a file name and as the key of its table."""
-        return self.engine.value
+        return f"{self.engine.value}-pods" if self.pods else self.engine.value
 
 
 def read(environ: Mapping[str, str]) -> Order:
@@ -68,7 +71,11 @@ def read(environ: Mapping[str, str]) -> Order:
         count = "1"
     kubeconfig = path("KUBECONFIG", "the kubeconfig of an administrator of the cluster under test")
     suite = path("E2E_TEST", "the e2e.test binary of the cluster's own Kubernetes version")
-    ranges = _ranges(environ.get("RANGE", ""), problems)
+    ranges = _networks("RANGE", environ.get("RANGE", ""), problems)
+    if not ranges:
+        problems.append("RANGE is not set: give free addresses of the cluster's network, such as 172.18.200.0/24")
+    pods = environ.get("PODS", "")
+    networks = (AUTO,) if pods == AUTO else _networks("PODS", pods, problems)
     if problems:
         raise OrderError("\n".join(problems))
     return Order(
@@ -76,6 +83,7 @@ def read(environ: Mapping[str, str]) -> Order:
         e2e_test=suite,
         ginkgo=Path(environ["GINKGO"]).absolute() if environ.get("GINKGO") else None,
         ranges=ranges,
+        pods=networks,
         engine=EngineName(engine),
         processes=int(count),
         focus=environ.get("FOCUS") or FOCUS,
@@ -84,15 +92,13 @@ def read(environ: Mapping[str, str]) -> Order:
     )
 
 
-def _ranges(text: str, problems: list[str]) -> tuple[str, ...]:
+def _networks(variable: str, text: str, problems: list[str]) -> tuple[str, ...]:
     found = tuple(word.strip() for word in text.split(",") if word.strip())
-    if not found:
-        problems.append("RANGE is not set: give free addresses of the cluster's network, such as 172.18.200.0/24")
     for word in found:
         try:
             ipaddress.ip_network(word)
         except ValueError as problem:
-            problems.append(f"RANGE: {problem}; give a network such as 172.18.200.0/24")
+            problems.append(f"{variable}: {problem}; give networks such as 172.18.200.0/24, with commas between them")
     return found
 
 

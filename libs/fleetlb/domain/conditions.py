@@ -33,6 +33,7 @@ class Reason(enum.StrEnum):
     DATAPLANE_REJECTED = "DataplaneRejected"
     PROBE_UNANSWERED = "ProbeUnanswered"
     HUB_UNREACHABLE = "HubUnreachable"
+    RELEASE_PENDING = "ReleasePending"
     TENANT_NOT_READY = "TenantNotReady"
     OVERLAP = "Overlap"
 

@@ -20,8 +20,10 @@ from fleetlb_tenant_watcher.service_views import OWN_FINALIZER, Claim, Selection
 
 GRACE_SECONDS = 0.5
 """For so long a new or edited wish waits for its report before the Service says that work is under way."""
+RELEASE_GRACE_SECONDS = 10.0
+"""For so long a release that the hub was asked for is awaited without a word."""
 RELEASE_DIGEST = digest_of((None, None))
-_WAITING = (Reason.IN_PROGRESS, Reason.HUB_UNREACHABLE)
+_WAITING = (Reason.IN_PROGRESS, Reason.HUB_UNREACHABLE, Reason.RELEASE_PENDING)
 
 
 class AddFinalizers(msgspec.Struct, frozen=True):
@@ -203,22 +205,27 @@ def _is_known(shown: Condition, condition: Condition) -> bool:
 
 
 def _await_release(record: Record, now: float, hub_connected: bool) -> Plan:
-    """Wait, with a visible reason if the hub is away (FIN-11)."""
+    """Wait, with a visible reason if the hub is away (FIN-11) or does not let go (FIN-6)."""
     if record.is_gone:
         return Plan(is_waiting=True)
     farewell = _farewell(record)
-    if hub_connected:
-        return Plan(farewell, is_waiting=True)
-    remaining = record.since + GRACE_SECONDS - now
+    remaining = record.since + (RELEASE_GRACE_SECONDS if hub_connected else GRACE_SECONDS) - now
     if remaining > 0:
         return Plan(farewell, wake_after=remaining, is_waiting=True)
-    names = ", ".join(record.view.finalizers)
-    cure = f"to give up waiting, remove the finalizer {names}; the hub then frees the address by itself"
-    cut = _unreachable(f"the hub cannot be reached, so the address is not released yet; {cure}")
-    if _is_shown(record.view, cut):
+    delay = _delayed(hub_connected, ", ".join(record.view.finalizers))
+    if _is_shown(record.view, delay):
         return Plan(farewell, is_waiting=True)
-    note = Announce("Warning", "DeleteLoadBalancerFailed", f"{cut.reason}: {cut.message}")
-    return Plan((*farewell, WriteStatus(None, (cut,)), note), is_waiting=True)
+    note = Announce("Warning", "DeleteLoadBalancerFailed", f"{delay.reason}: {delay.message}")
+    return Plan((*farewell, WriteStatus(None, (delay,)), note), is_waiting=True)
+
+
+def _delayed(hub_connected: bool, finalizers: str) -> Condition:
+    """Why the address is not released yet, and how to give up waiting."""
+    cure = f"to give up waiting, remove the finalizer {finalizers}; the hub then frees the address by itself"
+    if not hub_connected:
+        return _unreachable(f"the hub cannot be reached, so the address is not released yet; {cure}")
+    text = f"a balancer node has not let go of the address yet; it is released as soon as all have; {cure}"
+    return Condition(type=PROVISIONED, status=Status.FALSE, reason=Reason.RELEASE_PENDING, message=text)
 
 
 def _farewell(record: Record) -> tuple[Action, ...]:

@@ -415,11 +415,10 @@ def test_no_eligible_node_is_told() -> None:
 def test_deletion_waits_for_the_hub() -> None:
     story = served()
     story.edit(deleting=True)
-    assert story.act() == [DELETING]
+    assert story.act() == [DELETING, "wake after 10"]
     story.released()
-    assert story.act() == [], "a word that answers no question of ours"
+    assert story.act(4) == ["wake after 6"], "a word that answers no question of ours"
     assert story.publish() == "release"
-    assert story.act(60) == []
     story.released()
     assert story.act() == ["1 finalizers removed", DELETED, "final"]
 
@@ -438,10 +437,10 @@ def test_a_change_of_type_clears_conditions_and_never_writes_an_ingress() -> Non
     story = served()
     story.object["status"]["loadBalancer"] = {}
     story.edit(type="ClusterIP")
-    assert story.act() == [DELETING]
+    assert story.act() == [DELETING, "wake after 10"]
     assert story.publish() == "release"
     story.report()
-    assert story.act() == []
+    assert story.act() == ["wake after 10"]
     story.released()
     assert story.act() == ["conditions cleared", "1 finalizers removed", DELETED, "final"]
 
@@ -458,6 +457,20 @@ def test_the_hub_away_during_a_deletion_is_visible() -> None:
     assert story.act(60) == []
 
 
+def test_a_balancer_node_that_does_not_let_go_is_visible() -> None:
+    story = served()
+    story.edit(deleting=True)
+    story.publish()
+    story.act()
+    done = story.act(10)
+    assert done[0] == "status Provisioned=False/ReleasePending"
+    assert done[1].startswith("Warning DeleteLoadBalancerFailed: ReleasePending: a balancer node has not let go")
+    assert STANDARD_FINALIZER in done[1]
+    assert story.act(60) == []
+    story.released()
+    assert story.act() == ["1 finalizers removed", DELETED, "final"]
+
+
 def test_a_change_of_mind_voids_a_late_release() -> None:
     story = served()
     story.object["status"]["loadBalancer"] = {}
@@ -472,7 +485,7 @@ def test_a_change_of_mind_voids_a_late_release() -> None:
     assert story.act() == [SERVED, ENSURED]
     story.edit(type="ClusterIP")
     story.released()
-    assert story.act() == [DELETING]
+    assert story.act() == [DELETING, "wake after 10"]
     assert story.publish() == "release"
     story.released()
     assert story.act()[-1] == "final"
@@ -480,7 +493,7 @@ def test_a_change_of_mind_voids_a_late_release() -> None:
 
 def test_a_service_found_in_the_middle_of_its_deletion() -> None:
     story = Story(deleting=True, finalizers=(STANDARD_FINALIZER,))
-    assert story.act() == []
+    assert story.act() == ["wake after 10"]
     assert story.publish() == "release"
     story.released()
     assert story.act() == ["1 finalizers removed", DELETED, "final"]

@@ -29,6 +29,7 @@ def test_everything_can_be_said() -> None:
             "KUBECONFIG": "/k",
             "E2E_TEST": "/e2e.test",
             "RANGE": "10.9.0.0/24, fd09::/112",
+            "PODS": "10.244.0.0/16",
             "ENGINE": "ipvs",
             "GINKGO": "/ginkgo",
             "PROCS": "6",
@@ -40,11 +41,16 @@ def test_everything_can_be_said() -> None:
     assert read.ranges == ("10.9.0.0/24", "fd09::/112")
     assert (read.engine, read.ginkgo, read.processes) == (EngineName.IPVS, Path("/ginkgo"), 6)
     assert (read.focus, read.client) == ("one spec", ("ip", "netns", "exec", "client"))
-    assert read.folder == Path("/out/ipvs")
+    assert (read.pods, read.folder) == (("10.244.0.0/16",), Path("/out/ipvs-pods"))
+
+
+def test_pods_as_the_nodes_say() -> None:
+    read = order.read(LEAST | {"PODS": "auto"})
+    assert (read.pods, read.name) == ((order.AUTO,), "envoy-pods")
 
 
 def test_empty_variables_count_as_not_set() -> None:
-    assert order.read(LEAST | {"ENGINE": "", "PROCS": "", "FOCUS": "", "OUTPUT": "", "GINKGO": ""}) == order.read(LEAST)
+    assert order.read(LEAST | {"ENGINE": "", "PROCS": "", "FOCUS": "", "OUTPUT": "", "PODS": ""}) == order.read(LEAST)
 
 
 def test_all_problems_are_told_together() -> None:
@@ -56,8 +62,9 @@ def test_all_problems_are_told_together() -> None:
 
 
 @pytest.mark.parametrize("text", ["10.9.0.1/24", "here", "10.9.0.0/24,10.9.0.0/40"])
-def test_a_range_must_be_a_network(text: str) -> None:
+def test_networks_must_be_networks(text: str) -> None:
     assert "RANGE: " in problems(RANGE=text)
+    assert "PODS: " in problems(PODS=text)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from fleetlb.domain.capabilities import EngineName
-from tests.upstream import page
+from tests.upstream import order, page
 from tests.upstream.__main__ import PAGE
 from tests.upstream.outcomes import Outcome
 
@@ -34,5 +34,7 @@ def test_a_page_without_its_place_is_told() -> None:
 
 
 @pytest.mark.parametrize("engine", EngineName)
-def test_the_page_has_a_place_for_each_engine(engine: EngineName) -> None:
-    assert page.replaced(PAGE.read_text(), engine.value, TEXT) != PAGE.read_text()
+@pytest.mark.parametrize("pods", ["", "auto"])
+def test_the_page_has_a_place_for_each_configuration(engine: EngineName, pods: str) -> None:
+    asked = order.read({"KUBECONFIG": "/k", "E2E_TEST": "/e", "RANGE": "10.9.0.0/24", "ENGINE": engine, "PODS": pods})
+    assert page.replaced(PAGE.read_text(), asked.name, TEXT) != PAGE.read_text()

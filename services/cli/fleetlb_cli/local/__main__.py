@@ -53,6 +53,7 @@ def up(  # noqa: PLR0913 - one parameter for each option
     timeout: float = 600,
     pool_cidr: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     node_cidr: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    pod_cidr: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     attach: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     replicas: int = 1,
     load_balancer_class: str | None = None,
@@ -79,6 +80,8 @@ def up(  # noqa: PLR0913 - one parameter for each option
     node_cidr
         TENANT=CIDR, where that tenant's nodes live; may be repeated, one of each family; a free one is chosen
         otherwise.
+    pod_cidr
+        TENANT=CIDR, where that tenant's pods live; may be repeated. Its Services are served by them directly.
     attach
         TENANT=KUBECONFIG, a tenant whose cluster runs already; may be repeated. Needs root: the addresses of
         --pool-cidr become this machine's own, and the cluster's network must bring them here.
@@ -96,6 +99,7 @@ def up(  # noqa: PLR0913 - one parameter for each option
             engine=engine,
             pool=by_family("--pool-cidr", pool_cidr),
             nodes=_node_ranges(node_cidr),
+            pods={tenant: tuple(cidrs) for tenant, cidrs in _by_tenant("--pod-cidr", pod_cidr).items()},
             attached=_attached(attach),
             replicas=replicas,
             load_balancer_class=load_balancer_class,
@@ -231,26 +235,27 @@ def _check_machine(wish: Wish) -> None:
 
 def _node_ranges(given: tuple[str, ...]) -> dict[str, dict[Family, str]]:
     """`acme=127.10.0.0/16`, by tenant and family."""
-    cidrs: dict[str, list[str]] = {}
+    return {tenant: by_family(f"--node-cidr {tenant}", its) for tenant, its in _by_tenant("--node-cidr", given).items()}
+
+
+def _by_tenant(option: str, given: tuple[str, ...], what: str = "CIDR") -> dict[str, list[str]]:
+    """The values of `TENANT=VALUE`."""
+    values: dict[str, list[str]] = {}
     for text in given:
-        tenant, sign, cidr = text.partition("=")
-        if not sign:
-            raise WishError(f"--node-cidr {text}: must be TENANT=CIDR")
-        cidrs.setdefault(tenant, []).append(cidr)
-    return {tenant: by_family(f"--node-cidr {tenant}", its) for tenant, its in cidrs.items()}
+        tenant, _, value = text.partition("=")
+        if not value:
+            raise WishError(f"{option} {text}: must be TENANT={what}")
+        values.setdefault(tenant, []).append(value)
+    return values
 
 
 def _attached(given: tuple[str, ...]) -> dict[str, Path]:
     """`acme=kubeconfig`, by tenant."""
-    kubeconfigs: dict[str, Path] = {}
-    for text in given:
-        tenant, sign, path = text.partition("=")
-        if not sign or not path:
-            raise WishError(f"--attach {text}: must be TENANT=KUBECONFIG")
-        if tenant in kubeconfigs:
-            raise WishError(f"--attach {tenant}: a tenant has one cluster here; it is given twice")
-        kubeconfigs[tenant] = Path(path).absolute()
-    return kubeconfigs
+    kubeconfigs = _by_tenant("--attach", given, "KUBECONFIG")
+    for tenant, paths in kubeconfigs.items():
+        if len(paths) > 1:
+            raise WishError(f"--attach {tenant}: a tenant has one cluster here; it is given {' and '.join(paths)}")
+    return {tenant: Path(path).absolute() for tenant, (path,) in kubeconfigs.items()}
 
 
 def _say(text: str) -> None:

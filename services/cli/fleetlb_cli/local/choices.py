@@ -50,6 +50,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     pool: Mapping[Family, str] = {}
     nodes: Mapping[str, Mapping[Family, str]] = {}
     """By tenant."""
+    pods: Mapping[str, tuple[str, ...]] = {}
+    """By tenant; empty: served by its nodes alone."""
     attached: Mapping[str, Path] = {}
     """Kubeconfigs of tenants whose clusters run already, elsewhere."""
     replicas: int = 1
@@ -107,7 +109,7 @@ def by_family(option: str, cidrs: Iterable[str]) -> dict[Family, str]:
 
 def check(wish: Wish) -> None:
     """Raise WishError for anything that can never work, all problems at once."""
-    problems = [*_name_problems(wish), *_range_problems(wish), *_attached_problems(wish)]
+    problems = [*_name_problems(wish), *_range_problems(wish), *_tenant_problems(wish), *_attached_problems(wish)]
     if wish.replicas < 1:
         problems.append(f"--replicas {wish.replicas}: at least 1")
     if problems:
@@ -144,12 +146,23 @@ def _range_problems(wish: Wish) -> Iterator[str]:
             yield f"{option}: {cidr} overlaps {RESERVED}, where the fleet's own servers listen"
         elif wish.engine is EngineName.IPVS and network.is_loopback:
             yield f"{option}: {cidr} is on the loopback, where the kernel balances no packet"
-    for tenant in wish.nodes:
-        if tenant not in wish.tenants:
-            yield f"--node-cidr {tenant}: not one of the tenants {', '.join(wish.tenants)}"
     for (option, network), (other, second) in itertools.combinations(given, 2):
         if network.overlaps(second):
             yield f"{option} overlaps {other}"
+
+
+def _tenant_problems(wish: Wish) -> Iterator[str]:
+    """What is said about tenants, other than their nodes' ranges."""
+    for option, its in (("--node-cidr", wish.nodes), ("--pod-cidr", wish.pods), ("--attach", wish.attached)):
+        for tenant in its:
+            if tenant not in wish.tenants:
+                yield f"{option} {tenant}: not one of the tenants {', '.join(wish.tenants)}"
+    for tenant, cidrs in wish.pods.items():
+        for cidr in cidrs:
+            try:
+                ipaddress.ip_network(cidr)
+            except ValueError as problem:
+                yield f"--pod-cidr {tenant}: {problem}"
 
 
 def _attached_problems(wish: Wish) -> Iterator[str]:
@@ -157,9 +170,7 @@ def _attached_problems(wish: Wish) -> Iterator[str]:
     if wish.attached and Family.IPV4 not in wish.pool:
         yield "--attach needs --pool-cidr CIDR: addresses that the cluster's network brings to this machine"
     for tenant, kubeconfig in wish.attached.items():
-        if tenant not in wish.tenants:
-            yield f"--attach {tenant}: not one of the tenants {', '.join(wish.tenants)}"
-        elif Family.IPV4 not in wish.nodes.get(tenant, {}):
+        if Family.IPV4 not in wish.nodes.get(tenant, {}):
             yield f"--attach {tenant} needs --node-cidr {tenant}=CIDR: where its nodes are"
         if not kubeconfig.is_file():
             yield f"--attach {tenant}: there is no kubeconfig {kubeconfig}"

@@ -142,7 +142,8 @@ class Fleet:
         await _all(*(self._start_cluster(tasks, server) for server in plan.servers.values()))
         management = await Cluster.connect(plan.management.kubeconfig)
         try:
-            await seeding.seed(management, plan.chosen, programs.GROUP, (programs.NODE,), plan.wish.tenants)
+            tenants = {name: plan.wish.pods.get(name, ()) for name in plan.wish.tenants}
+            await seeding.seed(management, plan.chosen, programs.GROUP, (programs.NODE,), tenants)
             await _all(
                 *(self._launch(tasks, program) for program in self._hub_services()),
                 self._start_node(tasks),
@@ -256,7 +257,8 @@ class Fleet:
         await seeding.write_credentials(management, tenant, blueprint.layout.tenant_creds(tenant))
         del self._awaited[credentials]
         port = self._plan.ports[f"tenant-watcher/{tenant}"]
-        await self._launch(tasks, programs.watcher(blueprint, tenant, port, self._plan.kubeconfig(tenant)))
+        pods = bool(self._plan.wish.pods.get(tenant))
+        await self._launch(tasks, programs.watcher(blueprint, tenant, port, self._plan.kubeconfig(tenant), pods=pods))
 
 
 def stop_order(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:

@@ -111,14 +111,16 @@ def status(blueprint: Blueprint, name: str, port: int, management: ApiServer) ->
     return _service(blueprint, name, "fleetlb-status", port, settings)
 
 
-def watcher(blueprint: Blueprint, tenant: str, port: int, kubeconfig: Path) -> Program:
-    """A tenant's watcher."""
+def watcher(blueprint: Blueprint, tenant: str, port: int, kubeconfig: Path, *, pods: bool = False) -> Program:
+    """A tenant's watcher; `pods`: it tells of them."""
     settings = {
         "KUBECONFIG": str(kubeconfig),
         "NATS_CREDS": str(blueprint.layout.tenant_creds(tenant)),
     }
     if blueprint.load_balancer_class is not None:
         settings["LOAD_BALANCER_CLASS"] = blueprint.load_balancer_class
+    if pods:
+        settings["POD_BACKENDS"] = "true"
     return _service(blueprint, f"tenant-watcher/{tenant}", "fleetlb-tenant-watcher", port, settings)
 
 

@@ -6,7 +6,7 @@ since stays as it is. Must not know any process.
 
 import asyncio
 import base64
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 from fleetlb.contracts import objects
@@ -53,10 +53,11 @@ def group_object(group: str, engine: EngineName, nodes: tuple[str, ...]) -> Obje
     return {"metadata": {"name": group}, "spec": {"engine": engine.value, "nodes": list(nodes)}}
 
 
-def tenant_object(name: str, ranges: Ranges, group: str) -> Object:
-    """A tenant whose backends may live in its own range alone; no quotas."""
+def tenant_object(name: str, ranges: Ranges, group: str, pods: tuple[str, ...] = ()) -> Object:
+    """A tenant whose backends may live in its own ranges alone; no quotas."""
     spec = {
         "nodeCIDRs": _cidrs(ranges),
+        "podCIDRs": list(pods),
         "nodePortRange": NODE_PORTS,
         "pools": [POOL],
         "groups": [group],
@@ -64,14 +65,16 @@ def tenant_object(name: str, ranges: Ranges, group: str) -> Object:
     return {"metadata": {"name": name}, "spec": spec}
 
 
-async def seed(cluster: Cluster, chosen: Choices, group: str, nodes: tuple[str, ...], tenants: Iterable[str]) -> None:
-    """Write every object into the management cluster."""
+async def seed(
+    cluster: Cluster, chosen: Choices, group: str, nodes: tuple[str, ...], tenants: Mapping[str, tuple[str, ...]]
+) -> None:
+    """Write every object into the management cluster. `tenants`: with the networks of their pods, if those serve."""
     await apply_crds(cluster, all_crds())
     await _apply(cluster, NAMESPACES, {"metadata": {"name": SYSTEM_NAMESPACE}})
     await _apply(cluster, _GROUPS, group_object(group, chosen.engine, nodes))
     await _apply(cluster, _POOLS, pool_object(chosen.pool, group))
-    for name in tenants:
-        await _apply(cluster, _TENANTS, tenant_object(name, chosen.tenants[name], group))
+    for name, pods in tenants.items():
+        await _apply(cluster, _TENANTS, tenant_object(name, chosen.tenants[name], group, pods))
 
 
 async def write_credentials(cluster: Cluster, tenant: str, path: Path) -> None:

@@ -65,6 +65,8 @@ def problems(wish: Wish) -> str:
         (Wish(pool=cidrs("127.0.0.0/24")), "overlaps 127.0.0.0/16"),
         (Wish(pool=cidrs("127.9.0.0/24"), engine=IPVS), "--pool-cidr: 127.9.0.0/24 is on the loopback"),
         (Wish(nodes={"acme": cidrs("::1/128")}, engine=IPVS), "--node-cidr acme: ::1/128 is on the loopback"),
+        (Wish(pods={"nobody": ("10.9.0.0/16",)}), "--pod-cidr nobody: not one of the tenants acme, globex"),
+        (Wish(pods={"acme": ("10.9.0.0/16", "pods")}), "--pod-cidr acme: 'pods' does not appear"),
         (Wish(nodes={"nobody": cidrs("127.9.0.0/16")}), "--node-cidr nobody: not one of the tenants acme, globex"),
         (
             Wish(nodes={"acme": cidrs("127.9.0.0/16"), "globex": cidrs("127.9.1.0/24")}),

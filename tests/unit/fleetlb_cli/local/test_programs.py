@@ -68,6 +68,14 @@ def test_the_watcher_has_its_tenants_credentials_and_class(given: str | None, ex
     assert environ.get("FLEETLB_LOAD_BALANCER_CLASS") == expected
 
 
+def test_the_watcher_tells_of_pods_where_they_serve() -> None:
+    def told(pods: bool) -> str | None:
+        program = programs.watcher(blueprint(), "acme", 5, Path("/k/acme"), pods=pods)
+        return own(program.environ).get("FLEETLB_POD_BACKENDS")
+
+    assert (told(False), told(True)) == (None, "true")
+
+
 def test_the_programmer_has_no_kubernetes_credentials() -> None:
     environ = own(programs.programmer(blueprint(), 5).environ)
     assert "FLEETLB_KUBECONFIG" not in environ

@@ -28,6 +28,13 @@ def test_the_group(engine: EngineName) -> None:
 def test_a_tenant() -> None:
     tenant = msgspec.convert(seeding.tenant_object("acme", Ranges(cidr="127.10.0.0/16"), "default"), objects.Tenant)
     assert tenant.spec.node_cidrs == ("127.10.0.0/16",)
+    assert tenant.spec.pod_cidrs == ()
     assert tenant.spec.pools == ("default",)
     assert tenant.spec.groups == ("default",)
     assert tenant.spec.quotas == objects.Quotas()
+
+
+def test_a_tenant_that_is_served_by_its_pods() -> None:
+    pods = ("10.244.0.0/16", "fd44::/56")
+    tenant = seeding.tenant_object("acme", Ranges(cidr="127.10.0.0/16"), "default", pods)
+    assert msgspec.convert(tenant, objects.Tenant).spec.pod_cidrs == pods
