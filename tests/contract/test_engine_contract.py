@@ -33,7 +33,7 @@ from fleetlb_dataplane_programmer.ipvs.translating import virtual_server_key
 # A /24 of loopback per process, so that concurrent runs do not meet.
 _HOSTS = (f"127.{200 + os.getpid() // 250 % 50}.{os.getpid() % 250}.{host}" for host in itertools.cycle(range(1, 255)))
 
-CAPABILITIES = {"tcp", "udp", "sctp", "affinity", "source-ranges", "client-address", "schedulers"}
+CAPABILITIES = {"tcp", "udp", "sctp", "affinity", "source-ranges", "client-address", "proxy-protocol", "schedulers"}
 Outcomes = list[tuple[VirtualServerKey, Outcome]]
 
 
@@ -301,6 +301,17 @@ async def test_what_is_refused_leaves_others_alone(plane: Plane) -> None:
     (rejection,) = [outcome for key, outcome in outcomes if key == refused.key]
     assert rejection.state is State.REJECTED
     assert ("scheduler mh" if isinstance(engine, IpvsEngine) else "cannot bind") in rejection.message
+
+
+async def test_the_proxy_protocol_is_programmed_by_who_says_to_be_able_and_refused_by_others(plane: Plane) -> None:
+    outcomes: Outcomes = []
+    engine = await plane.programmer(outcomes)
+    engine.complete()
+    asked = msgspec.structs.replace(_server(), proxy_protocol=True)
+    engine.apply(asked, 1)
+    told = functools.partial(_told, outcomes, asked.key, 1)
+    await eventually(told)
+    assert told() is (State.PROGRAMMED if "proxy-protocol" in engine.capabilities else State.REJECTED)
 
 
 async def test_engines_say_what_they_can_do(plane: Plane) -> None:

@@ -7,6 +7,7 @@ import itertools
 import os
 import pathlib
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -131,40 +132,52 @@ class Conversation:
 
 
 @contextlib.asynccontextmanager
-async def conversation(key: VirtualServerKey) -> AsyncIterator[Conversation]:
-    reader, writer = await asyncio.open_connection(key.address, key.port)
+async def conversation(key: VirtualServerKey, source: str | None = None) -> AsyncIterator[Conversation]:
+    local = (source, 0) if source else None
+    reader, writer = await asyncio.open_connection(key.address, key.port, local_addr=local)
     try:
         yield Conversation(reader, writer)
     finally:
         writer.close()
 
 
-async def answer(key: VirtualServerKey) -> str:
+async def answer(key: VirtualServerKey, source: str | None = None) -> str:
     if key.protocol is Protocol.UDP:
-        return await ask_udp(key.address, key.port)
-    return await ask_tcp(key.address, key.port)
+        return await ask_udp(key.address, key.port, source=source)
+    return await ask_tcp(key.address, key.port, source=source)
 
 
-async def settles(key: VirtualServerKey, expected: str) -> None:
+def refuses(key: VirtualServerKey) -> bool:
+    """Whether nobody listens there."""
+    with socket.socket(socket.AF_INET6 if ":" in key.address else socket.AF_INET) as dialling:
+        return dialling.connect_ex((key.address, key.port)) != 0
+
+
+async def listens(key: VirtualServerKey) -> None:
+    """Until somebody takes connections there."""
+    await eventually(lambda: not refuses(key))
+
+
+async def settles(key: VirtualServerKey, expected: str, source: str | None = None) -> None:
     """Until the VIP answers so; between acknowledgement and workers lies an instant."""
     deadline = time.monotonic() + 5
     while True:
         with contextlib.suppress(OSError, TimeoutError):
-            if await answer(key) == expected:
+            if await answer(key, source) == expected:
                 return
         assert time.monotonic() < deadline, f"{key} does not answer {expected!r}"
         await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager
-async def clients(key: VirtualServerKey) -> AsyncIterator[list[str]]:
+async def clients(key: VirtualServerKey, source: str | None = None) -> AsyncIterator[list[str]]:
     """New connections, one after the other, all the while; yields what they got."""
     answers: list[str] = []
 
     async def dial() -> None:
         while True:
             try:
-                answers.append(await answer(key))
+                answers.append(await answer(key, source))
             except OSError as problem:
                 answers.append(repr(problem))
             await asyncio.sleep(0.002)

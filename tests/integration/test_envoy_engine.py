@@ -25,6 +25,7 @@ from tests.integration.envoy_node import (
     conversation,
     pushed,
     real_servers,
+    refuses,
     running_node,
     server,
     settles,
@@ -114,7 +115,7 @@ async def test_a_new_scheduler_acts_at_once_and_leaves_live_connections_alone(no
 
 async def test_a_restarted_programmer_sends_nothing_and_clients_notice_nothing(node: Node) -> None:
     async with tcp_echo("a") as port:
-        servers = [server(port) for _ in range(20)]
+        servers = [msgspec.structs.replace(server(port), proxy_protocol=index == 1) for index in range(20)]
         await node.program(*servers)
         await settles(servers[0].key, "a hello")
         async with conversation(servers[0].key) as talk, clients(servers[0].key) as answers:
@@ -142,12 +143,6 @@ async def test_a_restarted_programmer_removes_what_is_no_longer_wished_for(node:
 
         await eventually(functools.partial(refuses, gone.key))
         await settles(kept.key, "a hello")
-
-
-def refuses(key: VirtualServerKey) -> bool:
-    """Whether nobody listens there."""
-    with socket.socket() as dialling:
-        return dialling.connect_ex((key.address, key.port)) != 0
 
 
 async def test_connections_outlive_the_programmer(node: Node) -> None:

@@ -95,6 +95,8 @@ class VirtualServer(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     """How long a client stays with its real server after its last connection; 0: no affinity."""
     source_ranges: tuple[str, ...] = ()
     """Networks whose clients are let in, canonical and sorted; empty: everybody."""
+    proxy_protocol: bool = False
+    """Whether real servers get the client's address in a PROXY protocol v2 header, which they must expect. TCP only."""
     forwarding: Forwarding = Forwarding.MASQUERADE
     drain_seconds: int = DEFAULT_DRAIN_SECONDS
     """How long the connections of a real server that is taken away may go on."""

@@ -1,4 +1,6 @@
+from fleetlb.contracts.objects import EngineName
 from fleetlb.domain.virtual_servers import parse_key
+from fleetlb_manager.balancer_groups import DEFAULT_CAPABILITIES
 from fleetlb_manager.identities import ClusterKey, Slot
 from fleetlb_manager.inventories import Absences
 from fleetlb_manager.virtual_server_tables import Published
@@ -46,7 +48,7 @@ def test_an_address_is_routed_with_its_own_pools_network_or_another_of_the_group
 def test_groups_and_slots_are_looked_up() -> None:
     world = a_world(nodes=("n1", "n2"))
     assert world.memory.nodes_of("default") == ("n1", "n2")
-    assert world.memory.capabilities("default") == frozenset({"tcp", "udp", "affinity"})
+    assert world.memory.capabilities("default") == DEFAULT_CAPABILITIES[EngineName.ENVOY]
     assert world.memory.nodes_of("other") is None
     assert world.memory.capabilities("other") is None
     slot = Slot("default", parse_key("192.0.2.1:443/tcp"))

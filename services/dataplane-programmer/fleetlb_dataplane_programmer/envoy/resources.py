@@ -2,7 +2,8 @@
 
 The same virtual server always gives the same bytes, hence the same versions, in every process: an Envoy that has them
 already is sent nothing after a restart. The Listener depends on the key alone, because Envoy cuts the live connections
-of a Listener that changes; what may change on a live virtual server is in the Cluster (scheduler) or the endpoints.
+of a Listener that changes; what may change on a live virtual server is in the Cluster (scheduler,
+PROXY protocol) or the endpoints.
 """
 
 import enum
@@ -77,6 +78,8 @@ def unfit(server: VirtualServer) -> str | None:
         return f"Envoy does not filter clients here; loadBalancerSourceRanges {_NEEDS_IPVS}"
     if server.forwarding is not Forwarding.MASQUERADE:
         return f"Envoy dials backends itself; forwarding {server.forwarding} {_NEEDS_IPVS}"
+    if server.proxy_protocol and server.key.protocol is not Protocol.TCP:
+        return f"PROXY protocol goes before a stream, and {server.key} has none; ask for it on TCP ports only"
     for address, port in ((server.key.address, server.key.port), *((r.address, r.port) for r in server.real_servers)):
         if not _is_address(address):
             return f"{address[:64]!r} is not an IP address"
@@ -98,7 +101,7 @@ def build(server: VirtualServer) -> Resources:
     """Cluster, endpoints and Listener of a virtual server that is not `unfit`, all named `str(server.key)`."""
     name = str(server.key)
     return (
-        _resource(_cluster(name, _policy(server))),
+        _resource(_cluster(name, server)),
         _resource(_endpoints(name, server)),
         _resource(_listener(name, server.key)),
     )
@@ -114,7 +117,8 @@ def _policy(server: VirtualServer) -> str:
     return _MAGLEV if server.affinity_seconds else _POLICIES[server.scheduler]
 
 
-def _cluster(name: str, policy: str) -> Any:
+def _cluster(name: str, server: VirtualServer) -> Any:
+    policy = _policy(server)
     unlimited = {
         "max_connections": {"value": UNLIMITED},
         "max_pending_requests": {"value": UNLIMITED},
@@ -142,7 +146,20 @@ def _cluster(name: str, policy: str) -> Any:
     )
     if policy == _MAGLEV:
         cluster.maglev_lb_config.table_size.value = MAGLEV_TABLE_SIZE
+    if server.proxy_protocol:
+        cluster.transport_socket.name = "proxy_protocol"
+        cluster.transport_socket.typed_config.Pack(_proxy_protocol(), deterministic=True)
     return cluster
+
+
+def _proxy_protocol() -> Any:
+    """A plain connection that begins with a header: who the client is, and what it dialled."""
+    wrapped = message("envoy.config.core.v3.TransportSocket")(name="raw_buffer")
+    raw_buffer = message("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer")()
+    wrapped.typed_config.Pack(raw_buffer, deterministic=True)
+    return message("envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport")(
+        config={"version": "V2"}, transport_socket=wrapped
+    )
 
 
 def _outlier_detection() -> dict[str, Any]:

@@ -24,6 +24,7 @@ UDP = VirtualServer(
     real_servers=(RealServer("2001:db8:1::1", 30053),),
     scheduler=Scheduler.MAGLEV,
 )
+PROXIED = msgspec.structs.replace(TCP, proxy_protocol=True)
 EMPTY = VirtualServer(key=VirtualServerKey("127.77.0.6", 80, Protocol.TCP), scheduler=Scheduler.ROUND_ROBIN)
 
 
@@ -40,7 +41,10 @@ def text(server: VirtualServer) -> str:
     return json.dumps(parts, indent=1, sort_keys=True) + "\n"
 
 
-@pytest.mark.parametrize(("name", "server"), [("tcp", TCP), ("udp_maglev_ipv6", UDP), ("tcp_empty", EMPTY)])
+@pytest.mark.parametrize(
+    ("name", "server"),
+    [("tcp", TCP), ("udp_maglev_ipv6", UDP), ("tcp_empty", EMPTY), ("tcp_proxy_protocol", PROXIED)],
+)
 def test_the_resources_are_these_to_the_byte(name: str, server: VirtualServer) -> None:
     """A new version in a golden means that every Envoy is sent every resource again after an upgrade."""
     assert text(server) == (GOLDENS / f"{name}.json").read_text()
@@ -59,6 +63,11 @@ def test_a_new_scheduler_leaves_the_listener_alone(server: VirtualServer, schedu
 
     assert changed[Kind.LISTENER] == build(server)[Kind.LISTENER]
     assert changed[Kind.ENDPOINTS] == build(server)[Kind.ENDPOINTS]
+
+
+def test_the_proxy_protocol_touches_the_cluster_alone() -> None:
+    """So that connections from before the change go on as they began."""
+    assert [kind for kind in Kind if build(PROXIED)[kind] != build(TCP)[kind]] == [Kind.CLUSTER]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +112,7 @@ def test_tcp_and_udp_of_one_address_do_not_share_a_name() -> None:
     }
 
 
-@pytest.mark.parametrize("server", [TCP, UDP, EMPTY])
+@pytest.mark.parametrize("server", [TCP, UDP, EMPTY, PROXIED])
 def test_a_proper_virtual_server_is_fit(server: VirtualServer) -> None:
     assert unfit(server) is None
 
@@ -117,6 +126,7 @@ def test_a_proper_virtual_server_is_fit(server: VirtualServer) -> None:
         (msgspec.structs.replace(TCP, real_servers=(RealServer("999.1.1.1", 1),)), "'999.1.1.1' is not"),
         (msgspec.structs.replace(TCP, real_servers=(RealServer("10.0.0.1", 65536),)), "65536 is not a port"),
         (msgspec.structs.replace(TCP, real_servers=(RealServer("10.0.0.1", 1, -1),)), "-1 is not a weight"),
+        (msgspec.structs.replace(UDP, proxy_protocol=True), "ask for it on TCP ports only"),
         (
             msgspec.structs.replace(TCP, source_ranges=("10.0.0.0/8",)),
             "loadBalancerSourceRanges needs a balancer group with the ipvs engine",
