@@ -115,7 +115,10 @@ async def test_a_new_scheduler_acts_at_once_and_leaves_live_connections_alone(no
 
 async def test_a_restarted_programmer_sends_nothing_and_clients_notice_nothing(node: Node) -> None:
     async with tcp_echo("a") as port:
-        servers = [msgspec.structs.replace(server(port), proxy_protocol=index == 1) for index in range(20)]
+        plain = [server(port) for _ in range(20)]
+        guarded = [msgspec.structs.replace(each, source_ranges=("127.0.0.0/8",)) for each in plain[:3]]
+        udp = msgspec.structs.replace(server(port, protocol=Protocol.UDP), source_ranges=("127.0.0.0/8",))
+        servers = [*guarded, *plain[3:], msgspec.structs.replace(server(port), proxy_protocol=True), udp]
         await node.program(*servers)
         await settles(servers[0].key, "a hello")
         async with conversation(servers[0].key) as talk, clients(servers[0].key) as answers:

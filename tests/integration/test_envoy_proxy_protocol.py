@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from fleetlb.domain.addresses import Protocol
+from fleetlb.domain.addresses import Family, Protocol
+from fleetlb.domain.planning import ADMITS_NOBODY
 from fleetlb.domain.virtual_servers import RealServer, VirtualServer, VirtualServerKey
 from fleetlb.testkit.echo import tcp_echo
 from fleetlb.testkit.eventually import eventually
@@ -15,6 +16,7 @@ from fleetlb.testkit.proxy_protocol import Header, ProxiedServer, proxied_server
 from fleetlb_cli.local.ports import free_port
 from fleetlb_dataplane_programmer.dialling import Reach, reach
 from fleetlb_dataplane_programmer.engine import State
+from fleetlb_dataplane_programmer.envoy.admitting import PROBE_SOURCES
 from fleetlb_dataplane_programmer.probing import probe
 from tests.integration.envoy_node import Node, conversation, listens, real_servers, running_node, server, settles
 
@@ -98,14 +100,14 @@ async def test_the_proxy_protocol_turned_on_and_off_concerns_new_connections_alo
 async def test_probes_and_checks_are_right_where_a_header_is_expected(node: Node) -> None:
     """A probe goes through Envoy, which puts the header on; a check only connects, and says nothing."""
     async with proxied_server() as backend:
-        asked = proxied(backend)
+        asked = msgspec.structs.replace(proxied(backend), source_ranges=ADMITS_NOBODY[Family.IPV4])
         await node.program(asked)
         await listens(asked.key)
 
-        assert await probe(asked) is True
+        assert await probe(asked, sources=PROBE_SOURCES) is True
         assert await reach("127.0.0.1", backend.port, 1.0) is Reach.REACHED
         await eventually(lambda: backend.checks >= 2)
-        assert {header.destination for header in backend.headers} == {(asked.key.address, asked.key.port)}
+        assert [header.destination for header in backend.headers] == [(asked.key.address, asked.key.port)]
         assert backend.complaints == []
 
 

@@ -7,7 +7,7 @@ from fleetlb.contracts.v1 import NodeRealized
 from fleetlb.domain.planning import Carriage
 
 DEFAULT_CAPABILITIES: Mapping[EngineName, frozenset[str]] = {
-    EngineName.ENVOY: frozenset({"tcp", "udp", "affinity", "proxy-protocol"}),
+    EngineName.ENVOY: frozenset({"tcp", "udp", "affinity", "source-ranges", "proxy-protocol"}),
     EngineName.IPVS: frozenset({"tcp", "udp", "sctp", "affinity", "source-ranges", "schedulers"}),
 }
 """What an engine can do, until its nodes have said it themselves."""

@@ -28,7 +28,7 @@ def said(name: str, *capabilities: str) -> NodeRealized:
 
 def test_a_group_can_do_what_all_its_nodes_can() -> None:
     group = a_group(nodes=("n1", "n2"))
-    proxy = {"tcp", "udp", "affinity", "proxy-protocol"}
+    proxy = {"tcp", "udp", "affinity", "source-ranges", "proxy-protocol"}
     assert capabilities_of(group, {}) == proxy
     assert capabilities_of(group, {"n1": said("n1", "tcp", "sctp")}) == {"tcp"}
     assert capabilities_of(group, {"n1": said("n1", "tcp", "udp"), "n2": said("n2", "udp")}) == {"udp"}

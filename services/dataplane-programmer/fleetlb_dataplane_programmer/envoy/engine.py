@@ -37,7 +37,7 @@ class EnvoyEngine:
     """`Engine` on an Envoy that connects to `socket`. To be used from one event loop."""
 
     name = "envoy"
-    capabilities = frozenset({"tcp", "udp", "affinity", "proxy-protocol"})
+    capabilities = frozenset({"tcp", "udp", "affinity", "source-ranges", "proxy-protocol"})
 
     def __init__(
         self,
