@@ -31,6 +31,13 @@ ROOTS = {
     "envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2": ("TcpProxy",),
     "envoy.extensions.filters.udp.udp_proxy.v3.udp_proxy_pb2": ("UdpProxyConfig",),
     "envoy.extensions.filters.udp.udp_proxy.v3.route_pb2": ("Route",),
+    "envoy.extensions.matching.common_inputs.network.v3.network_inputs_pb2": ("DirectSourceIPInput", "SourceIPInput"),
+    "envoy.extensions.matching.input_matchers.ip.v3.ip_pb2": ("Ip",),
+    "google.protobuf.wrappers_pb2": ("StringValue",),
+    "envoy.extensions.transport_sockets.proxy_protocol.v3.upstream_proxy_protocol_pb2": (
+        "ProxyProtocolUpstreamTransport",
+    ),
+    "envoy.extensions.transport_sockets.raw_buffer.v3.raw_buffer_pb2": ("RawBuffer",),
 }
 
 

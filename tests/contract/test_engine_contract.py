@@ -33,7 +33,7 @@ from fleetlb_dataplane_programmer.ipvs.translating import virtual_server_key
 # A /24 of loopback per process, so that concurrent runs do not meet.
 _HOSTS = (f"127.{200 + os.getpid() // 250 % 50}.{os.getpid() % 250}.{host}" for host in itertools.cycle(range(1, 255)))
 
-CAPABILITIES = {"tcp", "udp", "sctp", "affinity", "source-ranges", "client-address", "schedulers"}
+CAPABILITIES = {"tcp", "udp", "sctp", "affinity", "source-ranges", "client-address", "proxy-protocol", "schedulers"}
 Outcomes = list[tuple[VirtualServerKey, Outcome]]
 
 
@@ -195,6 +195,9 @@ async def test_a_change_is_told_with_the_token_of_the_change(plane: Plane) -> No
             msgspec.structs.replace(server, real_servers=a_virtual_server(real_servers=["127.0.0.1:10"]).real_servers),
             msgspec.structs.replace(server, real_servers=()),
             msgspec.structs.replace(server, scheduler=Scheduler.MAGLEV),
+            msgspec.structs.replace(server, source_ranges=("192.0.2.0/24",)),
+            msgspec.structs.replace(server, source_ranges=("192.0.2.0/24", "198.51.100.0/24")),
+            server,
         ],
         start=1,
     ):
@@ -301,6 +304,22 @@ async def test_what_is_refused_leaves_others_alone(plane: Plane) -> None:
     (rejection,) = [outcome for key, outcome in outcomes if key == refused.key]
     assert rejection.state is State.REJECTED
     assert ("scheduler mh" if isinstance(engine, IpvsEngine) else "cannot bind") in rejection.message
+
+
+async def test_SRC_5_what_is_asked_for_is_programmed_by_who_says_to_be_able_and_refused_by_others(plane: Plane) -> None:
+    outcomes: Outcomes = []
+    engine = await plane.programmer(outcomes)
+    engine.complete()
+    for token, (capability, asked) in enumerate(
+        {
+            "source-ranges": msgspec.structs.replace(_server(), source_ranges=("192.0.2.0/24",)),
+            "proxy-protocol": msgspec.structs.replace(_server(), proxy_protocol=True),
+        }.items()
+    ):
+        engine.apply(asked, token)
+        told = functools.partial(_told, outcomes, asked.key, token)
+        await eventually(told)
+        assert told() is (State.PROGRAMMED if capability in engine.capabilities else State.REJECTED)
 
 
 async def test_engines_say_what_they_can_do(plane: Plane) -> None:

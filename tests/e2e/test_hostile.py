@@ -32,8 +32,7 @@ from tests.e2e.fleet import Fleet, TenantCluster, eventually, key, next_node_por
 
 pytestmark = pytest.mark.e2e
 
-REFUSED = {
-    "range not enforced": ({"loadBalancerSourceRanges": ["10.0.0.0/8"]}, {}, "Unsupported", "loadBalancerSourceRanges"),
+REFUSED: dict[str, tuple[dict[str, Any], dict[str, str], str, str]] = {
     "scheduler not served": ({}, {"fleetlb.dev/scheduler": "sh"}, "Unsupported", "fleetlb.dev/scheduler: sh"),
     "unknown scheduler": ({}, {"fleetlb.dev/scheduler": "fastest"}, "InvalidWish", "fleetlb.dev/scheduler: 'fastest'"),
     "malformed address": ({}, {"fleetlb.dev/addresses": "not-an-ip"}, "InvalidWish", "fleetlb.dev/addresses"),
@@ -70,8 +69,8 @@ async def test_refused_while_serving_keeps_what_was_granted(acme: TenantCluster)
     await acme.serve(tcp=(port,))
     await acme.create("web", [tcp(8080, port)])
     address = await acme.serving("web")
-    await acme.patch("web", {"spec": {"loadBalancerSourceRanges": ["10.0.0.0/8"]}})
-    assert "loadBalancerSourceRanges" in await acme.reason("web", PROVISIONED, "Unsupported")
+    await acme.patch("web", {"metadata": {"annotations": {"fleetlb.dev/scheduler": "sh"}}})
+    assert "fleetlb.dev/scheduler: sh" in await acme.reason("web", PROVISIONED, "Unsupported")
     assert (await dial_until_answered(key(address, 8080), 5)).ok
     assert await acme.address("web") == address
 

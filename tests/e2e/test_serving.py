@@ -8,6 +8,7 @@ from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.conditions import PROVISIONED, SERVING
 from fleetlb.kube.cluster import PatchKind
 from fleetlb.kube.resources import NODES
+from fleetlb.testkit.echo import ask_tcp
 from fleetlb_cli.demo.dialling import dial, dial_until_answered, dial_until_refused
 from tests.e2e.fleet import Fleet, TenantCluster, eventually, key, next_node_port, tcp, udp
 
@@ -60,6 +61,25 @@ async def test_a_port_is_added_and_removed_and_the_address_stays(acme: TenantClu
     assert (await dial_until_refused(key(address, 8080), 10)).failure == "Connection refused"
     assert (await dial(key(address, 8443))).ok
     assert await acme.serving("web") == address
+
+
+async def test_SRC_1_SRC_2_source_ranges_let_in_whom_they_name_and_a_live_change_counts(acme: TenantCluster) -> None:
+    """The node is in none of them, and still finds out that the backend answers."""
+    port = next_node_port()
+    await acme.serve(tcp=(port,))
+    await acme.create("web", [tcp(8080, port)], loadBalancerSourceRanges=["127.9.0.0/16"])
+    address = await acme.serving("web")
+    inside, outside = "127.9.0.1", "127.0.0.1"
+
+    async def lets_in(*admitted: str) -> bool:
+        answers = {client: await ask_tcp(address, 8080, source=client) for client in (inside, outside)}
+        return {client for client, answer in answers.items() if answer.startswith("acme ")} == {*admitted}
+
+    assert await lets_in(inside)
+    await acme.patch("web", {"spec": {"loadBalancerSourceRanges": [f"{outside}/32"]}})
+    await eventually(lambda: lets_in(outside), "the other range")
+    await acme.patch("web", {"spec": {"loadBalancerSourceRanges": None}})
+    await eventually(lambda: lets_in(inside, outside), "everybody to get in")
 
 
 async def test_deletion_closes_the_port_frees_the_address_and_only_then_lets_the_service_go(

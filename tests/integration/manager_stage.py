@@ -22,6 +22,7 @@ from fleetlb.contracts.objects import (
 )
 from fleetlb.contracts.v1 import (
     InventoryObserved,
+    NodeRealized,
     NodesObserved,
     RealizedState,
     ServiceObserved,
@@ -153,6 +154,12 @@ class Node:
         subject = subjects.realized(self.group, self.name, wish.key)
         name = f"{self.name}-{wish.key}-{wish.generation}-{wish.revision}"
         await self.bus.publish(subject, codec.encode(said), message_id=name)
+
+    async def say_capabilities(self, *capabilities: str) -> None:
+        """What it can do, in place of what its engine is taken to."""
+        said = NodeRealized(node=self.name, group=self.group, engine="", capabilities=capabilities, ready=True)
+        subject = subjects.realized_node(self.group, self.name)
+        await self.bus.publish(subject, codec.encode(said), message_id=" ".join((self.name, *capabilities)))
 
     async def answer_all(self) -> None:
         """Say now what was not said."""

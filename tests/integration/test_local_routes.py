@@ -1,16 +1,12 @@
 """Local ranges, in a network of their own so that the machine's stays as it is."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from fleetlb_cli.local.routes import LocalRanges, RoutesError
+from tests.integration.private_network import run_in_private_network
 
 pytestmark = pytest.mark.integration
 
-PRIVATE_NETWORK = ["unshare", "--user", "--map-root-user", "--net"]
 SCRIPT = """
 import socket, subprocess
 from fleetlb_cli.local.routes import LocalRanges, NONLOCAL_BIND
@@ -22,7 +18,6 @@ def bind(address):
         with socket.create_connection(server.getsockname()[:2], timeout=5):
             return True
 
-subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 ranges = LocalRanges()
 ranges.add(["198.18.7.0/24"])
 assert bind("198.18.7.9") and NONLOCAL_BIND.read_text().strip() == "0"
@@ -42,16 +37,10 @@ except OSError:
 """
 
 
-def can_have_a_private_network() -> bool:
-    return subprocess.run([*PRIVATE_NETWORK, "true"], capture_output=True, check=False).returncode == 0
-
-
 def test_ranges_are_added_and_taken_back() -> None:
-    if can_have_a_private_network():
-        command = [*PRIVATE_NETWORK, sys.executable, "-c", SCRIPT]
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    answer = run_in_private_network(SCRIPT)
+    if answer is not None:
         assert answer.stdout == "as before\n", answer.stderr
     else:  # then this user cannot add routes either, and is told so
-        assert os.geteuid() != 0
         with pytest.raises(RoutesError, match="ip"):
             LocalRanges().add(["fd7f:f1ee:7b:4d::/112"])

@@ -147,6 +147,8 @@ async def test_source_ranges_that_a_group_does_not_enforce_are_refused_and_chang
     await watcher.say("u1", a_wish())
     await stage.until(lambda: node.serving)
     before = dict(node.serving)
+    await node.say_capabilities("tcp", "udp", "affinity")
+    await at_rest(stage)
     await watcher.say("u1", a_wish(source_ranges=("10.0.0.0/8",)))
     await watcher.say("u2", a_wish("new", source_ranges=("10.0.0.0/8",)))
     await stage.until(stage.refusals)
@@ -157,7 +159,7 @@ async def test_source_ranges_that_a_group_does_not_enforce_are_refused_and_chang
     refusal = (await stage.load_balancers())["u1"].spec.refusal
     assert refusal is not None
     assert "spec.loadBalancerSourceRanges" in refusal.message
-    await edit_spec(stage.cluster, BALANCER_GROUPS, "default", engine="ipvs")
+    await node.say_capabilities("tcp", "udp", "affinity", "source-ranges")
     await stage.until_addresses({"u1": ("192.0.2.0",), "u2": ("192.0.2.1",)})
     await stage.until(lambda: len(node.serving) == 2)
     await stage.until(lambda: {s.source_ranges for s in node.serving.values()} == {("10.0.0.0/8",)})

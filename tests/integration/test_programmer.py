@@ -4,13 +4,17 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from fleetlb.contracts.v1 import Probe, RealizedState
+from fleetlb.domain.addresses import Family
 from fleetlb.domain.virtual_servers import parse_key
 from fleetlb.testkit.echo import ask_tcp, ask_udp, tcp_echo, udp_echo
 from fleetlb.testkit.eventually import eventually
+from fleetlb.testkit.proxy_protocol import proxied_server
 from fleetlb.testkit.wishes import a_wish
+from fleetlb_dataplane_programmer.envoy.admitting import PROBE_SOURCES
 from tests.integration.balancer_node import DESIRED, REALIZED, BalancerNode, balancer_node, keys
 
 pytestmark = pytest.mark.integration
@@ -33,6 +37,21 @@ async def test_a_wish_becomes_traffic_and_is_said_with_an_answered_probe(node: B
         said = [word for word in node.said if word.probe is not Probe.PENDING]  # on a busy machine, that comes first
         assert [(word.state, word.probe) for word in said] == [(RealizedState.PROGRAMMED, Probe.ANSWERED)] * 2
         assert [hop.name for hop in node.realized[tcp].hops] == ["program", "acknowledge", "probe"]
+
+
+async def test_a_virtual_server_that_admits_no_node_is_probed_all_the_same(node: BalancerNode) -> None:
+    """Source ranges are for clients: the node's own probe goes through, to a backend that expects a header."""
+    key = parse_key(*keys(1))
+    async with proxied_server() as backend:
+        wish = a_wish(key, [f"127.0.0.1:{backend.port}"])
+        assert wish.server is not None
+        guarded = msgspec.structs.replace(wish.server, source_ranges=("192.0.2.0/24",), proxy_protocol=True)
+        await node.wish(msgspec.structs.replace(wish, server=guarded))
+        await node.until(key, 1, Probe.ANSWERED)
+        assert await ask_tcp(key.address, key.port) == ""
+        probes = {(header.source[0], *header.destination) for header in backend.headers}
+        assert probes == {(PROBE_SOURCES[Family.IPV4], key.address, key.port)}
+        assert backend.complaints == []
 
 
 async def test_a_killed_programmer_leaves_traffic_alone_and_its_successor_sends_nothing(node: BalancerNode) -> None:

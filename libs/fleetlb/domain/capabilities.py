@@ -29,7 +29,15 @@ class Capability(enum.StrEnum):
 
 
 ENGINE_CAPABILITIES: Mapping[EngineName, frozenset[str]] = {
-    EngineName.ENVOY: frozenset({Capability.TCP, Capability.UDP, Capability.AFFINITY}),
+    EngineName.ENVOY: frozenset(
+        {
+            Capability.TCP,
+            Capability.UDP,
+            Capability.AFFINITY,
+            Capability.SOURCE_RANGES,
+            Capability.PROXY_PROTOCOL,
+        }
+    ),
     EngineName.IPVS: frozenset(
         {
             Capability.TCP,

@@ -95,11 +95,11 @@ class VirtualServer(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     """How long a client stays with its real server after its last connection; 0: no affinity."""
     source_ranges: tuple[str, ...] = ()
     """Networks whose clients are let in, canonical and sorted; empty: everybody."""
+    proxy_protocol: bool = False
+    """Whether real servers get the client's address in a PROXY protocol v2 header, which they must expect. TCP only."""
     forwarding: Forwarding = Forwarding.MASQUERADE
     drain_seconds: int = DEFAULT_DRAIN_SECONDS
     """How long the connections of a real server that is taken away may go on."""
     failure_policy: FailurePolicy = FailurePolicy.OPEN
-    proxy_protocol: bool = False
-    """Backends get the client's address in a header of PROXY protocol v2; TCP only."""
     prefix: str = ""
     """The network of the pool that the address belongs to, which nodes route as one; empty: the address alone."""

@@ -46,9 +46,12 @@ async def udp_echo(name: str, address: str = "127.0.0.1", port: int = 0) -> Asyn
         transport.close()
 
 
-async def ask_tcp(address: str, port: int, text: str = "hello") -> str:
-    """One line over a fresh connection; "" if it was closed unanswered. Raises OSError if refused."""
-    reader, writer = await asyncio.open_connection(address, port)
+async def ask_tcp(address: str, port: int, text: str = "hello", *, source: str | None = None) -> str:
+    """One line over a fresh connection; "" if it was closed unanswered. Raises OSError if refused.
+
+    `source`: the address to come from.
+    """
+    reader, writer = await asyncio.open_connection(address, port, local_addr=(source, 0) if source else None)
     try:
         writer.write(text.encode() + b"\n")
         with contextlib.suppress(ConnectionError):
@@ -58,8 +61,10 @@ async def ask_tcp(address: str, port: int, text: str = "hello") -> str:
         writer.close()
 
 
-async def ask_udp(address: str, port: int, text: str = "hello", *, timeout: float = 1.0) -> str:
-    """One datagram from a fresh socket. Raises TimeoutError or OSError."""
+async def ask_udp(
+    address: str, port: int, text: str = "hello", *, timeout: float = 1.0, source: str | None = None
+) -> str:
+    """One datagram from a fresh socket. Raises TimeoutError or OSError. `source`: the address to come from."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[str] = loop.create_future()
 
@@ -72,7 +77,8 @@ async def ask_udp(address: str, port: int, text: str = "hello", *, timeout: floa
             if not answer.done():
                 answer.set_exception(exc)
 
-    transport, _ = await loop.create_datagram_endpoint(Once, remote_addr=(address, port))
+    local = (source, 0) if source else None
+    transport, _ = await loop.create_datagram_endpoint(Once, local_addr=local, remote_addr=(address, port))
     try:
         transport.sendto(text.encode())
         async with asyncio.timeout(timeout):

@@ -5,6 +5,7 @@ fleetlb-dataplane-programmer --check             validates the settings
 fleetlb-dataplane-programmer --envoy-bootstrap   prints the configuration to start Envoy with
 """
 
+import functools
 import json
 import os
 import sys
@@ -34,7 +35,7 @@ async def work(process: Process, settings: Settings) -> None:
             on_outcome, lambda connected: node.set_connected(connected), lambda repaired: node.note_repairs(repaired)
         ),
         state_file,
-        dial=probe,
+        dial=functools.partial(probe, sources=plane.probe_sources),
         holdings=plane.holdings,
         now_us=lambda: time.time_ns() // 1000,
     )

@@ -13,7 +13,7 @@ class FakeEngine:
     """`Engine` over a dictionary. The data plane survives its programmer: hand `plane` to the next one."""
 
     name = "fake"
-    capabilities = frozenset({"tcp", "udp", "affinity"})
+    capabilities = frozenset({"tcp", "udp", "affinity", "source-ranges", "proxy-protocol"})
 
     def __init__(self, on_outcome: OnOutcome, plane: dict[VirtualServerKey, VirtualServer] | None = None) -> None:
         """`plane`: what the data plane holds already."""

@@ -6,6 +6,7 @@ from fleetlb.domain.capabilities import EngineName
 from fleetlb.runtime.process import Process
 from fleetlb_dataplane_programmer.completing import Holdings
 from fleetlb_dataplane_programmer.engine import Engine, OnConnected, OnOutcome, OnRepaired
+from fleetlb_dataplane_programmer.probing import Sources
 from fleetlb_dataplane_programmer.settings import Settings
 
 
@@ -13,6 +14,7 @@ class Plane(Protocol):
     """An engine with its gates of readiness. The data plane outlives it."""
 
     holdings: Holdings
+    probe_sources: Sources
 
     def engine(self, on_outcome: OnOutcome, on_connected: OnConnected, on_repaired: OnRepaired) -> Engine:
         """The engine, made once. `on_repaired` hears how much that others had changed was mended."""

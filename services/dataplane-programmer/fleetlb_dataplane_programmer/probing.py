@@ -4,16 +4,18 @@ A proxy accepts a connection before it has a real server for it, so an accepted 
 what only a real server can cause: data, or the end of the stream after ours has ended. Where a real server stays
 silent on both, it is enough that the connection stands and that a real server takes a connection of our own.
 UDP proves less: VIP and real server are taken to answer unless their hosts say that nobody listens.
+What a virtual server lets in only some clients for is asked from an address that its engine lets in too.
 """
 
 import asyncio
 import contextlib
 import enum
 import socket
+from collections.abc import Mapping
 
 import msgspec
 
-from fleetlb.domain.addresses import Protocol
+from fleetlb.domain.addresses import Family, Protocol, family_of
 from fleetlb.domain.virtual_servers import RealServer, VirtualServer
 from fleetlb_dataplane_programmer.dialling import OUT_OF_MEANS, Reach, connect, open_socket, reach
 from fleetlb_dataplane_programmer.health import target_of
@@ -35,7 +37,17 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     """Real servers tried per probe at most; the next probe begins elsewhere."""
 
 
-async def probe(server: VirtualServer, *, turn: int = 0, patience: Patience = Patience()) -> bool | None:  # noqa: B008
+Sources = Mapping[Family, str]
+"""Where probes must come from, by family of the VIP, to be let in whatever the source ranges are."""
+
+
+async def probe(
+    server: VirtualServer,
+    *,
+    turn: int = 0,
+    sources: Sources = {},  # noqa: B006 (never written)
+    patience: Patience = Patience(),  # noqa: B008 (frozen)
+) -> bool | None:
     """Whether a real server answers; None if this host lacks the means to tell. `turn` chooses where to begin."""
     takers = [real_server for real_server in server.real_servers if real_server.weight > 0]
     if not takers:
@@ -49,7 +61,8 @@ async def probe(server: VirtualServer, *, turn: int = 0, patience: Patience = Pa
             return await _probe_beside(server, sample, patience)
         if server.key.protocol is Protocol.UDP:
             return await _probe_udp(server, sample, patience)
-        return await _probe_tcp(server, sample, patience)
+        source = sources.get(family_of(server.key.address)) if server.source_ranges else None
+        return await _probe_tcp(server, sample, source, patience)
     except OSError as problem:
         if problem.errno in OUT_OF_MEANS:
             return None
@@ -71,12 +84,14 @@ async def _probe_beside(server: VirtualServer, sample: list[RealServer], patienc
     return await _reach(sample, patience) is Reach.REACHED
 
 
-async def _probe_tcp(server: VirtualServer, sample: list[RealServer], patience: Patience) -> bool:
+async def _probe_tcp(server: VirtualServer, sample: list[RealServer], source: str | None, patience: Patience) -> bool:
     loop = asyncio.get_running_loop()
     began = loop.time()
     reached = await _reach(sample, patience)
     settle = max(patience.settle, min(3 * (loop.time() - began), patience.answer))
     with open_socket(server.key.address, socket.SOCK_STREAM) as dialled:
+        if source is not None:
+            dialled.bind((source, 0))
         if await connect(dialled, server.key.address, server.key.port, patience.connect) is not Reach.REACHED:
             return False
         early = await _received(dialled, settle)

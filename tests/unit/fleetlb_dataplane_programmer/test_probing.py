@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import msgspec
 import pytest
 
+from fleetlb.domain.addresses import Family
 from fleetlb.domain.virtual_servers import RealServer
 from fleetlb.testkit.wishes import a_virtual_server
 from fleetlb_dataplane_programmer.probing import Patience, probe
@@ -211,6 +212,31 @@ async def test_udp_needs_somebody_at_the_vip(refused_port: int) -> None:
 async def test_udp_over_ipv6() -> None:
     async with _udp("::1") as vip, _udp("::1") as silent:
         assert await probe(a_virtual_server(f"[::1]:{vip}/udp", [f"[::1]:{silent}"]), patience=QUICK) is True
+
+
+@pytest.mark.parametrize(("ranges", "comes_from"), [(("192.0.2.0/24",), "127.0.0.9"), ((), "127.0.0.1")])
+async def test_only_what_lets_in_some_is_probed_from_where_probes_are_let_in(
+    ranges: tuple[str, ...], comes_from: str
+) -> None:
+    seen: list[str] = []
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(writer.get_extra_info("peername")[0])
+        await _echo(reader, writer)
+
+    async with _listening(note) as vip, _listening(_echo) as backend:
+        server = a_virtual_server(f"127.0.0.1:{vip}/tcp", [f"127.0.0.1:{backend}"])
+        guarded = msgspec.structs.replace(server, source_ranges=ranges)
+        for sources, expected in (({Family.IPV4: "127.0.0.9"}, comes_from), ({}, "127.0.0.1")):
+            assert await probe(guarded, sources=sources, patience=QUICK) is True
+            assert seen.pop() == expected
+
+
+async def test_a_probe_that_cannot_come_from_there_says_nothing() -> None:
+    async with _listening(_echo) as vip, _listening(_echo) as backend:
+        server = a_virtual_server(f"127.0.0.1:{vip}/tcp", [f"127.0.0.1:{backend}"])
+        guarded = msgspec.structs.replace(server, source_ranges=("192.0.2.0/24",))
+        assert await probe(guarded, sources={Family.IPV4: "192.0.2.1"}, patience=QUICK) is None
 
 
 async def test_without_real_servers_there_is_no_word() -> None:

@@ -30,10 +30,11 @@ def said(name: str, *capabilities: str) -> NodeRealized:
 
 def test_a_group_can_do_what_all_its_nodes_can() -> None:
     group = a_group(nodes=("n1", "n2"))
-    assert capabilities_of(group, {}) == {"tcp", "udp", "affinity"}
+    proxy = {"tcp", "udp", "affinity", "source-ranges", "proxy-protocol"}
+    assert capabilities_of(group, {}) == proxy
     assert capabilities_of(group, {"n1": said("n1", "tcp", "sctp")}) == {"tcp"}
     assert capabilities_of(group, {"n1": said("n1", "tcp", "udp"), "n2": said("n2", "udp")}) == {"udp"}
-    assert capabilities_of(group, {"stranger": said("stranger")}) == {"tcp", "udp", "affinity"}
+    assert capabilities_of(group, {"stranger": said("stranger")}) == proxy
 
 
 def test_what_a_kernel_can_is_known_before_its_nodes_are_heard() -> None:

@@ -1,3 +1,4 @@
+from fleetlb.domain.capabilities import ENGINE_CAPABILITIES, EngineName
 from fleetlb.domain.virtual_servers import parse_key
 from fleetlb_manager.identities import ClusterKey, Slot
 from fleetlb_manager.inventories import Absences
@@ -46,7 +47,7 @@ def test_an_address_is_routed_with_its_own_pools_network_or_another_of_the_group
 def test_groups_and_slots_are_looked_up() -> None:
     world = a_world(nodes=("n1", "n2"))
     assert world.memory.nodes_of("default") == ("n1", "n2")
-    assert world.memory.capabilities("default") == frozenset({"tcp", "udp", "affinity"})
+    assert world.memory.capabilities("default") == ENGINE_CAPABILITIES[EngineName.ENVOY]
     assert world.memory.nodes_of("other") is None
     assert world.memory.capabilities("other") is None
     slot = Slot("default", parse_key("192.0.2.1:443/tcp"))

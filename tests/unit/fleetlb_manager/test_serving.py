@@ -67,7 +67,8 @@ async def test_a_refused_wish_has_an_object_and_waits() -> None:
 
 
 RANGES = ("10.0.0.0/8",)
-CLEVER = ("tcp", "udp", "affinity", "source-ranges")
+SIMPLE = ("tcp", "udp", "affinity")
+CLEVER = (*SIMPLE, "source-ranges")
 
 
 def servers(world: World) -> dict[str, VirtualServer]:
@@ -82,6 +83,7 @@ def ip_mode(world: World) -> str:
 
 async def test_source_ranges_wait_for_a_group_that_enforces_them() -> None:
     world = a_world()
+    world.say_node(*SIMPLE)
     world.say(a_key(), a_wish(source_ranges=RANGES))
     await world.work()
     refusal = world.kept.load_balancers["tenant-acme", "u1"].spec.refusal
@@ -146,6 +148,7 @@ async def test_pods_come_and_go_with_a_message_and_no_write() -> None:
 
 async def test_a_refused_edit_keeps_the_address_and_what_it_served() -> None:
     world = a_world()
+    world.say_node(*SIMPLE)
     world.say(a_key(), a_wish())
     await world.work()
     before = dict(world.kept.serving)

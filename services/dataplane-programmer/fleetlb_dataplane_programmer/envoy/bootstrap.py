@@ -7,7 +7,7 @@ import ipaddress
 import pathlib
 from typing import Any
 
-# A Listener that is removed closes its remaining connections after this. Nothing else drains: Listeners never change.
+# A Listener that is removed closes its remaining connections after this. Nothing else drains: see `resources`.
 DRAIN_SECONDS = 5
 _ADS_CLUSTER = "fleetlb_programmer"
 

@@ -1,8 +1,9 @@
 """A virtual server as the three Envoy resources that carry it. Pure: knows no stream and no clock.
 
 The same virtual server always gives the same bytes, hence the same versions, in every process: an Envoy that has them
-already is sent nothing after a restart. The Listener depends on the key alone, because Envoy cuts the live connections
-of a Listener that changes; what may change on a live virtual server is in the Cluster (scheduler) or the endpoints.
+already is sent nothing after a restart. The Listener depends on the key and on who is let in alone, because Envoy cuts
+the live connections of a Listener that changes in anything but its matcher; what else may change on a live virtual
+server is in the Cluster (scheduler, PROXY protocol) or the endpoints.
 """
 
 import enum
@@ -11,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from fleetlb.domain.addresses import Protocol, parse_address
-from fleetlb.domain.virtual_servers import Forwarding, RealServer, Scheduler, VirtualServer, VirtualServerKey
+from fleetlb.domain.addresses import Protocol, parse_address, parse_network
+from fleetlb.domain.virtual_servers import Forwarding, RealServer, Scheduler, VirtualServer
+from fleetlb_dataplane_programmer.envoy.admitting import matcher
 from fleetlb_dataplane_programmer.envoy.descriptors import message
 
 
@@ -53,6 +55,7 @@ ENDPOINTS_TIMEOUT_SECONDS = 5
 # different real servers. Envoy's default of 65,537 costs four times the memory, and the time per endpoint change.
 MAGLEV_TABLE_SIZE = 16_381
 
+_CHAIN = "admitted"
 _MAGLEV = "MAGLEV"
 _POLICIES = {
     Scheduler.ROUND_ROBIN: "ROUND_ROBIN",
@@ -73,10 +76,15 @@ def unfit(server: VirtualServer) -> str | None:
     """
     if server.key.protocol is Protocol.SCTP:
         return f"Envoy balances TCP and UDP only; SCTP {_NEEDS_IPVS}"
-    if server.source_ranges:
-        return f"Envoy does not filter clients here; loadBalancerSourceRanges {_NEEDS_IPVS}"
     if server.forwarding is not Forwarding.MASQUERADE:
         return f"Envoy dials backends itself; forwarding {server.forwarding} {_NEEDS_IPVS}"
+    if server.proxy_protocol and server.key.protocol is not Protocol.TCP:
+        return f"PROXY protocol goes before a stream, and {server.key} has none; ask for it on TCP ports only"
+    try:
+        for text in server.source_ranges:
+            parse_network(text)
+    except ValueError as problem:
+        return f"loadBalancerSourceRanges: {problem}"
     for address, port in ((server.key.address, server.key.port), *((r.address, r.port) for r in server.real_servers)):
         if not _is_address(address):
             return f"{address[:64]!r} is not an IP address"
@@ -98,9 +106,9 @@ def build(server: VirtualServer) -> Resources:
     """Cluster, endpoints and Listener of a virtual server that is not `unfit`, all named `str(server.key)`."""
     name = str(server.key)
     return (
-        _resource(_cluster(name, _policy(server))),
+        _resource(_cluster(name, server)),
         _resource(_endpoints(name, server)),
-        _resource(_listener(name, server.key)),
+        _resource(_listener(name, server)),
     )
 
 
@@ -114,7 +122,8 @@ def _policy(server: VirtualServer) -> str:
     return _MAGLEV if server.affinity_seconds else _POLICIES[server.scheduler]
 
 
-def _cluster(name: str, policy: str) -> Any:
+def _cluster(name: str, server: VirtualServer) -> Any:
+    policy = _policy(server)
     unlimited = {
         "max_connections": {"value": UNLIMITED},
         "max_pending_requests": {"value": UNLIMITED},
@@ -142,7 +151,20 @@ def _cluster(name: str, policy: str) -> Any:
     )
     if policy == _MAGLEV:
         cluster.maglev_lb_config.table_size.value = MAGLEV_TABLE_SIZE
+    if server.proxy_protocol:
+        cluster.transport_socket.name = "proxy_protocol"
+        cluster.transport_socket.typed_config.Pack(_proxy_protocol(), deterministic=True)
     return cluster
+
+
+def _proxy_protocol() -> Any:
+    """A plain connection that begins with a header: who the client is, and what it dialled."""
+    wrapped = message("envoy.config.core.v3.TransportSocket")(name="raw_buffer")
+    raw_buffer = message("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer")()
+    wrapped.typed_config.Pack(raw_buffer, deterministic=True)
+    return message("envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport")(
+        config={"version": "V2"}, transport_socket=wrapped
+    )
 
 
 def _outlier_detection() -> dict[str, Any]:
@@ -176,8 +198,9 @@ def _endpoint(real_server: RealServer) -> dict[str, Any]:
     return endpoint
 
 
-def _listener(name: str, key: VirtualServerKey) -> Any:
+def _listener(name: str, server: VirtualServer) -> Any:
     """The Listener. Hash policies are always there and read only by Maglev, so a new scheduler leaves it alone."""
+    key = server.key
     socket_address = {"address": key.address, "port_value": key.port, "protocol": key.protocol.value}
     listener = message("envoy.config.listener.v3.Listener")(
         name=name,
@@ -189,10 +212,14 @@ def _listener(name: str, key: VirtualServerKey) -> Any:
     if key.protocol is Protocol.UDP:
         listener.udp_listener_config.SetInParent()
         udp_proxy = listener.listener_filters.add(name="udp_proxy")
-        udp_proxy.typed_config.Pack(_udp_proxy(name), deterministic=True)
-    else:
-        tcp_proxy = listener.filter_chains.add().filters.add(name="tcp_proxy")
-        tcp_proxy.typed_config.Pack(_tcp_proxy(name), deterministic=True)
+        udp_proxy.typed_config.Pack(_udp_proxy(name, server), deterministic=True)
+        return listener
+    # One chain whatever is admitted, or its connections would end with it.
+    tcp_proxy = listener.filter_chains.add(name=_CHAIN).filters.add(name="tcp_proxy")
+    tcp_proxy.typed_config.Pack(_tcp_proxy(name), deterministic=True)
+    if server.source_ranges:
+        chain = message("google.protobuf.StringValue")(value=_CHAIN)
+        listener.filter_chain_matcher.CopyFrom(matcher(server, chain))
     return listener
 
 
@@ -206,14 +233,11 @@ def _tcp_proxy(name: str) -> Any:
     )
 
 
-def _udp_proxy(name: str) -> Any:
-    udp_proxy = message("envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig")(
+def _udp_proxy(name: str, server: VirtualServer) -> Any:
+    route = message("envoy.extensions.filters.udp.udp_proxy.v3.Route")(cluster=name)
+    return message("envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig")(
         stat_prefix="virtual_server",
         idle_timeout={"seconds": UDP_IDLE_TIMEOUT_SECONDS},
         hash_policies=[{"source_ip": True}],
+        matcher=matcher(server, route),
     )
-    action = udp_proxy.matcher.on_no_match.action
-    action.name = "route"
-    route = message("envoy.extensions.filters.udp.udp_proxy.v3.Route")(cluster=name)
-    action.typed_config.Pack(route, deterministic=True)
-    return udp_proxy

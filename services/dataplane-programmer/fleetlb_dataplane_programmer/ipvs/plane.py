@@ -5,6 +5,7 @@ from fleetlb_dataplane_programmer.completing import Holdings
 from fleetlb_dataplane_programmer.engine import Engine, OnConnected, OnOutcome, OnRepaired
 from fleetlb_dataplane_programmer.ipvs.engine import IpvsEngine, Terms
 from fleetlb_dataplane_programmer.ipvs.preparing import NodeSurroundings
+from fleetlb_dataplane_programmer.probing import Sources
 from fleetlb_dataplane_programmer.settings import Settings
 
 
@@ -17,6 +18,7 @@ class IpvsPlane:
         self._gate = process.health.gate("ipvs")
         self._surroundings = NodeSurroundings(manage_sysctls=settings.manage_sysctls)
         self.holdings: Holdings = lambda: self._engine.holdings()
+        self.probe_sources: Sources = {}  # what the node itself dials never meets the packet filter
 
     def engine(self, on_outcome: OnOutcome, on_connected: OnConnected, on_repaired: OnRepaired) -> Engine:
         """The engine, made once."""

@@ -47,27 +47,31 @@ class Target(msgspec.Struct, frozen=True, gc=False):
 
 def unfit(server: VirtualServer) -> str:
     """Why the kernel cannot carry this virtual server, with the cure, or ""."""
-    family = family_of(server.key.address)
     if not 0 < server.key.port < 65536:
         return f"{server.key}: the port is not between 1 and 65535"
+    if server.proxy_protocol:
+        cure = "use forwarding direct, ipip or gue to show it the client's address, or a group with the engine envoy"
+        return f"the kernel puts no PROXY protocol header before what it hands to a real server; {cure}"
     if len(server.real_servers) > MAX_DESTINATIONS:
         return f"{len(server.real_servers)} real servers: at most {MAX_DESTINATIONS} fit one virtual server"
     if len({(real.address, real.port) for real in server.real_servers}) < len(server.real_servers):
         return "a real server stands there twice"
     if not 0 <= server.affinity_seconds <= 86_400 * 31:
         return f"an affinity of {server.affinity_seconds} s is not between 0 and 31 days"
-    for real in server.real_servers:
-        if family_of(real.address) is not family:
-            return f"real server {real.address}: a virtual server on {family} needs real servers on {family}"
-        if not 0 < real.port < 65536:
-            return f"real server {real.address}: port {real.port} is not between 1 and 65535"
-        if not 0 <= real.weight <= MAX_WEIGHT:
-            return f"real server {real.address}: weight {real.weight} is not between 0 and {MAX_WEIGHT}"
-        if server.forwarding.keeps_client_address and real.port != server.key.port:
-            cure = f"make it {server.key.port}, or use forwarding masquerade"
-            return (
-                f"real server {real.address}: forwarding {server.forwarding} cannot change the port {real.port}; {cure}"
-            )
+    return next(filter(None, (_unfit_real_server(server, real) for real in server.real_servers)), "")
+
+
+def _unfit_real_server(server: VirtualServer, real: RealServer) -> str:
+    family = family_of(server.key.address)
+    if family_of(real.address) is not family:
+        return f"real server {real.address}: a virtual server on {family} needs real servers on {family}"
+    if not 0 < real.port < 65536:
+        return f"real server {real.address}: port {real.port} is not between 1 and 65535"
+    if not 0 <= real.weight <= MAX_WEIGHT:
+        return f"real server {real.address}: weight {real.weight} is not between 0 and {MAX_WEIGHT}"
+    if server.forwarding.keeps_client_address and real.port != server.key.port:
+        cure = f"make it {server.key.port}, or use forwarding masquerade"
+        return f"real server {real.address}: forwarding {server.forwarding} cannot change the port {real.port}; {cure}"
     return ""
 
 

@@ -16,9 +16,9 @@ RETRY = Retry(initial_seconds=5, cap_seconds=60)
 C, E, L = Kind.CLUSTER, Kind.ENDPOINTS, Kind.LISTENER
 
 
-def resources(name: str, scheduler: int = 0, endpoints: int = 0) -> Resources:
-    """As real ones: the Listener depends on the name alone."""
-    versions = f"{name} c{scheduler}", f"{name} e{endpoints}", f"{name} l"
+def resources(name: str, scheduler: int = 0, endpoints: int = 0, admitted: int = 0) -> Resources:
+    """As real ones: the Listener depends on the name and on who is admitted."""
+    versions = f"{name} c{scheduler}", f"{name} e{endpoints}", f"{name} l{admitted}"
     cluster, load, listener = (Resource(version, b"") for version in versions)
     return cluster, load, listener
 
@@ -113,6 +113,14 @@ def test_new_endpoints_go_alone(stand: Stand) -> None:
     stand.want("seed", resources("seed", endpoints=1))
 
     assert brief(stand.run()) == [("E", "+seed")]
+    assert stand.standings["seed"] == (Standing.HELD, "")
+
+
+def test_a_listener_that_admits_others_goes_alone(stand: Stand) -> None:
+    stand.want("seed", resources("seed", admitted=1))
+
+    assert brief(stand.run()) == [("L", "+seed")]
+    assert stand.envoy.listeners == {"seed": "seed l1"}
     assert stand.standings["seed"] == (Standing.HELD, "")
 
 
@@ -266,12 +274,13 @@ def test_a_restarted_programmer_sends_nothing_and_knows_what_stands() -> None:
 
 def test_a_reconnect_sends_the_difference_alone() -> None:
     stand = Stand()
-    for name in ("kept", "moved", "going", "tuned"):
+    for name in ("kept", "moved", "going", "tuned", "guarded"):
         stand.want(name, resources(name))
     stand.run()
     stand.connect()
     stand.want("moved", resources("moved", endpoints=1))
     stand.want("tuned", resources("tuned", scheduler=1))
+    stand.want("guarded", resources("guarded", admitted=1))
     stand.want("going", None)
     stand.want("coming", resources("coming"))
 
@@ -280,7 +289,7 @@ def test_a_reconnect_sends_the_difference_alone() -> None:
 
     assert sorted(part for push in pushes[C] for part in push[1:]) == ["+coming", "+tuned", "-going"]
     assert sorted(part for push in pushes[E] for part in push[1:]) == ["+coming", "+moved", "+tuned"]
-    assert sorted(part for push in pushes[L] for part in push[1:]) == ["+coming", "-going"]
+    assert sorted(part for push in pushes[L] for part in push[1:]) == ["+coming", "+guarded", "-going"]
 
 
 def test_many_go_in_chunks_and_the_first_serves_before_the_last_is_sent() -> None:
@@ -415,6 +424,10 @@ def moved(stand: Stand) -> None:
     stand.want("n3", resources("n3", endpoints=1))
 
 
+def guarded(stand: Stand) -> None:
+    stand.want("n3", resources("n3", admitted=1))
+
+
 def removed(stand: Stand) -> None:
     stand.want("n3", None)
 
@@ -424,7 +437,7 @@ def refused(stand: Stand) -> None:
     stand.want("one more", resources("one more"))
 
 
-@pytest.mark.parametrize("change", [added, moved, removed, refused])
+@pytest.mark.parametrize("change", [added, moved, guarded, removed, refused])
 def test_a_change_costs_the_same_whatever_else_stands(change: Callable[[Stand], None]) -> None:
     costs = []
     for standing in (10, 3000):
@@ -455,9 +468,9 @@ class Interrupted(RuleBasedStateMachine):
         self.wanted: dict[str, Resources] = {}
         self.to_envoy: list[Push] = []
 
-    @rule(name=NAMES, scheduler=st.integers(0, 1), endpoints=st.integers(0, 1))
-    def want(self, name: str, scheduler: int, endpoints: int) -> None:
-        self.wanted[name] = resources(name, scheduler, endpoints)
+    @rule(name=NAMES, scheduler=st.integers(0, 1), endpoints=st.integers(0, 1), admitted=st.integers(0, 1))
+    def want(self, name: str, scheduler: int, endpoints: int, admitted: int) -> None:
+        self.wanted[name] = resources(name, scheduler, endpoints, admitted)
         self.stand.want(name, self.wanted[name])
 
     @rule(name=NAMES)
@@ -526,7 +539,7 @@ class Interrupted(RuleBasedStateMachine):
         assert envoy.listeners.keys() <= self.wanted.keys()
         for name in self.wanted.keys() - bad:
             standing, _ = self.stand.standings[name]
-            assert standing is Standing.REFUSED or name in envoy.listeners
+            assert standing is Standing.REFUSED or envoy.listeners[name] == self.wanted[name][L].version
 
     @invariant()
     def nothing_told_is_untrue(self) -> None:
@@ -544,7 +557,7 @@ class Interrupted(RuleBasedStateMachine):
         self.all_is_said()
         self.stand.now += RETRY.cap_seconds
         self.all_is_said()
-        assert self.stand.envoy.listeners.keys() == self.wanted.keys()
+        assert self.stand.envoy.listeners == {name: wanted[L].version for name, wanted in self.wanted.items()}
         for name in self.wanted:
             assert self.stand.standings[name] == (Standing.HELD, "")
 

@@ -36,6 +36,11 @@ sys.exit(f"imported: {foreign}" if foreign else 0)
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
         "envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig",
         "envoy.extensions.filters.udp.udp_proxy.v3.Route",
+        "envoy.extensions.matching.common_inputs.network.v3.DirectSourceIPInput",
+        "envoy.extensions.matching.common_inputs.network.v3.SourceIPInput",
+        "envoy.extensions.matching.input_matchers.ip.v3.Ip",
+        "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
+        "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer",
     ],
 )
 def test_every_message_in_use_can_be_made_and_read_back(name: str) -> None:

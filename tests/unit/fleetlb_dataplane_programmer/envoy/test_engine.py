@@ -66,7 +66,7 @@ def test_it_is_an_engine(tmp_path: pathlib.Path) -> None:
     engine: Engine = Bench(tmp_path / "ads").engine
 
     assert engine.name == "envoy"
-    assert engine.capabilities == {"tcp", "udp", "affinity"}
+    assert engine.capabilities == {"tcp", "udp", "affinity", "source-ranges", "proxy-protocol"}
 
 
 async def test_outcomes_wait_for_an_envoy_and_name_the_token(bench: Bench) -> None:

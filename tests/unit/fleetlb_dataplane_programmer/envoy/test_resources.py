@@ -8,8 +8,10 @@ import msgspec
 import pytest
 from google.protobuf import json_format
 
-from fleetlb.domain.addresses import Protocol
+from fleetlb.domain.addresses import Family, Protocol
+from fleetlb.domain.planning import ADMITS_NOBODY
 from fleetlb.domain.virtual_servers import Forwarding, RealServer, Scheduler, VirtualServer, VirtualServerKey
+from fleetlb_dataplane_programmer.envoy.admitting import PROBE_SOURCES
 from fleetlb_dataplane_programmer.envoy.descriptors import message, pool
 from fleetlb_dataplane_programmer.envoy.resources import TYPE_URLS, Kind, build, unfit
 
@@ -25,6 +27,8 @@ UDP = VirtualServer(
     scheduler=Scheduler.MAGLEV,
 )
 EMPTY = VirtualServer(key=VirtualServerKey("127.77.0.6", 80, Protocol.TCP), scheduler=Scheduler.ROUND_ROBIN)
+GUARDED = msgspec.structs.replace(TCP, source_ranges=("10.0.0.0/8", "192.0.2.7/32"), proxy_protocol=True)
+UDP_GUARDED = msgspec.structs.replace(UDP, source_ranges=("2001:db8:7::/48",))
 
 
 def decoded(server: VirtualServer, kind: Kind) -> dict[str, Any]:
@@ -40,7 +44,16 @@ def text(server: VirtualServer) -> str:
     return json.dumps(parts, indent=1, sort_keys=True) + "\n"
 
 
-@pytest.mark.parametrize(("name", "server"), [("tcp", TCP), ("udp_maglev_ipv6", UDP), ("tcp_empty", EMPTY)])
+@pytest.mark.parametrize(
+    ("name", "server"),
+    [
+        ("tcp", TCP),
+        ("udp_maglev_ipv6", UDP),
+        ("tcp_empty", EMPTY),
+        ("tcp_guarded_proxy_protocol", GUARDED),
+        ("udp_guarded_ipv6", UDP_GUARDED),
+    ],
+)
 def test_the_resources_are_these_to_the_byte(name: str, server: VirtualServer) -> None:
     """A new version in a golden means that every Envoy is sent every resource again after an upgrade."""
     assert text(server) == (GOLDENS / f"{name}.json").read_text()
@@ -59,6 +72,41 @@ def test_a_new_scheduler_leaves_the_listener_alone(server: VirtualServer, schedu
 
     assert changed[Kind.LISTENER] == build(server)[Kind.LISTENER]
     assert changed[Kind.ENDPOINTS] == build(server)[Kind.ENDPOINTS]
+
+
+@pytest.mark.parametrize("ranges", [("10.0.0.0/8",), ("10.0.0.0/8", "10.1.0.0/16"), ADMITS_NOBODY[Family.IPV4]])
+def test_SRC_2_new_source_ranges_touch_nothing_but_the_matcher(ranges: tuple[str, ...]) -> None:
+    """Anything else in the Listener of TCP would cut the connections of those who stay admitted."""
+    guarded = msgspec.structs.replace(TCP, source_ranges=ranges)
+    assert [kind for kind in Kind if build(guarded)[kind] != build(TCP)[kind]] == [Kind.LISTENER]
+
+    listener = decoded(guarded, Kind.LISTENER)
+    assert listener.pop("filterChainMatcher")
+    assert listener == decoded(TCP, Kind.LISTENER)
+
+
+def test_SRC_1_a_family_without_a_range_is_matched_by_nobody() -> None:
+    """Not by on_no_match either, which admits everybody where there are no ranges."""
+    for server, key in ((TCP, "filterChainMatcher"), (UDP, "matcher")):
+        family = Family.IPV4 if server is TCP else Family.IPV6
+        listener = decoded(msgspec.structs.replace(server, source_ranges=ADMITS_NOBODY[family]), Kind.LISTENER)
+        matcher = (listener if server is TCP else listener["listenerFilters"][0]["typedConfig"])[key]
+        assert "onNoMatch" not in matcher
+
+
+def test_probes_of_the_node_are_admitted_beside_the_source_ranges_of_a_stream() -> None:
+    for server in (TCP, msgspec.structs.replace(TCP, key=VirtualServerKey("2001:db8::5", 53, Protocol.TCP))):
+        family = Family.IPV6 if ":" in server.key.address else Family.IPV4
+        guarded = msgspec.structs.replace(server, source_ranges=ADMITS_NOBODY[family])
+        assert f'"addressPrefix": "{PROBE_SOURCES[family]}"' in text(guarded)
+    assert PROBE_SOURCES[Family.IPV6] not in text(UDP_GUARDED).split('"')
+
+
+def test_the_proxy_protocol_touches_the_cluster_alone() -> None:
+    """So that connections from before the change go on as they began."""
+    asked = msgspec.structs.replace(TCP, proxy_protocol=True)
+
+    assert [kind for kind in Kind if build(asked)[kind] != build(TCP)[kind]] == [Kind.CLUSTER]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +151,7 @@ def test_tcp_and_udp_of_one_address_do_not_share_a_name() -> None:
     }
 
 
-@pytest.mark.parametrize("server", [TCP, UDP, EMPTY])
+@pytest.mark.parametrize("server", [TCP, UDP, EMPTY, GUARDED, UDP_GUARDED])
 def test_a_proper_virtual_server_is_fit(server: VirtualServer) -> None:
     assert unfit(server) is None
 
@@ -118,9 +166,10 @@ def test_a_proper_virtual_server_is_fit(server: VirtualServer) -> None:
         (msgspec.structs.replace(TCP, real_servers=(RealServer("10.0.0.1", 65536),)), "65536 is not a port"),
         (msgspec.structs.replace(TCP, real_servers=(RealServer("10.0.0.1", 1, -1),)), "-1 is not a weight"),
         (
-            msgspec.structs.replace(TCP, source_ranges=("10.0.0.0/8",)),
-            "loadBalancerSourceRanges needs a balancer group with the ipvs engine",
+            msgspec.structs.replace(TCP, source_ranges=("10.0.0.0/8", "10.0.0.1/8")),
+            "loadBalancerSourceRanges: '10.0.0.1/8' is not a CIDR",
         ),
+        (msgspec.structs.replace(UDP, proxy_protocol=True), "ask for it on TCP ports only"),
         *(
             (
                 msgspec.structs.replace(TCP, forwarding=forwarding),

@@ -83,6 +83,7 @@ def test_udp_does_not_drain() -> None:
         (with_(real_servers=tuple(RealServer("10.0.0.1", n) for n in range(1, 10_001))), ["10000", "5000"]),
         (with_(forwarding=Forwarding.DIRECT), ["10.0.0.1", "31000", "443", "masquerade"]),
         (with_(affinity_seconds=-1), ["affinity of -1"]),
+        (with_(proxy_protocol=True), ["PROXY protocol", "direct, ipip or gue", "engine envoy"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
