@@ -29,6 +29,7 @@ from fleetlb_dataplane_programmer.sweeping import Pace
 
 KEY = parse_key("192.0.2.1:443/tcp")
 OTHER = parse_key("192.0.2.2:53/udp")
+OTHER_TCP = parse_key("192.0.2.2:443/tcp")
 DESIRED, REALIZED = desired_stream("default"), realized_stream("default")
 
 # Real servers that no test plays, but for those in TestHealth.
@@ -560,6 +561,54 @@ async def _backends(count: int) -> AsyncIterator[list[Backend]]:
             backend.die()
 
 
+class KubeNode:
+    """A node as kube-proxy makes it: a node port, and a health check port that says whether a ready pod is here."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.has_pod = True
+        self.asked = 0
+        self.servers: list[asyncio.Server] = []
+
+    async def start(self, node_port: int = 0, health_port: int = 0) -> tuple[int, int]:
+        """On these ports, or on free ones; on which."""
+        for serve, port in ((self._serve, node_port), (self._answer, health_port)):
+            self.servers.append(await asyncio.start_server(serve, self.address, port))
+        first, second = (server.sockets[0].getsockname()[1] for server in self.servers)
+        return first, second
+
+    def die(self) -> None:
+        for server in self.servers:
+            server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError):
+            await reader.read(1)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.asked += 1
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            word = b"200 OK" if self.has_pod else b"503 Service Unavailable"
+            writer.write(b"HTTP/1.1 %b\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}" % word)
+            await writer.drain()
+
+
+@contextlib.asynccontextmanager
+async def _kube_nodes() -> AsyncIterator[tuple[list[KubeNode], VirtualServer]]:
+    """Three nodes on the same ports, and a virtual server over them."""
+    nodes = [KubeNode(f"127.0.0.{number}") for number in (1, 2, 3)]
+    try:
+        node_port, health_port = await nodes[0].start()
+        for node in nodes[1:]:
+            await node.start(node_port, health_port)
+        server = a_virtual_server(KEY, [f"{node.address}:{node_port}" for node in nodes])
+        yield nodes, msgspec.structs.replace(server, health_check_port=health_port)
+    finally:
+        for node in nodes:
+            node.die()
+
+
 @contextlib.contextmanager
 def _silent_port() -> Iterator[int]:
     """A port whose queue of connections is full."""
@@ -626,6 +675,39 @@ class TestHealth:
             await eventually(lambda: self._weights(world) == [1, 1, 1])
             await eventually(lambda: self._is_said(world, 3, of=3))
             assert world.words() == 3 * [f"{KEY} r1 programmed answered"]
+
+    async def test_ETP_4_a_node_that_says_no_gets_no_new_connections_whatever_its_node_port_says(
+        self, world: World
+    ) -> None:
+        async with _kube_nodes() as (nodes, server), world.programmer():
+            await world.wish(msgspec.structs.replace(a_wish(KEY), server=server))
+            await eventually(lambda: self._is_said(world, 3, of=3))
+            nodes[1].has_pod = False
+            await eventually(lambda: self._weights(world) == [1, 0, 1] and self._is_said(world, 2, of=3))
+            nodes[1].has_pod = True
+            await eventually(lambda: self._weights(world) == [1, 1, 1] and self._is_said(world, 3, of=3))
+            nodes[2].servers[0].close()
+            await eventually(lambda: self._weights(world) == [1, 1, 0])
+            nodes[0].servers[1].close()  # nobody answers for the node: out as well, but for the brake
+            await eventually(lambda: self._is_said(world, 1, of=3, brake=True))
+
+    async def test_ETP_5_without_a_health_check_port_nobody_is_asked_any_more(self, world: World) -> None:
+        async with _kube_nodes() as (nodes, server), world.programmer():
+            await world.wish(msgspec.structs.replace(a_wish(KEY), server=server))
+            await eventually(lambda: all(node.asked > 1 for node in nodes))
+            nodes[1].has_pod = False
+            await eventually(lambda: self._weights(world) == [1, 0, 1])
+            plain = msgspec.structs.replace(server, health_check_port=0)
+            await world.wish(msgspec.structs.replace(a_wish(KEY, revision=2), server=plain))
+            await eventually(lambda: self._weights(world) == [1, 1, 1])
+            await eventually(lambda: world.is_realized(2, Probe.ANSWERED))
+            asked = [node.asked for node in nodes]
+            backend = Backend()
+            await backend.start()
+            await world.wish(self._wish([backend], OTHER_TCP))
+            await eventually(lambda: backend.connections > 20)  # so many rounds later
+            assert [node.asked for node in nodes] == asked
+            backend.die()
 
     async def test_when_all_die_the_last_set_stays(self, world: World) -> None:
         async with _backends(3) as backends, world.programmer():

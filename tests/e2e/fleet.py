@@ -159,9 +159,11 @@ class TenantCluster:
     async def _is_empty(self) -> bool:
         return not await self.cluster.list(SERVICES, self.namespace)
 
-    async def serve(self, *, tcp: tuple[int, ...] = (), udp: tuple[int, ...] = ()) -> Backends:
+    async def serve(
+        self, *, tcp: tuple[int, ...] = (), udp: tuple[int, ...] = (), health: tuple[int, ...] = ()
+    ) -> Backends:
         """Real servers on every node, until the test ends."""
-        listening = [Backend(f"{self.name} {node}", address, tcp, udp) for node, address in self.nodes.items()]
+        listening = [Backend(f"{self.name} {node}", address, tcp, udp, health) for node, address in self.nodes.items()]
         return await self._stack.enter_async_context(Backends(listening))
 
     async def make(self, name: str, ports: list[Object], **spec: Any) -> Object:

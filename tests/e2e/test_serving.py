@@ -152,13 +152,30 @@ async def test_endpoints_decide_and_an_address_without_backend_stands(acme: Tena
 
 
 async def test_policy_local_uses_only_nodes_with_a_ready_endpoint(acme: TenantCluster) -> None:
-    port = next_node_port()
-    await acme.serve(tcp=(port,))
+    port, health = next_node_port(), next_node_port()
+    await acme.serve(tcp=(port,), health=(health,))
     await acme.endpoints("web", {"node-2": True})
-    await acme.create("web", [tcp(8080, port)], externalTrafficPolicy="Local")
+    await acme.create("web", [tcp(8080, port)], externalTrafficPolicy="Local", healthCheckNodePort=health)
     address = await acme.serving("web")
     answers = {(await dial(key(address, 8080))).text for _ in range(20)}
     assert answers == {"acme node-2"}
+
+
+async def test_ETP_4_a_node_that_says_no_at_its_health_check_port_gets_no_new_connections(acme: TenantCluster) -> None:
+    port, health = next_node_port(), next_node_port()
+    nodes = await acme.serve(tcp=(port,), health=(health,))
+    await acme.endpoints("web", {"node-1": True, "node-2": True})
+    await acme.create("web", [tcp(8080, port)], externalTrafficPolicy="Local", healthCheckNodePort=health)
+    address = await acme.serving("web")
+
+    async def answered_by(*names: str) -> bool:
+        return {(await dial(key(address, 8080))).text for _ in range(20)} == {f"acme {name}" for name in names}
+
+    await eventually(lambda: answered_by("node-1", "node-2"), "both nodes")
+    nodes.unwell.add("acme node-1")
+    await eventually(lambda: answered_by("node-2"), "the other node alone")
+    nodes.unwell.clear()
+    await eventually(lambda: answered_by("node-1", "node-2"), "both nodes again")
 
 
 async def test_a_live_connection_does_not_notice_another_services_changes(acme: TenantCluster) -> None:

@@ -683,6 +683,20 @@ async def test_NPT_1_without_node_ports_pods_are_told_of_all_slices_and_families
     )
 
 
+async def test_ETP_5_the_health_check_node_port_comes_and_goes_with_policy_local(stage: Stage) -> None:
+    await stage.watch()
+    uid = await served(stage, externalTrafficPolicy="Local")
+    given = (await stage.tenant.get())["spec"]["healthCheckNodePort"]
+    await stage.tenant.edit({"spec": {"externalTrafficPolicy": "Cluster"}})
+    await until(is_true(lambda: len(stage.hub.of(uid)) == 2))
+    await stage.tenant.edit({"spec": {"externalTrafficPolicy": "Local"}})
+    await until(is_true(lambda: len(stage.hub.of(uid)) == 3))
+    again = (await stage.tenant.get())["spec"]["healthCheckNodePort"]
+    told = [message.service for message in stage.hub.of(uid)]
+    assert [service.health_check_node_port for service in told if service] == [given, 0, again]
+    assert 0 not in (given, again)
+
+
 async def test_NPT_3_to_allocate_no_more_keeps_node_ports_and_says_nothing(stage: Stage) -> None:
     await stage.watch()
     uid = await served(stage)

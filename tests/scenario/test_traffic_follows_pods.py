@@ -42,7 +42,7 @@ class Way:
 
     def __init__(self, policy: str, *, with_pods: bool = False) -> None:
         self.memory = Memory(Selection(), with_pods=with_pods)
-        given = a_service(externalTrafficPolicy=policy, finalizers=[STANDARD_FINALIZER])
+        given = a_service(externalTrafficPolicy=policy, healthCheckNodePort=32000, finalizers=[STANDARD_FINALIZER])
         self.memory.see(msgspec.convert(given, Service), 0.0)
         self.version = 0
 
@@ -93,6 +93,16 @@ def test_ETP_2_ETP_8_connections_go_where_pods_are_ready_or_else_where_they_stil
 ) -> None:
     way = Way(policy, with_pods=with_pods)
     assert [way.nodes(pods) for pods, _ in ROLLING] == [nodes for _, nodes in ROLLING]
+
+
+def test_ETP_4_nodes_are_asked_for_their_word_but_not_while_none_can_give_a_good_one() -> None:
+    way = Way("Local")
+    asked = [way.after(pods).server.health_check_port for pods, _ in ROLLING]
+    only_ending = [nodes != "" and READY not in pods.values() for pods, nodes in ROLLING]
+    assert asked == [0 if ending else 32000 for ending in only_ending]
+    assert sum(only_ending) == 2
+    for way in (Way("Local", with_pods=True), Way("Cluster"), Way("Cluster", with_pods=True)):
+        assert {way.after(pods).server.health_check_port for pods, _ in ROLLING} == {0}
 
 
 def test_ETP_1_ETP_12_under_policy_cluster_every_node_serves_as_long_as_any_pod_does() -> None:

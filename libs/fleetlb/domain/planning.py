@@ -65,6 +65,7 @@ def plan_virtual_servers(
     they are.
     """
     nodes, pods = tuple(nodes), endpoints.pods if endpoints and grant.pod_networks else None
+    health_check_port = 0 if pods is not None else _health_check_port(service, endpoints)
     planned: list[PlannedServer] = []
     for address in addresses:
         family = family_of(address)
@@ -84,6 +85,7 @@ def plan_virtual_servers(
                 drain_seconds=carriage.drain_seconds if service.drain_seconds is None else service.drain_seconds,
                 proxy_protocol=service.proxy_protocol and port.protocol is Protocol.TCP,
                 failure_policy=grant.failure_policy,
+                health_check_port=health_check_port,
                 prefix=carriage.prefixes.get(address, ""),
             )
             planned.append(PlannedServer(server, reason))
@@ -130,6 +132,13 @@ def _on_nodes(
         else:
             is_ready = endpoints is not None and endpoints.ready
             yield (), reason or (Reason.NO_NODE_PORT if is_ready else Reason.NO_READY_BACKEND)
+
+
+def _health_check_port(service: TenantService, endpoints: ServiceEndpoints | None) -> int:
+    """Where nodes are asked whether they have a ready pod. While it is known that none has, and those that end take
+    connections all the same (ETP-8), their answer would only keep these away."""
+    is_local = service.external_traffic_policy is TrafficPolicy.LOCAL
+    return service.health_check_node_port if is_local and not (endpoints and endpoints.ending) else 0
 
 
 def _each_once(real_servers: Iterable[RealServer]) -> tuple[RealServer, ...]:

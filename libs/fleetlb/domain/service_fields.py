@@ -114,7 +114,10 @@ FIELDS: tuple[Field, ...] = (
         name="`spec.externalTrafficPolicy` Local",
         honoured="only nodes with a ready endpoint, after the EndpointSlices; or the pods themselves",
     ),
-    Field(name="`spec.healthCheckNodePort`", honoured="not used yet"),
+    Field(
+        name="`spec.healthCheckNodePort`",
+        honoured="every node must say 200 there too; must lie in the tenant's `nodePortRange` (`BackendNotAllowed`)",
+    ),
     Field(
         name="`spec.sessionAffinity: ClientIP`",
         honoured={

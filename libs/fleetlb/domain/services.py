@@ -48,6 +48,8 @@ class TenantService(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     prefers_dual_stack: bool = False
     """Whether one of `ip_families` will do where the other cannot be had."""
     external_traffic_policy: TrafficPolicy = TrafficPolicy.CLUSTER
+    health_check_node_port: OptionalPort = 0
+    """Where each node says whether it has a ready pod, under traffic policy Local; 0: nowhere."""
     affinity_seconds: Annotated[int, msgspec.Meta(ge=0, le=86400)] = 0
     """Time for which a client stays with its backend; 0: no affinity."""
     addresses: Annotated[tuple[str, ...], msgspec.Meta(max_length=2)] = ()
@@ -103,6 +105,8 @@ class ServiceEndpoints(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     ready: bool = False
     nodes: tuple[str, ...] = ()
     """Names of the nodes with such pods, sorted."""
+    ending: bool = False
+    """Whether none is ready: those that end and still serve are meant."""
     pods: tuple[PodGroup, ...] | None = None
     """Those pods themselves, in sorted order; null: the watcher does not tell of pods."""
     crowded: bool = False

@@ -8,7 +8,7 @@ import msgspec
 from fleetlb.domain.addresses import Family, IPAddress, IPNetwork, family_of, parse_address, parse_network
 from fleetlb.domain.annotation_policy import AnnotationPolicy, judge_annotations
 from fleetlb.domain.conditions import Reason, Refusal
-from fleetlb.domain.services import MAX_SOURCE_RANGES, Pod, TenantNode, TenantService, canonical_ranges
+from fleetlb.domain.services import MAX_SOURCE_RANGES, Pod, TenantNode, TenantService, TrafficPolicy, canonical_ranges
 from fleetlb.domain.virtual_servers import FailurePolicy
 
 METADATA_ADDRESSES = frozenset({"100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"})
@@ -153,15 +153,18 @@ def _judge_node_ports(grant: Grant, service: TenantService) -> Refusal | None:
 
     One out of range is refused there too: it serves as soon as the watcher does not tell of pods.
     """
+    text = f"{grant.node_ports.start}-{grant.node_ports.stop - 1}"
     for port in service.ports:
         if not port.node_port and not grant.pod_networks:
             why = f"spec.ports: port {port.port} has no nodePort, and pods of this tenant are not reached directly"
             cure = "set one, or set spec.allocateLoadBalancerNodePorts to true, or have podCIDRs granted"
             return Refusal(Reason.UNSUPPORTED, f"{why}; {cure}")
         if port.node_port and port.node_port not in grant.node_ports:
-            text = f"{grant.node_ports.start}-{grant.node_ports.stop - 1}"
             message = f"node port {port.node_port} of port {port.port} is outside the tenant's range {text}"
             return Refusal(Reason.BACKEND_NOT_ALLOWED, message)
+    if service.health_check_node_port and service.health_check_node_port not in grant.node_ports:
+        message = f"health check node port {service.health_check_node_port} is outside the tenant's range {text}"
+        return Refusal(Reason.BACKEND_NOT_ALLOWED, message)
     return None
 
 
@@ -171,6 +174,8 @@ def _contradiction(service: TenantService) -> str:
         return "spec.ports: a port and protocol stand there twice"
     if len(set(service.ip_families)) < len(service.ip_families):
         return "spec.ipFamilies: a family stands there twice"
+    if service.health_check_node_port and service.external_traffic_policy is not TrafficPolicy.LOCAL:
+        return "spec.healthCheckNodePort: belongs to externalTrafficPolicy Local"
     for address in service.addresses:
         try:
             canonical = str(parse_address(address))

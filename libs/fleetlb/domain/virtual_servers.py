@@ -75,8 +75,8 @@ MAX_DRAIN_SECONDS = 86_400
 
 
 class RealServer(msgspec.Struct, frozen=True, order=True, rename="camel", omit_defaults=True, gc=False):
-    """One destination. `port` is the node port where the tenant's node listens, or the virtual server's own port where
-    forwarding keeps it; `check_port` is where its health can be seen then, 0: at `port`."""
+    """One destination, a node or a pod. `port` is the node port or the pod's own, or the virtual server's where
+    forwarding keeps it; `check_port` is where a node's health can be seen then, 0: at `port`."""
 
     address: str
     port: int
@@ -101,5 +101,7 @@ class VirtualServer(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     drain_seconds: int = DEFAULT_DRAIN_SECONDS
     """How long the connections of a real server that is taken away may go on."""
     failure_policy: FailurePolicy = FailurePolicy.OPEN
+    health_check_port: int = 0
+    """Where a real server's node says by HTTP whether it has a ready pod, a second opinion on it; 0: nowhere."""
     prefix: str = ""
     """The network of the pool that the address belongs to, which nodes route as one; empty: the address alone."""

@@ -22,7 +22,7 @@ import structlog
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.runtime.backoff import Backoff
 from fleetlb.runtime.workers import Reconciler
-from fleetlb_dataplane_programmer.dialling import OUT_OF_MEANS, Reach, reach
+from fleetlb_dataplane_programmer.dialling import OUT_OF_MEANS, Reach, ask_health, reach
 from fleetlb_dataplane_programmer.health import (
     FALL,
     HEALTHY,
@@ -38,12 +38,22 @@ from fleetlb_dataplane_programmer.roster import Host, Roster, Watched
 from fleetlb_dataplane_programmer.sweeping import Pace, Pacer
 
 CHECKS = prometheus_client.Counter("fleetlb_health_checks", "Checks of real servers, by outcome", ["outcome"])
-UNHEALTHY = prometheus_client.Gauge("fleetlb_real_servers_unhealthy", "Real servers that take no connection")
+UNHEALTHY = prometheus_client.Gauge(
+    "fleetlb_real_servers_unhealthy",
+    "Addresses and ports of real servers, and health check ports, that fail their checks",
+)
 
 CONCURRENCY = 128
 _RUSH_SECONDS = 0.1
 _START_CHUNK = 256
 _IMPOSSIBLE = "impossible"
+_EVENTS = {
+    (False, False): "a real server takes no connection",
+    (False, True): "a real server takes connections again",
+    (True, False): "a node says that it has no ready pod of a Service",
+    (True, True): "a node says that it has a ready pod of a Service again",
+}
+"""By whether the target is asked, and whether it is healthy."""
 
 
 class Checks(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +61,8 @@ class Checks(msgspec.Struct, frozen=True, kw_only=True):
 
     dial: Callable[[str, int, float], Awaitable[Reach]] = reach
     """Makes one check of an address and port within so many seconds; an OSError means that it could not be made."""
+    ask: Callable[[str, int, float], Awaitable[Reach]] = ask_health
+    """Likewise, for a target that is to be asked."""
     timeout_seconds: float = 1.0
     pace: Pace = Pace(
         sweep_seconds=5.0,
@@ -95,7 +107,7 @@ class Checker:
         self._has_rush = asyncio.Event()
         # Hosts take turns, so that the slow checks of a dead one do not hold up those of others.
         self._queue = Reconciler(
-            self._check, name="health checks", concurrency=CONCURRENCY, lane_of=lambda target: target[0]
+            self._check, name="health checks", concurrency=CONCURRENCY, lane_of=lambda target: target.address
         )
         self._log = structlog.get_logger()
 
@@ -162,8 +174,9 @@ class Checker:
         return self._again(watched.pulse if reached else HEALTHY, _now(), began)
 
     async def _dial(self, target: Target) -> Reach | None:
+        check = self._checks.ask if target.is_asked else self._checks.dial
         try:
-            return await self._checks.dial(*target, self._checks.timeout_seconds)
+            return await check(target.address, target.port, self._checks.timeout_seconds)
         except OSError as problem:
             if problem.errno in OUT_OF_MEANS:
                 return None
@@ -178,10 +191,10 @@ class Checker:
 
     def _take(self, target: Target, watched: Watched, reached: Reach, began: float) -> None:
         """Draw the conclusions of a check: for the target, for its host, and for others of the host."""
-        (address, port), now = target, _now()
+        address, now = target.address, _now()
         host, was = self._roster.hosts[address], watched.pulse
         was_dead, took = host.is_dead, reached is Reach.REACHED
-        host.doubt = doubt_after(host.doubt, port, was, was_heard=reached.was_heard, began=began, now=now)
+        host.doubt = doubt_after(host.doubt, target.port, was, was_heard=reached.was_heard, began=began, now=now)
         pulse = beat(was, took)
         self._turn(target, watched, silenced(pulse) if host.is_dead else pulse, now, reached.value)
         if host.is_dead and not was_dead:
@@ -200,16 +213,16 @@ class Checker:
             watched.down_since = -math.inf if self._is_starting else now
         self._count_unhealthy(-1 if pulse.is_healthy else 1)
         if why:
-            event = "a real server takes connections again" if pulse.is_healthy else "a real server takes no connection"
-            self._log.info(event, address=target[0], port=target[1], last_check=why)
+            event = _EVENTS[target.is_asked, pulse.is_healthy]
+            self._log.info(event, address=target.address, port=target.port, last_check=why)
         self._on_turn(target, watched.users, watched.down_since)
 
     def _bury(self, address: str, host: Host, now: float) -> None:
         """Everything on the host has failed."""
-        self._log.warning("a host of real servers keeps silent", address=address, ports=len(host.ports))
-        for port, watched in host.ports.items():
+        self._log.warning("a host of real servers keeps silent", address=address, ports=len(host.targets))
+        for target, watched in host.targets.items():
             self._see(watched)
-            self._turn((address, port), watched, silenced(watched.pulse), now, "")
+            self._turn(target, watched, silenced(watched.pulse), now, "")
 
     def _see(self, watched: Watched) -> None:
         if watched.is_new:

@@ -23,6 +23,8 @@ def objection_to(server: VirtualServer, *, allow_loopback: bool) -> str:
         return f"the node refuses the address {key}: {problem}"
     if len(server.real_servers) > MAX_REAL_SERVERS:
         return f"the node takes at most {MAX_REAL_SERVERS} real servers, not {len(server.real_servers)}"
+    if server.health_check_port and _port_problem(server.health_check_port):
+        return f"the node refuses the health check port {server.health_check_port}: it is not between 1 and 65535"
     for real_server in server.real_servers:
         problem = _real_server_problem(real_server, allow_loopback)
         if problem:

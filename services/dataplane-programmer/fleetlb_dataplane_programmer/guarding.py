@@ -4,7 +4,7 @@ them at once (`braking`). It must not know how they are checked (`checking`), no
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 import prometheus_client
@@ -14,7 +14,17 @@ from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 from fleetlb.runtime.workers import Reconciler
 from fleetlb_dataplane_programmer.braking import Standing, step
 from fleetlb_dataplane_programmer.checking import Checker, Checks
-from fleetlb_dataplane_programmer.health import UNCHECKED, Target, Verdict, takers, target_of, targets_of
+from fleetlb_dataplane_programmer.health import (
+    UNCHECKED,
+    Target,
+    Verdict,
+    down_of,
+    members_of,
+    opinions_on,
+    takers,
+    target_of,
+    targets_of,
+)
 from fleetlb_dataplane_programmer.roster import LOOKED_AT
 
 BRAKES = prometheus_client.Counter(
@@ -37,7 +47,10 @@ class _Guarded(msgspec.Struct):
 
     server: VirtualServer
     members: int = 0
-    down: dict[Target, float] = {}
+    failing: dict[Target, float] = {}
+    """Targets that fail, and since when."""
+    down: Mapping[Target, float] = {}
+    """Members that are down for it."""
     verdict: Verdict = UNCHECKED
 
 
@@ -63,14 +76,14 @@ class Guard:
         if guarded is None:
             guarded = self._guarded[key] = _Guarded(server)
         after = targets_of(server)
-        guarded.server, guarded.members = server, len(after)
+        guarded.server, guarded.members = server, len(members_of(server) if server.health_check_port else after)
         for target in after - before:
             down_since = self._checker.want(target, key)
             if down_since is not None:
-                guarded.down[target] = down_since
+                guarded.failing[target] = down_since
         for target in before - after:
             self._checker.drop(target, key)
-            guarded.down.pop(target, None)
+            guarded.failing.pop(target, None)
         return self._judge(guarded)
 
     def forget(self, key: VirtualServerKey) -> None:
@@ -101,9 +114,9 @@ class Guard:
         for key in users:
             guarded = self._guarded[key]
             if down_since is None:
-                guarded.down.pop(target, None)
+                guarded.failing.pop(target, None)
             else:
-                guarded.down[target] = down_since
+                guarded.failing[target] = down_since
             self._unsettled[key] = None
             delay = max(self._checks.settle_seconds, guarded.members * _SETTLE_SECONDS_PER_MEMBER)
             self._queue.add_after(key, delay)
@@ -111,9 +124,9 @@ class Guard:
     def _fellows(self, users: tuple[VirtualServerKey, ...]) -> Iterator[Target]:
         """Others of the same virtual servers, some of them where they are many."""
         for key in users[:_FEW]:
-            real_servers = self._guarded[key].server.real_servers
-            for real_server in random.sample(real_servers, min(len(real_servers), LOOKED_AT)):
-                yield target_of(real_server)
+            server = self._guarded[key].server
+            for real_server in random.sample(server.real_servers, min(len(server.real_servers), LOOKED_AT)):
+                yield from opinions_on(server, target_of(real_server))
 
     async def _settle(self, key: VirtualServerKey) -> None:
         self._settle_now(key)
@@ -130,7 +143,8 @@ class Guard:
             self._on_verdict(key, after)
 
     def _judge(self, guarded: _Guarded) -> Verdict:
-        before, down = guarded.verdict, guarded.down
+        before = guarded.verdict
+        down = guarded.down = down_of(guarded.server, guarded.failing, guarded.down)
         up = guarded.members - len(down)
         now = asyncio.get_running_loop().time()
         standing = step(Standing(before.out, before.brake), up, down, now, guarded.server.failure_policy)

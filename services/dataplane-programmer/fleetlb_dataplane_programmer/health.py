@@ -2,16 +2,27 @@
 server. Pure; knows no clock and no socket.
 
 Only TCP can be checked without knowing what is spoken: a real server that takes a connection is healthy. Of UDP and
-SCTP nothing is known, so their real servers count as healthy.
+SCTP nothing is known, so their real servers count as healthy. Where the nodes of a Service have a health check port,
+it is a second opinion, whatever the protocol: a real server is healthy if both say so. That port answers for all ports
+of the Service on that node and is asked once for all of them, which is why the two are targets of their own.
 """
+
+from collections.abc import Mapping
 
 import msgspec
 
 from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.virtual_servers import RealServer, VirtualServer
 
-Target = tuple[str, int]
-"""Address and port where it can be seen whether a real server takes connections."""
+
+class Target(msgspec.Struct, frozen=True, order=True, cache_hash=True, gc=False):
+    """An address and port where something can be seen of a real server: whether it takes a connection, or, if it is to
+    be asked, whether it says that all is well."""
+
+    address: str
+    port: int
+    is_asked: bool = False
+
 
 FALL = 3
 """Failures in a row that make a target unhealthy."""
@@ -97,7 +108,7 @@ class Verdict(msgspec.Struct, frozen=True):
     healthy: int | None = None
     """How many of those that are wished to take connections can; None: nothing is checked."""
     out: frozenset[Target] = frozenset()
-    """Where no new connection goes."""
+    """Where no new connection goes, as `target_of` has it."""
     brake: bool = False
     """Unhealthy real servers keep taking connections, because too many failed at once."""
 
@@ -106,15 +117,48 @@ UNCHECKED = Verdict()
 
 
 def target_of(real_server: RealServer) -> Target:
-    """Where a real server is checked."""
-    return real_server.address, real_server.check_port or real_server.port
+    """Where a real server takes connections: what it is known by here."""
+    return Target(real_server.address, real_server.check_port or real_server.port)
+
+
+def members_of(server: VirtualServer) -> frozenset[Target]:
+    """The real servers of which anything can be known: those that drain are left alone."""
+    if server.key.protocol is not Protocol.TCP and not server.health_check_port:
+        return frozenset()
+    return frozenset(target_of(real_server) for real_server in server.real_servers if real_server.weight > 0)
+
+
+def opinions_on(server: VirtualServer, member: Target) -> tuple[Target, ...]:
+    """What shows whether a member is healthy: itself where it can be dialled, and its node where that is asked."""
+    dialled = (member,) if server.key.protocol is Protocol.TCP else ()
+    if not server.health_check_port:
+        return dialled
+    return *dialled, Target(member.address, server.health_check_port, is_asked=True)
 
 
 def targets_of(server: VirtualServer) -> frozenset[Target]:
-    """What is checked for a virtual server: real servers that drain are not."""
-    if server.key.protocol is not Protocol.TCP:
-        return frozenset()
-    return frozenset(target_of(real_server) for real_server in server.real_servers if real_server.weight > 0)
+    """What is checked for a virtual server."""
+    members = members_of(server)
+    if not server.health_check_port:
+        return members
+    return frozenset(target for member in members for target in opinions_on(server, member))
+
+
+def down_of(
+    server: VirtualServer, failing: Mapping[Target, float], before: Mapping[Target, float]
+) -> Mapping[Target, float]:
+    """Which members are down: those of which any opinion is bad, since the first of them is.
+
+    `before`: the answer of before. A member that fails in another way by now has been down all the time.
+    """
+    if not server.health_check_port or not failing:
+        return failing
+    down: dict[Target, float] = {}
+    for member in members_of(server):
+        since = [failing[target] for target in opinions_on(server, member) if target in failing]
+        if since:
+            down[member] = before.get(member, min(since))
+    return down
 
 
 def takers(server: VirtualServer) -> int:

@@ -149,7 +149,8 @@ async def _first_reached(dials: "list[asyncio.Task[Reach]]") -> bool:
 
 async def _dial(real_server: RealServer, seconds: float) -> Reach:
     try:
-        reached = await reach(*target_of(real_server), seconds)
+        target = target_of(real_server)
+        reached = await reach(target.address, target.port, seconds)
     except OSError:
         return Reach.SILENT  # no means: dialling the VIP will say so
     return Reach.REFUSED if reached is Reach.UNREACHABLE else reached
@@ -164,8 +165,8 @@ async def _probe_udp(server: VirtualServer, sample: list[RealServer], patience: 
 
 
 async def _any_takes(sample: list[RealServer], seconds: float) -> bool:
-    for real_server in sample:
-        if not await _is_refused(*target_of(real_server), seconds):
+    for target in map(target_of, sample):
+        if not await _is_refused(target.address, target.port, seconds):
             return True
     return False
 

@@ -31,10 +31,10 @@ class Watched(msgspec.Struct, gc=False):
 
 
 class Host(msgspec.Struct):
-    """The targets of one address by port; whoever was not suspected for longest comes first."""
+    """The targets of one address; whoever was not suspected for longest comes first."""
 
     doubt: Doubt | None
-    ports: dict[int, Watched] = {}
+    targets: dict[Target, Watched] = {}
 
     @property
     def is_dead(self) -> bool:
@@ -55,32 +55,30 @@ class Roster:
 
     def find(self, target: Target) -> Watched | None:
         """What is known of a target, None if nobody wants it."""
-        host = self.hosts.get(target[0])
-        return host.ports.get(target[1]) if host else None
+        host = self.hosts.get(target.address)
+        return host.targets.get(target) if host else None
 
     def add(self, target: Target, user: VirtualServerKey, pulse: Pulse, doubt: Doubt | None) -> bool:
         """Somebody who did not want a target does. True if nobody did: it begins with `pulse`, a new host in `doubt`"""
-        address, port = target
-        host = self.hosts.setdefault(address, Host(doubt))
-        watched = host.ports.get(port)
+        host = self.hosts.setdefault(target.address, Host(doubt))
+        watched = host.targets.get(target)
         if watched is not None:
             watched.users = (*watched.users, user)
             return False
-        host.ports[port] = Watched(pulse, (user,))
+        host.targets[target] = Watched(pulse, (user,))
         self._count += 1
         return True
 
     def remove(self, target: Target, user: VirtualServerKey) -> Watched | None:
         """Somebody who wanted a target does so no more. What was known of it, if nobody else wants it."""
-        address, port = target
-        host = self.hosts[address]
-        watched = host.ports[port]
+        host = self.hosts[target.address]
+        watched = host.targets[target]
         watched.users = tuple(other for other in watched.users if other != user)
         if watched.users:
             return None
-        del host.ports[port]
-        if not host.ports:
-            del self.hosts[address]
+        del host.targets[target]
+        if not host.targets:
+            del self.hosts[target.address]
         self._count -= 1
         return watched
 
@@ -90,11 +88,11 @@ class Roster:
         yield from self._few(fellows, are_healthy)
 
     def _turn(self, address: str) -> Iterator[Target]:
-        ports = self.hosts[address].ports
-        for _ in range(min(len(ports), LOOKED_AT)):
-            port = next(iter(ports))
-            ports[port] = ports.pop(port)
-            yield address, port
+        targets = self.hosts[address].targets
+        for _ in range(min(len(targets), LOOKED_AT)):
+            target = next(iter(targets))
+            targets[target] = targets.pop(target)
+            yield target
 
     def _few(self, candidates: Iterable[Target], are_healthy: bool) -> Iterator[Target]:
         found = 0

@@ -72,13 +72,17 @@ class EndpointSlices:
         if slices is None:
             return None
         facts = slices.values()
-        takers = [fact.ready for fact in facts if fact.ready] or [fact.lingering for fact in facts if fact.lingering]
-        nodes = _merged([taker.nodes for taker in takers])
-        if not self._with_pods:
-            return ServiceEndpoints(ready=bool(takers), nodes=nodes)
+        ready = [fact.ready for fact in facts if fact.ready]
+        takers = ready or [fact.lingering for fact in facts if fact.lingering]
         pods = group_pods([taker.pods for taker in takers if taker.pods], ports)
         crowded = sum(len(group.pods) for group in pods) > MAX_PODS
-        return ServiceEndpoints(ready=bool(takers), nodes=nodes, pods=None if crowded else pods, crowded=crowded)
+        return ServiceEndpoints(
+            ready=bool(takers),
+            nodes=_merged([taker.nodes for taker in takers]),
+            ending=bool(takers) and not ready,
+            pods=pods if self._with_pods and not crowded else None,
+            crowded=crowded,
+        )
 
     def _disown(self, namespace: str, name: str, keep: str) -> list[ServiceName]:
         """Forget a slice under its last Service, unless that is still the one."""

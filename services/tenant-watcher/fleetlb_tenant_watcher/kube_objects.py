@@ -60,6 +60,7 @@ class ServiceSpec(_Read, frozen=True, kw_only=True, gc=False):
     ip_families: tuple[str, ...] | None = None
     ip_family_policy: str = "SingleStack"
     external_traffic_policy: str = ""
+    health_check_node_port: int = 0
     session_affinity: str = "None"
     session_affinity_config: SessionAffinityConfig | None = None
     load_balancer_ip: str = msgspec.field(name="loadBalancerIP", default="")

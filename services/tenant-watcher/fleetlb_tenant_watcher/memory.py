@@ -55,8 +55,8 @@ class Memory:
         """
         wish = record.standing
         endpoints = self._slices.of((record.view.namespace, record.view.name), wish.ports if wish else ())
-        if endpoints and endpoints.nodes and wish and wish.external_traffic_policy is TrafficPolicy.CLUSTER:
-            return msgspec.structs.replace(endpoints, nodes=())
+        if endpoints and wish and wish.external_traffic_policy is TrafficPolicy.CLUSTER:
+            return msgspec.structs.replace(endpoints, nodes=(), ending=False)
         return endpoints
 
     def see(self, service: Service, now: float) -> bool:

@@ -97,6 +97,7 @@ def parse_wish(metadata: ServiceMeta, spec: ServiceSpec, selection: Selection) -
         ip_families=families,
         prefers_dual_stack=spec.ip_family_policy == "PreferDualStack" and len(families) > 1,
         external_traffic_policy=TrafficPolicy.LOCAL if local else TrafficPolicy.CLUSTER,
+        health_check_node_port=spec.health_check_node_port if local else 0,
         affinity_seconds=_affinity_seconds(spec),
         addresses=addresses,
         pool=asked.pool,

@@ -13,7 +13,7 @@ CLOSED = FailurePolicy.CLOSED
 
 
 def _member(number: int) -> Target:
-    return f"10.0.0.{number}", 31000
+    return Target(f"10.0.0.{number}", 31000)
 
 
 class Server:

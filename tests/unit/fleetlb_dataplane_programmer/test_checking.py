@@ -17,8 +17,8 @@ from fleetlb_dataplane_programmer.dialling import Reach
 from fleetlb_dataplane_programmer.health import SILENT_PORTS, Target
 
 KEY, OTHER = parse_key("192.0.2.1:443/tcp"), parse_key("192.0.2.2:443/tcp")
-TARGET: Target = ("10.0.0.1", 31000)
-HOST = [("10.0.0.1", 30000 + port) for port in range(5000)]
+TARGET = Target("10.0.0.1", 31000)
+HOST = [Target("10.0.0.1", 30000 + port) for port in range(5000)]
 
 
 class Bench:
@@ -32,7 +32,7 @@ class Bench:
         self.turns: list[tuple[Target, tuple[VirtualServerKey, ...], float | None]] = []
         self.fellows: list[Target] = []
         self.down: set[Target] = set()
-        checks = msgspec.structs.replace(checks or Checks(), dial=self._dial)
+        checks = msgspec.structs.replace(checks or Checks(), dial=self._dial, ask=self._ask)
         self.checker = Checker(self._on_turn, lambda _: self.fellows, checks)
 
     @contextlib.asynccontextmanager
@@ -66,10 +66,16 @@ class Bench:
         return [at for at, dialled in self.dials if dialled == target]
 
     async def _dial(self, address: str, port: int, seconds: float) -> Reach:
-        self.dials.append((asyncio.get_running_loop().time(), (address, port)))
+        return await self._check(Target(address, port), seconds)
+
+    async def _ask(self, address: str, port: int, seconds: float) -> Reach:
+        return await self._check(Target(address, port, is_asked=True), seconds)
+
+    async def _check(self, target: Target, seconds: float) -> Reach:
+        self.dials.append((asyncio.get_running_loop().time(), target))
         self.running += 1
         self.most = max(self.most, self.running)
-        answer = self.answers.get((address, port), self.answers.get(address, Reach.REACHED))
+        answer = self.answers.get(target, self.answers.get(target.address, Reach.REACHED))
         await asyncio.sleep(seconds if answer is Reach.SILENT else 0.001)
         self.running -= 1
         if isinstance(answer, int):
@@ -148,7 +154,7 @@ def test_what_several_want_is_checked_once_and_told_to_all() -> None:
 
 def test_what_nobody_wants_is_checked_no_more_and_a_check_under_way_says_nothing() -> None:
     async def scenario() -> None:
-        async with Bench().at_work(TARGET, ("10.0.0.1", 31001)) as bench:
+        async with Bench().at_work(TARGET, Target("10.0.0.1", 31001)) as bench:
             bench.answers[TARGET] = Reach.SILENT
             await bench.until(lambda: len(bench.dialled(TARGET)) == 4, 15.0)  # the last of three is under way
             bench.checker.drop(TARGET, KEY)
@@ -175,7 +181,9 @@ def test_without_the_means_to_check_nothing_is_known_and_nothing_is_hurried(numb
 
 
 def test_at_rest_twenty_thousand_are_checked_at_the_agreed_rate_all_in_turn() -> None:
-    targets = [(f"10.0.{number // 250}.{number % 250}", 30000 + port) for number in range(200) for port in range(100)]
+    targets = [
+        Target(f"10.0.{number // 250}.{number % 250}", 30000 + port) for number in range(200) for port in range(100)
+    ]
 
     async def scenario() -> None:
         async with Bench().at_work(*targets) as bench:
@@ -256,9 +264,40 @@ def test_a_few_silent_ports_say_nothing_of_their_host() -> None:
     run_virtually(scenario())
 
 
+def test_ETP_4_a_target_to_be_asked_is_asked_and_falls_and_rises_like_any_other() -> None:
+    asked = Target("10.0.0.1", 32000, is_asked=True)
+
+    async def scenario() -> None:
+        async with Bench().at_work(asked, TARGET) as bench:
+            bench.answers[asked] = Reach.DECLINED
+            before = len(bench.dialled(asked))
+            await bench.until(lambda: len(bench.dialled(asked)) > before, 7.0)
+            assert await bench.until(lambda: bench.down == {asked}, 3.1) > 1.9
+            assert len(bench.dialled(asked)) == before + 3
+            await asyncio.sleep(30.0)
+            assert bench.down == {asked}, "its host is alive"
+            bench.answers.clear()
+            before = len(bench.dialled(asked))
+            await bench.until(lambda: bench.down == set(), 7.0)
+            assert len(bench.dialled(asked)) == before + 2
+
+    run_virtually(scenario())
+
+
+def test_a_dead_host_takes_its_health_check_port_with_it() -> None:
+    asked = [msgspec.structs.replace(target, is_asked=True) for target in HOST[:20]]
+
+    async def scenario() -> None:
+        async with Bench().at_work(*HOST[20:40], *asked) as bench:
+            bench.answers["10.0.0.1"] = Reach.SILENT
+            await bench.until(lambda: bench.down == {*HOST[20:40], *asked}, 9.0)
+
+    run_virtually(scenario())
+
+
 def test_others_of_the_same_virtual_server_are_suspect_too() -> None:
-    fellows = [(f"10.0.0.{number}", 31000) for number in range(1, 5)]
-    crowd = [(f"10.1.{number // 250}.{number % 250}", 31000) for number in range(10_000)]
+    fellows = [Target(f"10.0.0.{number}", 31000) for number in range(1, 5)]
+    crowd = [Target(f"10.1.{number // 250}.{number % 250}", 31000) for number in range(10_000)]
 
     async def scenario() -> None:
         async with Bench().at_work(*fellows, *crowd) as bench:
@@ -276,7 +315,7 @@ class TestStart:
         async def scenario() -> None:
             bench = Bench()
             bench.answers[TARGET] = Reach.REFUSED
-            async with bench.at_work(TARGET, ("10.0.0.2", 31000), start=True):
+            async with bench.at_work(TARGET, Target("10.0.0.2", 31000), start=True):
                 await bench.checker.first_round()
                 assert bench.turns == [(TARGET, (KEY,), -math.inf)]
                 assert len(bench.dials) == 2
@@ -294,7 +333,7 @@ class TestStart:
             bench = Bench(msgspec.structs.replace(Checks(), timeout_seconds=9.0))
             bench.answers["10.0.0.2"] = Reach.SILENT
             began = _now()
-            async with bench.at_work(TARGET, ("10.0.0.2", 31000), start=True):
+            async with bench.at_work(TARGET, Target("10.0.0.2", 31000), start=True):
                 await bench.checker.first_round()
                 assert _now() - began == pytest.approx(1.5)
 
@@ -304,7 +343,7 @@ class TestStart:
         async def scenario() -> None:
             bench = Bench()
             bench.answers["10.0.0.1"] = Reach.SILENT
-            async with bench.at_work(*HOST, ("10.0.0.2", 31000), start=True):
+            async with bench.at_work(*HOST, Target("10.0.0.2", 31000), start=True):
                 await bench.checker.first_round()
                 assert bench.down == set(HOST)
                 assert _now() < 1.5

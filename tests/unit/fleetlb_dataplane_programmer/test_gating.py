@@ -68,6 +68,14 @@ def test_ports_out_of_range_are_refused(port: int) -> None:
     assert "port" in objection_to(VirtualServer(key=key), allow_loopback=False)
 
 
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_health_check_port_out_of_range_is_refused(port: int) -> None:
+    server = a_virtual_server()
+    assert objection_to(msgspec.structs.replace(server, health_check_port=32000), allow_loopback=False) == ""
+    problem = objection_to(msgspec.structs.replace(server, health_check_port=port), allow_loopback=False)
+    assert "health check port" in problem
+
+
 @pytest.mark.parametrize("weight", [-1, 65536])
 def test_weights_out_of_range_are_refused(weight: int) -> None:
     assert "weight" in objection_to(_forwarding_to("10.0.0.1", weight=weight), allow_loopback=False)

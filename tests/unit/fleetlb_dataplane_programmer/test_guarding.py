@@ -22,7 +22,7 @@ BACKENDS = [f"10.0.0.{number}:31000" for number in range(1, 5)]
 
 def _target(backend: str) -> Target:
     host, _, port = backend.rpartition(":")
-    return host, int(port)
+    return Target(host, int(port))
 
 
 def _out(*backends: str) -> frozenset[Target]:
@@ -35,8 +35,10 @@ class Bench:
     def __init__(self, checks: Checks | None = None) -> None:
         self.dead: set[Target] = set()
         self.dials = 0
+        self.asked: list[int] = []
+        """Health check ports, by turn."""
         self.verdicts: list[tuple[VirtualServerKey, Verdict]] = []
-        checks = msgspec.structs.replace(checks or Checks(), dial=self._dial)
+        checks = msgspec.structs.replace(checks or Checks(), dial=self._dial, ask=self._ask)
         self.guard = Guard(lambda key, verdict: self.verdicts.append((key, verdict)), checks)
 
     @contextlib.asynccontextmanager
@@ -73,7 +75,12 @@ class Bench:
     async def _dial(self, address: str, port: int, seconds: float) -> Reach:
         self.dials += 1
         await asyncio.sleep(0.001)
-        return Reach.REFUSED if (address, port) in self.dead else Reach.REACHED
+        return Reach.REFUSED if Target(address, port) in self.dead else Reach.REACHED
+
+    async def _ask(self, address: str, port: int, seconds: float) -> Reach:
+        self.asked.append(port)
+        await asyncio.sleep(0.001)
+        return Reach.DECLINED if Target(address, port, is_asked=True) in self.dead else Reach.REACHED
 
 
 def _server(backends: Iterable[str] = BACKENDS, key: str | VirtualServerKey = KEY) -> VirtualServer:
@@ -227,6 +234,148 @@ def test_real_servers_that_are_seen_at_one_place_share_its_fate() -> None:
             assert bench.verdict == Verdict(1, _out("10.0.0.1:31000"))
 
     run_virtually(scenario())
+
+
+class TestHealthCheckPort:
+    """The node's own word, beside a dialled port (ETP-4, ETP-5)."""
+
+    @staticmethod
+    def server(port: int = 32000, protocol: str = "tcp") -> VirtualServer:
+        return msgspec.structs.replace(_server(key=f"192.0.2.1:443/{protocol}"), health_check_port=port)
+
+    @staticmethod
+    def asked(number: int, port: int = 32000) -> Target:
+        """Where the node of a backend is asked, by the backend's number."""
+        return Target(f"10.0.0.{number + 1}", port, is_asked=True)
+
+    def test_ETP_4_what_the_node_says_no_to_and_what_takes_no_connection_are_both_out(self) -> None:
+        async def scenario() -> None:
+            async with Bench().at_work() as bench:
+                assert bench.guard.watch(self.server()) == Verdict(healthy=4)
+                bench.dead.add(self.asked(0))
+                await bench.next()
+                assert bench.verdict == Verdict(3, _out(BACKENDS[0])), "503 with a live node port"
+                await asyncio.sleep(WINDOW_SECONDS)
+                await bench.lose(BACKENDS[1])
+                assert bench.verdict == Verdict(2, _out(*BACKENDS[:2])), "200 with a dead node port"
+                bench.dead.clear()
+                await bench.until(lambda: bench.verdict == Verdict(4))
+
+        run_virtually(scenario())
+
+    def test_it_is_up_again_once_both_say_so(self) -> None:
+        async def scenario() -> None:
+            async with Bench().at_work() as bench:
+                bench.guard.watch(self.server())
+                bench.dead |= {self.asked(0), *_out(BACKENDS[0])}
+                await bench.until(lambda: bench.verdicts != [] and bench.verdict == Verdict(3, _out(BACKENDS[0])))
+                await asyncio.sleep(30.0)
+                verdicts = len(bench.verdicts)
+                bench.dead.discard(self.asked(0))
+                await asyncio.sleep(30.0)
+                assert len(bench.verdicts) == verdicts
+                await bench.regain(BACKENDS[0])
+                assert bench.verdict == Verdict(4)
+
+        run_virtually(scenario())
+
+    @pytest.mark.parametrize("protocol", ["udp", "sctp"])
+    def test_of_a_protocol_that_cannot_be_dialled_the_node_is_asked_alone(self, protocol: str) -> None:
+        async def scenario() -> None:
+            async with Bench().at_work() as bench:
+                assert bench.guard.watch(self.server(protocol=protocol)) == Verdict(healthy=4)
+                bench.dead.add(self.asked(0))
+                await bench.next()
+                assert bench.verdict == Verdict(3, _out(BACKENDS[0]))
+                assert bench.dials == 0
+                assert bench.guard.watch(self.server(0, protocol)) == Verdict()
+
+        run_virtually(scenario())
+
+    def test_it_is_asked_once_for_all_ports_of_a_service(self) -> None:
+        async def scenario() -> None:
+            async with Bench().at_work() as bench:
+                for port in range(1, 11):
+                    backends = [f"10.0.0.1:{31000 + port}"]
+                    server = msgspec.structs.replace(
+                        _server(backends, f"192.0.2.1:{port}/tcp"), health_check_port=32000
+                    )
+                    bench.guard.watch(server)
+                await asyncio.sleep(60.0)
+                assert 9 <= len(bench.asked) <= 15
+                assert bench.dials > 90
+
+        run_virtually(scenario())
+
+    def test_ETP_5_a_changed_port_is_followed_and_the_old_one_is_asked_no_more(self) -> None:
+        async def scenario() -> None:
+            async with Bench().at_work() as bench:
+                bench.guard.watch(self.server(32000))
+                bench.dead |= {self.asked(0), *_out(BACKENDS[3])}
+                await bench.until(lambda: bench.verdicts != [] and bench.verdict.healthy == 2)
+                assert bench.guard.watch(self.server(32001)) == Verdict(3, _out(BACKENDS[3])), "who is dead stays dead"
+                bench.asked.clear()
+                await asyncio.sleep(60.0)
+                assert set(bench.asked) == {32001}
+                bench.guard.watch(self.server(0))
+                bench.asked.clear()
+                await asyncio.sleep(60.0)
+                assert bench.asked == []
+                bench.guard.watch(self.server(32001))
+                bench.guard.forget(KEY)
+                await asyncio.sleep(1.0)
+                bench.asked.clear()
+                await asyncio.sleep(60.0)
+                assert bench.asked == []
+
+        run_virtually(scenario())
+
+    @pytest.mark.parametrize("policy", list(FailurePolicy))
+    def test_when_all_nodes_say_no_at_once_the_policy_decides(self, policy: FailurePolicy) -> None:
+        async def scenario() -> None:
+            async with Bench().at_work() as bench:
+                is_open = policy is FailurePolicy.OPEN
+                bench.guard.watch(msgspec.structs.replace(self.server(), failure_policy=policy))
+                bench.dead |= {self.asked(number) for number in range(4)}
+                await bench.next()
+                await bench.until(lambda: bench.verdict.healthy == 0)
+                assert bench.verdict == Verdict(0, frozenset() if is_open else _out(*BACKENDS), brake=is_open)
+
+        run_virtually(scenario())
+
+    def test_one_node_that_says_no_has_the_others_of_its_service_asked(self) -> None:
+        crowd = [f"10.1.{number // 250}.{number % 250}:31000" for number in range(5000)]
+
+        async def scenario() -> None:
+            async with Bench().at_work() as bench:
+                bench.guard.watch(self.server())
+                bench.guard.watch(_server(crowd, "192.0.2.2:80/tcp"))
+                await asyncio.sleep(20.0)  # a round over all takes longer than 100 s by now
+                bench.dead |= {self.asked(number) for number in range(4)}
+                await bench.next(110.0)
+                await bench.until(lambda: bench.verdict.healthy == 0, 3.0)
+
+        run_virtually(scenario())
+
+    def test_who_is_out_for_long_stays_out_when_it_fails_in_another_way(self) -> None:
+        """Such a failure is no new one, so that it cannot make the brake bring the dead back."""
+
+        async def scenario() -> None:
+            async with Bench().at_work() as bench:
+                bench.guard.watch(self.server())
+                for number in range(3):
+                    bench.dead.add(self.asked(number))
+                    await bench.next()
+                    await asyncio.sleep(WINDOW_SECONDS)
+                out = Verdict(1, _out(*BACKENDS[:3]))
+                assert bench.verdict == out
+                bench.dead |= _out(*BACKENDS[:3])
+                await asyncio.sleep(8.0)  # found by now, and not long ago
+                bench.dead -= {self.asked(number) for number in range(3)}
+                await asyncio.sleep(60.0)
+                assert bench.verdict == out
+
+        run_virtually(scenario())
 
 
 class TestStart:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetlb.domain.virtual_servers import RealServer
+from fleetlb.domain.virtual_servers import RealServer, parse_key
 from fleetlb.testkit.wishes import a_virtual_server
 from fleetlb_dataplane_programmer.health import (
     FALL,
@@ -13,9 +13,12 @@ from fleetlb_dataplane_programmer.health import (
     UNPROVEN,
     Doubt,
     Pulse,
+    Target,
     beat,
     doubt_after,
+    down_of,
     effective,
+    members_of,
     silenced,
     takers,
     target_of,
@@ -140,14 +143,39 @@ SERVER = msgspec.structs.replace(
 
 def test_a_target_is_where_it_can_be_seen_that_a_real_server_lives() -> None:
     assert [target_of(real_server) for real_server in SERVER.real_servers] == [
-        ("10.0.0.1", 31000),
-        ("10.0.0.2", 31000),
-        ("10.0.0.3", 31000),
+        Target("10.0.0.1", 31000),
+        Target("10.0.0.2", 31000),
+        Target("10.0.0.3", 31000),
     ]
 
 
 def test_those_that_drain_are_not_checked() -> None:
-    assert targets_of(SERVER) == {("10.0.0.1", 31000), ("10.0.0.2", 31000)}
+    assert targets_of(SERVER) == {Target("10.0.0.1", 31000), Target("10.0.0.2", 31000)}
+
+
+DIALLED = {Target("10.0.0.1", 31000), Target("10.0.0.2", 31000)}
+ASKED = {Target("10.0.0.1", 32000, is_asked=True), Target("10.0.0.2", 32000, is_asked=True)}
+
+
+@pytest.mark.parametrize(("protocol", "dialled"), [("tcp", DIALLED), ("udp", set()), ("sctp", set())])
+def test_ETP_4_nodes_with_a_health_check_port_are_asked_whatever_the_protocol(
+    protocol: str, dialled: set[Target]
+) -> None:
+    key = parse_key(f"192.0.2.1:443/{protocol}")
+    server = msgspec.structs.replace(SERVER, key=key, health_check_port=32000)
+    assert targets_of(server) == dialled | ASKED
+    assert members_of(server) == DIALLED
+    assert targets_of(msgspec.structs.replace(server, health_check_port=0)) == dialled
+
+
+def test_a_member_is_down_since_the_first_bad_opinion_of_it() -> None:
+    server = msgspec.structs.replace(SERVER, health_check_port=32000)
+    one, two = sorted(DIALLED)
+    says_one, says_two = sorted(ASKED)
+    assert down_of(server, {one: 5.0, says_one: 3.0, says_two: 7.0}, {}) == {one: 3.0, two: 7.0}
+    assert down_of(server, {one: 5.0}, {one: 1.0, two: 1.0}) == {one: 1.0}
+    assert down_of(server, {}, {one: 1.0}) == {}
+    assert down_of(SERVER, {one: 5.0}, {}) == {one: 5.0}
 
 
 @pytest.mark.parametrize("protocol", ["udp", "sctp"])
@@ -156,7 +184,7 @@ def test_an_unknown_protocol_has_no_check(protocol: str) -> None:
 
 
 def test_who_is_out_has_weight_0_and_nothing_else_changes() -> None:
-    serving = effective(SERVER, frozenset({("10.0.0.1", 31000)}))
+    serving = effective(SERVER, frozenset({Target("10.0.0.1", 31000)}))
     assert [real_server.weight for real_server in serving.real_servers] == [0, 1, 0]
     weights = [real_server.weight for real_server in SERVER.real_servers]
     again = (msgspec.structs.replace(one, weight=w) for one, w in zip(serving.real_servers, weights, strict=True))

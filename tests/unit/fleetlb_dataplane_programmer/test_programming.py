@@ -10,7 +10,7 @@ from fleetlb.contracts.v1 import Hop, Probe, RealizedState, VirtualServerDesired
 from fleetlb.domain.virtual_servers import RealServer, VirtualServer, VirtualServerKey, parse_key
 from fleetlb.testkit.wishes import a_virtual_server, a_wish
 from fleetlb_dataplane_programmer.engine import Outcome, State
-from fleetlb_dataplane_programmer.health import Verdict, targets_of
+from fleetlb_dataplane_programmer.health import Target, Verdict, targets_of
 from fleetlb_dataplane_programmer.programming import (
     KEPT_TOKEN,
     Apply,
@@ -236,7 +236,7 @@ class TestProbes:
 
 class TestHealth:
     TWO = ("10.0.0.1:31000", "10.0.0.2:31000")
-    OUT = frozenset({("10.0.0.1", 31000)})
+    OUT = frozenset({Target("10.0.0.1", 31000)})
 
     def _programmed(self) -> tuple[Ledger, Apply]:
         ledger = _ledger()

@@ -24,7 +24,7 @@ def _found(roster: Roster, target: Target) -> Watched:
 
 
 def _host(ports: int, address: str = "10.0.0.1") -> list[Target]:
-    return [(address, port) for port in range(1, ports + 1)]
+    return [Target(address, port) for port in range(1, ports + 1)]
 
 
 def _suspects(roster: Roster, fellows: Iterable[Target] = (), *, are_healthy: bool = True) -> list[Target]:
@@ -46,7 +46,7 @@ def test_a_target_stays_as_long_as_somebody_wants_it() -> None:
 
 
 def test_a_few_of_a_host_are_suspected_and_nobody_twice() -> None:
-    roster = _roster(*_host(20), ("10.0.0.2", 1))
+    roster = _roster(*_host(20), Target("10.0.0.2", 1))
     rounds = [_suspects(roster) for _ in range(4)]
     assert [len(suspects) for suspects in rounds] == [SUSPECTS, SUSPECTS, 4, 0]
     assert sorted(target for suspects in rounds for target in suspects) == _host(20)
@@ -89,6 +89,14 @@ def test_a_new_one_is_about_to_be_checked_anyway() -> None:
 
 
 def test_fellows_are_suspected_too_and_those_that_went_are_not() -> None:
-    fellows = [(f"10.0.0.{number}", 1) for number in range(2, 20)]
-    roster = _roster(("10.0.0.1", 1), *fellows)
-    assert _suspects(roster, [("10.9.9.9", 1), *fellows]) == [("10.0.0.1", 1), *fellows[:SUSPECTS]]
+    fellows = [Target(f"10.0.0.{number}", 1) for number in range(2, 20)]
+    roster = _roster(Target("10.0.0.1", 1), *fellows)
+    assert _suspects(roster, [Target("10.9.9.9", 1), *fellows]) == [Target("10.0.0.1", 1), *fellows[:SUSPECTS]]
+
+
+def test_what_is_asked_and_what_is_dialled_at_one_port_are_two() -> None:
+    dialled, asked = Target("10.0.0.1", 31000), Target("10.0.0.1", 31000, is_asked=True)
+    roster = _roster(dialled, asked)
+    assert len(roster) == 2
+    assert roster.remove(asked, KEY) is not None
+    assert (roster.find(asked), _found(roster, dialled).users) == (None, (KEY,))

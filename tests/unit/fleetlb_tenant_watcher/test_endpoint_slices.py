@@ -38,7 +38,7 @@ def folded(*items: EndpointSlice) -> EndpointSlices:
         (({"addresses": ["10.0.0.1"], "nodeName": "n8"},), ServiceEndpoints(ready=True, nodes=("n8",))),
         ((an_endpoint(None, ready=True),), ServiceEndpoints(ready=True)),
         ((UNREADY, ENDED), ServiceEndpoints()),
-        ((UNREADY, ENDING, ENDED), ServiceEndpoints(ready=True, nodes=("n3",))),
+        ((UNREADY, ENDING, ENDED), ServiceEndpoints(ready=True, ending=True, nodes=("n3",))),
         ((READY, ENDING), ServiceEndpoints(ready=True, nodes=("n1",))),
         ((READY, READY, an_endpoint("n0", ready=True)), ServiceEndpoints(ready=True, nodes=("n0", "n1"))),
     ],
@@ -56,7 +56,7 @@ def test_slices_are_summed_and_a_ready_pod_anywhere_silences_ending_ones() -> No
     assert slices.of(WEB) == ServiceEndpoints(ready=True, nodes=("n1", "n7"))
     slices.drop("shop", "b")
     slices.drop("shop", "c")
-    assert slices.of(WEB) == ServiceEndpoints(ready=True, nodes=("n3",))
+    assert slices.of(WEB) == ServiceEndpoints(ready=True, ending=True, nodes=("n3",))
     assert slices.drop("shop", "a") == [WEB]
     assert slices.of(WEB) is None
     assert slices.drop("shop", "a") == []
@@ -109,7 +109,10 @@ L3 = pod("n3", "10.244.0.3", ready=False, serving=True, terminating=True)
             ServiceEndpoints(ready=True, nodes=("n1", "n2"), pods=pods(("n1", "10.244.0.1"), ("n2", "10.244.0.2"))),
         ),
         ([item(R1, L3, UNREADY, ENDED)], ServiceEndpoints(ready=True, nodes=("n1",), pods=pods(("n1", "10.244.0.1")))),
-        ([item(L3, UNREADY, ENDED)], ServiceEndpoints(ready=True, nodes=("n3",), pods=pods(("n3", "10.244.0.3")))),
+        (
+            [item(L3, UNREADY, ENDED)],
+            ServiceEndpoints(ready=True, ending=True, nodes=("n3",), pods=pods(("n3", "10.244.0.3"))),
+        ),
         (
             [item(L3), item(R1, name="b")],
             ServiceEndpoints(ready=True, nodes=("n1",), pods=pods(("n1", "10.244.0.1"))),

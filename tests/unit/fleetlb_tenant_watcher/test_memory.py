@@ -187,6 +187,15 @@ def test_pods_matter_under_either_policy_with_the_ports_of_the_wish_in_force() -
     assert memory.endpoints_of(known(memory)) == ServiceEndpoints(ready=True, pods=())
 
 
+def test_whether_pods_end_matters_under_policy_local_only(memory: Memory) -> None:
+    memory.see(service(), 0)
+    ending = an_endpoint("n1", ready=False, serving=True, terminating=True)
+    memory.see_slice(msgspec.convert(a_slice(ending), EndpointSlice))
+    assert memory.endpoints_of(known(memory)) == ServiceEndpoints(ready=True)
+    memory.see(service(version=2, externalTrafficPolicy="Local"), 0)
+    assert memory.endpoints_of(known(memory)) == ServiceEndpoints(ready=True, ending=True, nodes=("n1",))
+
+
 def test_slices_may_come_before_their_service(memory: Memory) -> None:
     assert memory.see_slice(msgspec.convert(a_slice(an_endpoint(ready=True)), EndpointSlice)) == []
     memory.see(service(), 0)

@@ -169,6 +169,10 @@ def test_two_hundred_and_fifty_ports_are_the_limit() -> None:
         ({"loadBalancerSourceRanges": [], "annotations": {SOURCE_RANGES: "::/0"}}, {"source_ranges": ("::/0",)}),
         ({"allocateLoadBalancerNodePorts": False}, {}),
         ({"externalIPs": ["192.0.2.3"], "internalTrafficPolicy": "Local", "healthCheckNodePort": 32000}, {}),
+        (
+            {"externalTrafficPolicy": "Local", "healthCheckNodePort": 32000},
+            {"external_traffic_policy": TrafficPolicy.LOCAL, "health_check_node_port": 32000},
+        ),
     ],
 )
 def test_fields_that_are_honoured(given: dict[str, Any], expected: dict[str, Any]) -> None:

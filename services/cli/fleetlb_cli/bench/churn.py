@@ -90,7 +90,8 @@ class Storm:
         await self._tenant.set_endpoints(name, tuple(self._nodes))
         await self._tenant.create(name, policy="Local", is_served=False)
         made = await self._tenant.cluster.get(SERVICES, name, self._tenant.namespace)
-        self._servers.append(await _accept_everywhere(made["spec"]["ports"][0]["nodePort"]))
+        for port in (made["spec"]["ports"][0]["nodePort"], made["spec"]["healthCheckNodePort"]):
+            self._servers.append(await _accept_everywhere(port))
 
     async def _blow(self, cluster: Cluster) -> int:
         """Write at a steady rate, or as fast as the API server can; each write is a few endpoints of one Service."""
@@ -155,8 +156,15 @@ class Storm:
 
 
 async def _accept_everywhere(port: int) -> asyncio.Server:
-    """Take connections to a port of every loopback address and hang up: enough for a check of health."""
+    """Take connections to a port of every loopback address and say yes to whatever is asked, which is enough for a
+    check of health."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if await reader.read(1024):
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        writer.close()
+
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
     listening.bind(("0.0.0.0", port))  # noqa: S104 - on the loopback device alone
-    return await asyncio.start_server(lambda _, writer: writer.close(), sock=listening)
+    return await asyncio.start_server(answer, sock=listening)

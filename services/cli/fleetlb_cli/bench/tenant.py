@@ -53,12 +53,18 @@ class BenchTenant:
         created = await self.cluster.create(SERVICES, item)
         took = (time.perf_counter() - clock) * 1000
         if not node_port and self._addresses and is_served:
-            await self.serve(name, created["spec"]["ports"][0]["nodePort"])
+            await self.serve(
+                name, created["spec"]["ports"][0]["nodePort"], created["spec"].get("healthCheckNodePort", 0)
+            )
         return begun, took
 
-    async def serve(self, name: str, node_port: int) -> None:
-        """Listen on a node port on every node."""
-        listening = [Backend(f"node-{n}", address, (node_port,)) for n, address in enumerate(self._addresses, 1)]
+    async def serve(self, name: str, node_port: int, health_port: int = 0) -> None:
+        """Listen on a node port on every node, and say yes on a health check port if there is one."""
+        asked = (health_port,) if health_port else ()
+        listening = [
+            Backend(f"node-{n}", address, (node_port,), health_ports=asked)
+            for n, address in enumerate(self._addresses, 1)
+        ]
         self._backends[name] = await Backends(listening).__aenter__()
 
     async def delete(self, name: str) -> None:

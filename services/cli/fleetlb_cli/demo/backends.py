@@ -1,7 +1,7 @@
-"""Real TCP and UDP servers on a node's address, in the place of pods. They answer with their name."""
+"""Real TCP and UDP servers on a node's address, in the place of pods and of kube-proxy. They answer with their name."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import cast
 
@@ -15,6 +15,8 @@ class Backend(msgspec.Struct, frozen=True):
     address: str
     tcp_ports: tuple[int, ...] = ()
     udp_ports: tuple[int, ...] = ()
+    health_ports: tuple[int, ...] = ()
+    """Where it says that its node has a ready pod, as kube-proxy does at `healthCheckNodePort`."""
 
 
 class _Datagrams(asyncio.DatagramProtocol):
@@ -48,10 +50,27 @@ class _Lines(asyncio.Protocol):
         self._living.discard(self._transport)
 
 
+class _Health(asyncio.Protocol):
+    """Answers each request over HTTP by yes or no, and hangs up."""
+
+    def __init__(self, is_well: Callable[[], bool]) -> None:
+        self._is_well = is_well
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        word = b"200 OK" if self._is_well() else b"503 Service Unavailable"
+        self._transport.write(b"HTTP/1.1 %b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % word)
+        self._transport.close()
+
+
 class Backends:
     """Servers that live as long as the `async with` block."""
 
     def __init__(self, backends: Sequence[Backend]) -> None:
+        self.unwell: set[str] = set()
+        """Names of those that say no at their health ports; they go on answering elsewhere."""
         self._backends = backends
         self._servers: list[asyncio.Server] = []
         self._living: set[asyncio.BaseTransport] = set()
@@ -69,6 +88,11 @@ class Backends:
         loop = asyncio.get_running_loop()
         for port in backend.tcp_ports:
             server = await loop.create_server(lambda: _Lines(backend.name, self._living), backend.address, port)
+            self._servers.append(server)
+        for port in backend.health_ports:
+            server = await loop.create_server(
+                lambda: _Health(lambda: backend.name not in self.unwell), backend.address, port
+            )
             self._servers.append(server)
         for port in backend.udp_ports:
             place = (backend.address, port)

@@ -279,6 +279,31 @@ def test_pods_are_named_with_their_own_port_whatever_the_forwarding(forwarding: 
     assert reals(planned) == ["10.244.1.7 443 a"]
 
 
+LOCAL = a_service(ODD, external_traffic_policy=TrafficPolicy.LOCAL, health_check_node_port=32000)
+
+
+@pytest.mark.parametrize(
+    ("service", "grant", "endpoints", "expected"),
+    [
+        (LOCAL, GRANT, READY, 32000),
+        (LOCAL, GRANT, None, 32000),
+        (LOCAL, GRANT, ServiceEndpoints(), 32000),
+        (LOCAL, DIRECT, READY, 32000),
+        (LOCAL, GRANT, ServiceEndpoints(ready=True, ending=True, nodes=("a",)), 0),
+        (LOCAL, DIRECT, told(("10.244.1.7", "a"), name=""), 0),
+        (msgspec.structs.replace(LOCAL, external_traffic_policy=TrafficPolicy.CLUSTER), GRANT, READY, 0),
+        (msgspec.structs.replace(LOCAL, health_check_node_port=0), GRANT, READY, 0),
+    ],
+    ids=["local", "no slice", "none ready", "pods not told", "only ending", "pods", "cluster", "no port"],
+)
+def test_ETP_4_nodes_are_asked_under_policy_local_unless_their_answer_is_known(
+    service: TenantService, grant: Grant, endpoints: ServiceEndpoints | None, expected: int
+) -> None:
+    (planned,) = plan(service, endpoints, grant=grant)
+    assert planned.server.health_check_port == expected
+    assert all(real_server.check_port == 0 for real_server in planned.server.real_servers)
+
+
 @pytest.mark.parametrize("forwarding", Forwarding)
 def test_what_keeps_the_clients_address_keeps_the_port_and_is_checked_at_the_node_port(forwarding: Forwarding) -> None:
     (planned,) = plan(carriage=Carriage(forwarding=forwarding))

@@ -64,6 +64,8 @@ def test_a_service_is_written_without_its_defaults() -> None:
         {"ipFamilies": ["IPv4", "IPv6", "IPv4"]},
         {"ipFamilies": ["IPv5"]},
         {"externalTrafficPolicy": "local"},
+        {"healthCheckNodePort": -1},
+        {"healthCheckNodePort": 65536},
         {"affinitySeconds": -1},
         {"affinitySeconds": 86401},
         {"addresses": ["a", "b", "c"]},
@@ -118,6 +120,8 @@ def test_equal_values_have_equal_digests() -> None:
             (read(), ServiceEndpoints(ready=True)),
             (read(), ServiceEndpoints(ready=True, pods=())),
             (read(), ServiceEndpoints(ready=True, crowded=True)),
+            (read(), ServiceEndpoints(ready=True, ending=True)),
+            read(healthCheckNodePort=32000),
             (read(), ServiceEndpoints(ready=True, pods=(GROUP,))),
             None,
         )

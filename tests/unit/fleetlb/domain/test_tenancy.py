@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fleetlb.domain.addresses import Family, Protocol
 from fleetlb.domain.conditions import Reason
-from fleetlb.domain.services import Pod, ServicePort, TenantNode, TenantService
+from fleetlb.domain.services import Pod, ServicePort, TenantNode, TenantService, TrafficPolicy
 from fleetlb.domain.tenancy import (
     METADATA_ADDRESSES,
     Grant,
@@ -249,6 +249,15 @@ def test_NPT_2_a_node_port_must_be_in_range_where_pods_are_reached_directly_too(
     assert refusal.reason is Reason.BACKEND_NOT_ALLOWED
 
 
+def test_ETP_4_the_health_check_node_port_must_be_in_range_too() -> None:
+    local = a_service(external_traffic_policy=TrafficPolicy.LOCAL, health_check_node_port=32000)
+    assert judge_wish(a_grant(), local, Usage()) is None
+    refusal = judge_wish(a_grant(), msgspec.structs.replace(local, health_check_node_port=10250), Usage())
+    assert refusal is not None
+    assert refusal.reason is Reason.BACKEND_NOT_ALLOWED
+    assert refusal.message == "health check node port 10250 is outside the tenant's range 30000-32767"
+
+
 @pytest.mark.parametrize(
     ("service", "usage", "reason", "message"),
     [
@@ -269,6 +278,7 @@ def test_NPT_2_a_node_port_must_be_in_range_where_pods_are_reached_directly_too(
         (a_service(addresses=("::ffff:1.2.3.4",)), Usage(), Reason.INVALID, "is a mapped or zoned"),
         (a_service(addresses=("FD00::1",)), Usage(), Reason.INVALID, "is spelled fd00::1 in canonical form"),
         (a_service(addresses=("x" * 99999,)), Usage(), Reason.INVALID, "is not an IP address"),
+        (a_service(health_check_node_port=32000), Usage(), Reason.INVALID, "spec.healthCheckNodePort: belongs to"),
         (a_service(source_ranges=("10.0.0.1/8",)), Usage(), Reason.INVALID, "Ranges: '10.0.0.1/8' is not in canonical"),
         (a_service(source_ranges=("everybody",)), Usage(), Reason.INVALID, "Ranges: 'everybody' is not a CIDR"),
         (a_service(source_ranges=("x" * 99999,)), Usage(), Reason.INVALID, "spec.loadBalancerSourceRanges: 'xxxx"),

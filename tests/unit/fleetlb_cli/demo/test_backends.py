@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+from aiohttp import ClientSession
 
 from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.virtual_servers import VirtualServerKey
@@ -33,3 +34,16 @@ async def test_a_taken_port_leaves_nothing_behind() -> None:
         with pytest.raises(OSError, match="in use"):
             await Backends([backend]).__aenter__()
     assert (await dial(VirtualServerKey("127.0.0.1", free, Protocol.TCP))).failure == "Connection refused"
+
+
+async def test_nodes_say_whether_they_are_well() -> None:
+    port, health = _free_port(), _free_port()
+    async with (
+        Backends([Backend("me", "127.0.0.1", (port,), health_ports=(health,))]) as backends,
+        ClientSession() as session,
+    ):
+        for unwell, status in ((set[str](), 200), ({"other"}, 200), ({"me"}, 503)):
+            backends.unwell = unwell
+            async with session.get(f"http://127.0.0.1:{health}/healthz") as answer:
+                assert answer.status == status
+            assert (await dial(VirtualServerKey("127.0.0.1", port, Protocol.TCP))).text == "me"
