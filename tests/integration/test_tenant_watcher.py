@@ -652,6 +652,35 @@ async def test_endpoints_and_nodes_are_told(stage: Stage) -> None:
     assert patches() == before
 
 
+async def test_NOD_1_NOD_3_NOD_7_of_a_node_only_what_matters_is_told(stage: Stage) -> None:
+    await stage.watch()
+    for name in ("node-a", "node-b"):
+        await stage.cluster.create(NODES, {"metadata": {"name": name}})
+
+    async def edit(name: str, body: Object, subresource: str | None = None) -> None:
+        await stage.cluster.patch(NODES, name, body, kind=PatchKind.MERGE, subresource=subresource)
+
+    def told() -> dict[str, bool]:
+        return {node.name: node.eligible for node in stage.hub.nodes[-1].nodes}
+
+    await until(is_true(lambda: told() == {"node-a": True, "node-b": True}))
+    messages = len(stage.hub.nodes)
+    for beat in range(5):
+        condition = {"type": "Ready", "status": "False", "lastHeartbeatTime": f"2026-11-25T12:00:0{beat}Z"}
+        await edit("node-a", {"status": {"conditions": [condition]}}, "status")
+    doomed = {"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}
+    await edit("node-a", {"spec": {"unschedulable": True, "taints": [doomed]}})
+    label = "node.kubernetes.io/exclude-from-external-load-balancers"
+    await edit("node-b", {"metadata": {"labels": {label: ""}}})
+    await until(is_true(lambda: told() == {"node-a": False, "node-b": False}))
+    assert len(stage.hub.nodes) == messages + 1
+    await edit("node-b", {"metadata": {"labels": {label: "false"}}})
+    await until(is_true(lambda: told() == {"node-a": False, "node-b": True}))
+    await edit("node-a", {"spec": {"taints": None}})
+    await until(is_true(lambda: told() == {"node-a": True, "node-b": True}))
+    assert len(stage.hub.nodes) == messages + 3
+
+
 async def add_slice(stage: Stage, name: str, *endpoints: Object, **given: Any) -> None:
     """An EndpointSlice of the Service web, in the tenant's namespace."""
     item = a_slice(*endpoints, **given)

@@ -17,9 +17,9 @@ import pytest
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.objects import IpMode
 from fleetlb.contracts.streams import observed_stream
-from fleetlb.contracts.v1 import Ingress, ServiceObserved, ServiceReported, SnapshotAnswered
+from fleetlb.contracts.v1 import Ingress, NodesObserved, ServiceObserved, ServiceReported, SnapshotAnswered
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Status
-from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints
+from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints, TenantNode
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import Forbidden, NotFound
 from fleetlb.kube.resources import ENDPOINT_SLICES, EVENTS, NAMESPACES, NODES, SECRETS, SERVICES
@@ -100,6 +100,7 @@ class Fleet:
         self.bus = bus
         self.tenant = tenant
         self.told: list[ServiceObserved] = []
+        self.nodes: list[NodesObserved] = []
         self._tasks = tasks
         self._revision = 0
 
@@ -120,6 +121,8 @@ class Fleet:
             observed = codec.decode(ServiceObserved, message.data)
             self.told.append(observed)
             self._tasks.create_task(self._report(place, observed))
+        elif place.kind == "nodes":
+            self.nodes.append(codec.decode(NodesObserved, message.data))
 
     async def _report(self, place: subjects.ObservedSubject, observed: ServiceObserved) -> None:
         self._revision += 1
@@ -177,7 +180,12 @@ async def test_it_waits_for_nats_serves_survives_a_restart_of_nats_and_ends(
     kubeconfig = kube_apis.start("watcher-process").kubeconfig
     tenant = nats.mint_tenant("acme")
     watcher = WatcherProcess(
-        tmp_path, kubeconfig=kubeconfig, nats_url=nats.url, nats_creds=tenant.creds, pod_backends="true"
+        tmp_path,
+        kubeconfig=kubeconfig,
+        nats_url=nats.url,
+        nats_creds=tenant.creds,
+        pod_backends="true",
+        node_address_types="ExternalIP,InternalIP",
     )
     cluster = await Cluster.connect(kubeconfig)
     spec = {"type": "LoadBalancer", "ports": [{"port": 443}], "selector": {"app": "web"}}
@@ -205,11 +213,7 @@ async def test_it_waits_for_nats_serves_survives_a_restart_of_nats_and_ends(
         running.append(tasks.create_task(fleet.begin()))
         await shows("ProbeAnswered")
         assert await watcher.ready() == 200
-        item = a_slice(an_endpoint("node-a", address="10.244.1.7", ready=True), ports=({"port": 8443},))
-        item["metadata"] = {"name": "web-1", "namespace": "default", "labels": item["metadata"]["labels"]}
-        await cluster.create(ENDPOINT_SLICES, item)
-        pods = (PodGroup(ports=(PodPort(port=8443),), pods=(Pod("10.244.1.7", "node-a"),)),)
-        await until(lambda: fleet.told[-1].endpoints == ServiceEndpoints(ready=True, pods=pods))
+        await _backends_are_told_as_the_settings_say(cluster, fleet)
         nats.restart(hard=True)
         await cluster.create(SERVICES, {"metadata": {"name": "next", "namespace": "default"}, "spec": spec})
         await shows("ProbeAnswered", "next", seconds=30)
@@ -228,6 +232,19 @@ async def test_it_waits_for_nats_serves_survives_a_restart_of_nats_and_ends(
         for task in running:
             task.cancel()
         await cluster.close()
+
+
+async def _backends_are_told_as_the_settings_say(cluster: Cluster, fleet: Fleet) -> None:
+    item = a_slice(an_endpoint("node-a", address="10.244.1.7", ready=True), ports=({"port": 8443},))
+    item["metadata"] = {"name": "web-1", "namespace": "default", "labels": item["metadata"]["labels"]}
+    await cluster.create(ENDPOINT_SLICES, item)
+    pods = (PodGroup(ports=(PodPort(port=8443),), pods=(Pod("10.244.1.7", "node-a"),)),)
+    await until(lambda: fleet.told[-1].endpoints == ServiceEndpoints(ready=True, pods=pods))
+    addresses = [("InternalIP", "10.1.0.1"), ("ExternalIP", "203.0.113.1")]
+    status = {"addresses": [{"type": kind, "address": text} for kind, text in addresses]}
+    await cluster.create(NODES, {"metadata": {"name": "node-a"}, "status": status})
+    node = TenantNode(name="node-a", addresses=("203.0.113.1", "10.1.0.1"))
+    await until(lambda: fleet.nodes[-1].nodes == (node,))
 
 
 async def _until_gone(cluster: Cluster, name: str) -> None:

@@ -28,7 +28,14 @@ async def watch(process: Process, settings: WatcherSettings) -> None:
     dialling = process.tasks.create_task(_connect(process, settings), name="connect to the hub")
     uid = await _identify(process, cluster)
     selection = Selection(settings.load_balancer_class, settings.dialects)
-    watcher = Watcher(cluster, uid, selection, settings.identity, with_pods=settings.pod_backends)
+    watcher = Watcher(
+        cluster,
+        uid,
+        selection,
+        settings.identity,
+        with_pods=settings.pod_backends,
+        address_types=settings.node_address_types,
+    )
     watcher.start(process.spawn)
     process.log.info("watching", cluster=uid, load_balancer_class=settings.load_balancer_class)
     opening = process.tasks.create_task(_open_when_synced(watcher, services_gate.open), name="sync")

@@ -5,7 +5,7 @@ fold something new return whether, or for which Services, there may be something
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -14,7 +14,7 @@ from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, says_the_
 from fleetlb.domain.services import ServiceEndpoints, TenantService, TrafficPolicy, digest_of
 from fleetlb_tenant_watcher.endpoint_slices import EndpointSlices, ServiceName
 from fleetlb_tenant_watcher.kube_objects import EndpointSlice, Service
-from fleetlb_tenant_watcher.nodes import Nodes
+from fleetlb_tenant_watcher.nodes import ADDRESS_TYPES, AddressType, Nodes
 from fleetlb_tenant_watcher.observing import claim_of, observe
 from fleetlb_tenant_watcher.records import DELETING, UPDATED, Record, Report, Stage, stage_of
 from fleetlb_tenant_watcher.service_views import Claim, Selection, ServiceView
@@ -23,10 +23,16 @@ from fleetlb_tenant_watcher.service_views import Claim, Selection, ServiceView
 class Memory:
     """Records by UID; endpoints by Service name; nodes."""
 
-    def __init__(self, selection: Selection, *, with_pods: bool = False) -> None:
-        """Knows nothing yet. `with_pods`: the hub is told of pods too."""
+    def __init__(
+        self,
+        selection: Selection,
+        *,
+        with_pods: bool = False,
+        address_types: Iterable[AddressType] = ADDRESS_TYPES,
+    ) -> None:
+        """Knows nothing yet. `with_pods`: the hub is told of pods too; `address_types`: and of these of its nodes."""
         self.selection = selection
-        self.nodes = Nodes()
+        self.nodes = Nodes(address_types)
         self.waiting: dict[str, float] = {}
         """Services that the hub owes an answer, and since when."""
         self.arrivals: dict[str, int] = {}

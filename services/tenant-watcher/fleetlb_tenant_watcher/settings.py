@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from fleetlb.domain.dialects import Dialect
 from fleetlb.runtime.settings import ProcessSettings
+from fleetlb_tenant_watcher.nodes import ADDRESS_TYPES, AddressType
 
 
 class WatcherSettings(ProcessSettings, frozen=True, kw_only=True):
@@ -28,3 +29,10 @@ class WatcherSettings(ProcessSettings, frozen=True, kw_only=True):
         bool,
         Meta(description="true to tell the hub of pods, for tenants that are granted podCIDRs; costs by their number"),
     ] = False
+    node_address_types: Annotated[
+        tuple[AddressType, ...],
+        Meta(
+            description="which addresses of nodes to use, the preferred type first: InternalIP, ExternalIP",
+            min_length=1,
+        ),
+    ] = ADDRESS_TYPES

@@ -5,7 +5,7 @@ hub cannot be reached; and the hub, so that they are told. Nothing is told befor
 """
 
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from fleetlb.kube.cluster import Cluster
@@ -20,6 +20,7 @@ from fleetlb_tenant_watcher.hearing import Ear, Snapshots
 from fleetlb_tenant_watcher.kube_objects import SERVICE_NAME_LABEL, EndpointSlice, Node, Service
 from fleetlb_tenant_watcher.linking import HubLink
 from fleetlb_tenant_watcher.memory import Memory
+from fleetlb_tenant_watcher.nodes import ADDRESS_TYPES, AddressType
 from fleetlb_tenant_watcher.publishing import INVENTORY, NODES, Publisher
 from fleetlb_tenant_watcher.recording import EventRecorder
 from fleetlb_tenant_watcher.repeating import Repeats
@@ -52,11 +53,18 @@ class Watcher:
     """One tenant cluster's watcher."""
 
     def __init__(
-        self, cluster: Cluster, cluster_uid: str, selection: Selection, identity: str, *, with_pods: bool = False
+        self,
+        cluster: Cluster,
+        cluster_uid: str,
+        selection: Selection,
+        identity: str,
+        *,
+        with_pods: bool = False,
+        address_types: Iterable[AddressType] = ADDRESS_TYPES,
     ) -> None:
-        """Does nothing yet. `with_pods`: the hub is told of pods too."""
+        """Does nothing yet. `with_pods`: the hub is told of pods too; `address_types`: and of these of its nodes."""
         self._clocks = SystemClocks()
-        self.memory = Memory(selection, with_pods=with_pods)
+        self.memory = Memory(selection, with_pods=with_pods, address_types=address_types)
         self._link = HubLink(self._repeat)
         self._publisher = Publisher(self.memory, self._link, cluster_uid, self._clocks)
         self._recorder = EventRecorder(cluster, identity)

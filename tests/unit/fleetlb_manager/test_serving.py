@@ -1,3 +1,4 @@
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -7,9 +8,10 @@ from fleetlb.contracts.objects import AnnotationRules, Quotas
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.errors import Transient
-from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints
+from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints, TenantNode
 from fleetlb.domain.virtual_servers import Forwarding, Scheduler, VirtualServer
 from fleetlb.kube.errors import Conflict
+from fleetlb.runtime.bus import Ack
 from fleetlb_manager.registering import NOT_READY, Registration, register
 from fleetlb_manager.serving import MAX_RACES, new_load_balancer
 from fleetlb_manager.tenancy import Tenancy
@@ -144,6 +146,35 @@ async def test_pods_come_and_go_with_a_message_and_no_write() -> None:
     await world.work()
     (server,) = servers(world).values()
     assert [(r.address, r.port) for r in server.real_servers] == [("10.1.0.1", 31000)]
+
+
+async def test_NOD_11_backends_not_updated_for_one_service_are_tried_again_for_that_one_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = a_world()
+    for uid in ("u1", "u2", "u3"):
+        world.say(a_key(uid), a_wish(uid))
+    await world.work()
+    publish, tried, failures = world.publish, Counter[str](), 3
+
+    async def failing(subject: str, body: bytes, *, message_id: str) -> Ack:
+        nonlocal failures
+        tried[subject] += 1
+        if "192-0-2-1_" in subject and failures:
+            failures -= 1
+            raise Transient("no answer")
+        return await publish(subject, body, message_id=message_id)
+
+    monkeypatch.setattr(world, "publish", failing)
+    cluster = world.kept.clusters["tenant-acme", "cluster-1"]
+    nodes = (*cluster.spec.nodes, TenantNode(name="node-b", addresses=("10.1.0.2",)))
+    changed = world.kept.stamp(replace(cluster, spec=replace(cluster.spec, nodes=nodes)), respecified=True)
+    world.folding.cluster_set(changed)
+    await world.work()
+    assert {key: len(server.real_servers) for key, server in servers(world).items()} == {
+        f"192.0.2.{number}:443/tcp": 2 for number in range(3)
+    }
+    assert sorted(tried.values()) == [1, 1, 4]
 
 
 async def test_a_refused_edit_keeps_the_address_and_what_it_served() -> None:
