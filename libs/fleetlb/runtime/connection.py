@@ -23,7 +23,7 @@ from fleetlb.runtime import metrics
 from fleetlb.runtime.backoff import Backoff
 from fleetlb.runtime.bus import Callback
 from fleetlb.runtime.nats_accounts import parse_creds, sign_nonce
-from fleetlb.runtime.session import Session, discard, happens
+from fleetlb.runtime.session import Session, cancels_so_far, discard, happens, honour_cancellation
 
 REDIAL = Backoff(initial=0.2, cap=5.0, factor=1.7, jitter=0.6)
 _KEEPALIVE_SECONDS = 10.0
@@ -182,11 +182,14 @@ class Connection:
             if holder:
                 holder[0].end(str(client.last_error or "closed by the server"))
 
+        cancels = cancels_so_far()
         try:
             async with asyncio.timeout(2 * _DIAL_SECONDS):
                 await client.connect(error_cb=on_error, closed_cb=on_closed, **options)
+            honour_cancellation(since=cancels)
         except BaseException as problem:
             await discard(client)
+            honour_cancellation(since=cancels)
             if problems and isinstance(problem, NatsError):
                 raise problems[-1] from problem
             raise

@@ -158,13 +158,13 @@ async def discard(client: Client) -> None:
     try:
         async with asyncio.timeout(_CLOSE_SECONDS):
             await client.close()
-            honour_cancellation(since=cancels)
     except (NatsError, OSError, TimeoutError):
         pass
     finally:
         writer = getattr(getattr(client, "_transport", None), "_io_writer", None)
         if isinstance(writer, asyncio.StreamWriter) and not writer.is_closing():
             writer.transport.abort()
+    honour_cancellation(since=cancels)
 
 
 def cancels_so_far() -> int:
@@ -174,6 +174,6 @@ def cancels_so_far() -> int:
 
 
 def honour_cancellation(*, since: int) -> None:
-    """Be cancelled after all: the client library swallows a cancellation that meets it while it flushes."""
+    """Be cancelled after all: the client library swallows a cancellation that meets it while it dials or flushes."""
     if cancels_so_far() > since:
         raise asyncio.CancelledError

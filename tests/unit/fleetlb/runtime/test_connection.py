@@ -191,3 +191,16 @@ async def test_cancelling_while_waiting_for_a_server_ends_at_once() -> None:
     async with asyncio.timeout(1):
         async with running(connection):
             await asyncio.sleep(0.05)
+
+
+async def test_cancelling_at_whatever_step_of_dialling_ends_it() -> None:
+    """The client library, and asyncio.wait_for below it, lose a cancellation that comes together with a refusal."""
+    async with asyncio.TaskGroup() as tasks:
+        for steps in range(80):
+            connection = Connection(Dialling(url="nats://127.0.0.1:1", name="test"), redial=QUICK)
+            keeper = tasks.create_task(connection.run())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            keeper.cancel()
+            done, _ = await asyncio.wait([keeper], timeout=5)
+            assert done == {keeper}, f"cancelled after {steps} steps it goes on"
