@@ -15,6 +15,7 @@ from typing import Protocol as Port
 import msgspec
 import pytest
 
+from fleetlb.domain.capabilities import Capability
 from fleetlb.domain.virtual_servers import Scheduler, VirtualServer, VirtualServerKey
 from fleetlb.testkit.envoy_process import ENVOY, EnvoyProcess
 from fleetlb.testkit.eventually import eventually
@@ -33,7 +34,6 @@ from fleetlb_dataplane_programmer.ipvs.translating import virtual_server_key
 # A /24 of loopback per process, so that concurrent runs do not meet.
 _HOSTS = (f"127.{200 + os.getpid() // 250 % 50}.{os.getpid() % 250}.{host}" for host in itertools.cycle(range(1, 255)))
 
-CAPABILITIES = {"tcp", "udp", "sctp", "affinity", "source-ranges", "client-address", "proxy-protocol", "schedulers"}
 Outcomes = list[tuple[VirtualServerKey, Outcome]]
 
 
@@ -325,4 +325,4 @@ async def test_SRC_5_what_is_asked_for_is_programmed_by_who_says_to_be_able_and_
 async def test_engines_say_what_they_can_do(plane: Plane) -> None:
     engine = await plane.programmer([])
     assert engine.name
-    assert {"tcp", "udp"} <= engine.capabilities <= CAPABILITIES
+    assert {"tcp", "udp"} <= engine.capabilities <= set(Capability)
