@@ -11,7 +11,7 @@ async def test_SEL_1_other_types_are_left_alone(acme: Tenant, fleet: Fleet) -> N
     port = {"port": 8080, "protocol": "TCP"}
     created = [
         await acme.make("cluster-ip", [port], type="ClusterIP"),
-        await acme.make("node-port", [port], type="NodePort"),
+        await acme.make("node-port", [tcp(8080, next_node_port())], type="NodePort"),
         await acme.make("headless", [port], type="ClusterIP", clusterIP="None"),
         await acme.make("external-name", [port], type="ExternalName", externalName="example.com"),
     ]

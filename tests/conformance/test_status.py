@@ -137,8 +137,9 @@ def _without_times(status: Object) -> Object:
 async def test_STA_8_conflicts_are_overcome_and_a_vanished_service_is_no_error(acme: Tenant, fleet: Fleet) -> None:
     log = Path(fleet.environment.processes[WATCHER].log)
     begin = log.stat().st_size
-    ports = [tcp(8080 + number, next_node_port()) for number in range(10)]
-    await acme.listen(ports[-1])
+    node_port = next_node_port()
+    ports = [tcp(8080 + number, node_port) for number in range(10)]
+    await acme.listen(ports[0])
     await acme.create("web", [ports[0]])
     for number, port in enumerate(ports):
         await _replace(acme, "web", port, f"edit-{number}")

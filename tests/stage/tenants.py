@@ -16,6 +16,7 @@ from fleetlb.kube.resources import NAMESPACES, NODES, Object
 from fleetlb_cli.demo import manifests
 from fleetlb_cli.demo.dialling import Answer
 from fleetlb_cli.local.layout import TenantPlace
+from fleetlb_cli.seeing import Service
 from tests.e2e.fleet import Fleet, TenantCluster, eventually, next_node_port, prepared, tcp
 from tests.stage.networks import Network
 from tests.stage.talking import Servers
@@ -101,6 +102,19 @@ class Tenant(TenantCluster):
         """The one address of a Service, once it serves."""
         (address,) = (await self.vips(name)).values()
         return address
+
+    async def settled(self, name: str) -> None:
+        """Wait until nothing about a Service is under way.
+
+        An API server that finds two writers at once may lose the node port that one of them asks for, for minutes:
+        so nothing changes node ports before.
+        """
+
+        def is_settled(service: Service | None) -> bool:
+            reasons = [condition.reason for condition in service.status.conditions] if service else []
+            return len(reasons) >= 2 and Reason.IN_PROGRESS not in reasons
+
+        await self.until(name, is_settled, "rest")
 
     async def until_answered(self, key: VirtualServerKey, answers: set[str], client: int = 0) -> None:
         """Wait until a client gets exactly these answers, each of them at least once in six times."""
