@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from fleetlb.kube.resources import ENDPOINT_SLICES
+from fleetlb.domain.addresses import Family
+from fleetlb.kube.resources import ENDPOINT_SLICES, Object
 from tests.stage.tenants import Tenant
 
 READY = {"ready": True, "serving": True, "terminating": False}
@@ -12,19 +13,26 @@ ENDING = {"ready": False, "serving": True, "terminating": True}
 ENDED = {"ready": False, "serving": False, "terminating": True}
 
 
-async def say_pods(tenant: Tenant, service: str, pods: Mapping[str, Mapping[str, bool]]) -> None:
-    """One pod on each of these nodes, in this condition, and none elsewhere."""
+async def say_pods(
+    tenant: Tenant, service: str, pods: Mapping[str, Mapping[str, bool]], *, port: Object | None = None
+) -> None:
+    """One pod on each of these nodes, in this condition, and none elsewhere.
+
+    `port`: the name, protocol and number where they listen, on their node's own address of IPv6, because no API server
+    takes a pod on the loopback; None: of no matter.
+    """
+    addresses = [tenant.machines[node].addresses[Family.IPV6] if port else f"10.1.0.{node[-1]}" for node in pods]
     item = {
         "metadata": {
             "name": f"{service}-slice",
             "namespace": tenant.namespace,
             "labels": {"kubernetes.io/service-name": service},
         },
-        "addressType": "IPv4",
-        "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
+        "addressType": "IPv6" if port else "IPv4",
+        "ports": [port or {"name": "", "port": 8080, "protocol": "TCP"}],
         "endpoints": [
-            {"addresses": [f"10.1.0.{number}"], "nodeName": node, "conditions": dict(conditions)}
-            for number, (node, conditions) in enumerate(pods.items(), 1)
+            {"addresses": [address], "nodeName": node, "conditions": dict(conditions)}
+            for address, (node, conditions) in zip(addresses, pods.items(), strict=True)
         ],
     }
     await tenant.cluster.apply(ENDPOINT_SLICES, item)
