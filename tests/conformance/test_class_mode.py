@@ -7,7 +7,7 @@ import pytest
 from tests.conformance.conftest import Stage
 from tests.conformance.traces import STANDARD, finalizers, untouched
 from tests.e2e.fleet import Fleet, next_node_port, tcp
-from tests.stage.starting import watcher_of_class
+from tests.stage.starting import watcher_told
 from tests.stage.tenants import Tenant
 
 OURS = "fleetlb.dev/Balanced"
@@ -17,7 +17,7 @@ OWN = "fleetlb.dev/load-balancer-cleanup"
 @pytest.fixture(scope="module", autouse=True)
 def class_mode(stage: Stage) -> Iterator[None]:
     """Globex serves this class alone."""
-    with watcher_of_class(stage.state, "globex", OURS):
+    with watcher_told(stage.state, "globex", LOAD_BALANCER_CLASS=OURS):
         yield
 
 

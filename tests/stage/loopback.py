@@ -5,9 +5,12 @@ Must not know what is tested.
 
 import contextlib
 import ipaddress
+import socket
+from collections.abc import AsyncIterator
 
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.capabilities import EngineName
+from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb_cli.local.layout import Environment, TenantPlace
 from tests.stage.networks import Network, TenantNode
 
@@ -55,6 +58,12 @@ class Loopback(Network):
             gateways = {Family.IPV4: "127.0.0.1", Family.IPV6: "::1"}
             nodes[f"node-{number}"] = TenantNode(f"node-{number}", addresses, gateways, Here())
         return nodes
+
+    @contextlib.asynccontextmanager
+    async def obstructed(self, key: VirtualServerKey, machine: TenantNode) -> AsyncIterator[None]:
+        """Somebody else listens there, so Envoy cannot."""
+        with socket.create_server((key.address, key.port)):
+            yield
 
     def client(self, number: int, family: Family) -> tuple[Here, str]:
         """An address that nobody else uses; of IPv6 one at the end of the pool, where every address is local."""

@@ -49,6 +49,9 @@ class Network(Protocol):
     def client(self, number: int, family: Family) -> tuple[Place, str]:
         """Where one of four clients is, and its address."""
 
+    def obstructed(self, key: VirtualServerKey, machine: TenantNode) -> contextlib.AbstractAsyncContextManager[None]:
+        """Within, the data plane refuses a virtual server that is new, or that has this node as a new backend."""
+
     async def ask(self, key: VirtualServerKey, client: int = 0, seconds: float = 10.0) -> Answer:
         """What a client is answered on a fresh connection, or by a datagram of a fresh port."""
         return await ask(self._talk(key, client), seconds)

@@ -1,7 +1,8 @@
-"""A pool of addresses of a test's own, and a tenant that may use it."""
+"""Pools, grants and quotas that a platform team gives for a while."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fleetlb.contracts.objects import AddressPool, AddressPoolSpec, ObjectMeta, Quotas
 from fleetlb.kube.cluster import PatchKind
@@ -10,24 +11,27 @@ from tests.e2e.fleet import Fleet
 from tests.stage.tenants import Tenant
 
 POOL = "fleetlb.dev/pool"
-"""The annotation that asks for it."""
+"""The annotation that asks for one."""
 
 
 @asynccontextmanager
-async def pool_for(fleet: Fleet, tenant: Tenant, name: str, addresses: str) -> AsyncIterator[dict[str, str]]:
-    """Within, a pool that only a tenant may use, and only on request; yields the annotations that request it.
+async def pool_for(
+    fleet: Fleet, tenant: Tenant, name: str, *addresses: str, **spec: Any
+) -> AsyncIterator[dict[str, str]]:
+    """Within, a pool that only a tenant may use; yields the annotations that request it.
 
-    The tenant's Services end with the block.
+    It is used on request alone, and its addresses do not rest, unless the spec says otherwise. The tenant's Services
+    end with the block.
     """
-    spec = AddressPoolSpec(addresses=(addresses,), auto_assign=False, quarantine_seconds=0)
-    before = (await fleet.management.get(TENANTS, tenant.name)).spec.pools
-    await fleet.management.apply(ADDRESS_POOLS, AddressPool(metadata=ObjectMeta(name=name), spec=spec))
-    await _grant(fleet, tenant.name, {"pools": [*before, name]})
+    wanted = AddressPoolSpec(addresses=addresses, **({"auto_assign": False, "quarantine_seconds": 0} | spec))
+    before = (await fleet.management.get(TENANTS, tenant.name)).spec
+    await fleet.management.apply(ADDRESS_POOLS, AddressPool(metadata=ObjectMeta(name=name), spec=wanted))
+    await set_tenant(fleet, tenant.name, pools=[*before.pools, name], groups=[*{*before.groups, wanted.group}])
     try:
         yield {POOL: name}
     finally:
         await tenant.clean()
-        await _grant(fleet, tenant.name, {"pools": list(before)})
+        await set_tenant(fleet, tenant.name, pools=[*before.pools], groups=[*before.groups])
         await fleet.management.delete(ADDRESS_POOLS, name)
 
 
@@ -37,12 +41,26 @@ async def quotas_of(fleet: Fleet, tenant: Tenant, **quotas: int) -> AsyncIterato
     before = (await fleet.management.get(TENANTS, tenant.name)).spec.quotas
     assert before == Quotas(), "somebody else's quota"
     camel = {"load_balancers": "loadBalancers"}
-    await _grant(fleet, tenant.name, {"quotas": {camel.get(name, name): bound for name, bound in quotas.items()}})
+    wanted = {camel.get(name, name): bound for name, bound in quotas.items()}
+    async with granted(fleet, tenant, quotas=wanted):
+        yield
+
+
+@asynccontextmanager
+async def granted(fleet: Fleet, tenant: Tenant, **spec: object) -> AsyncIterator[None]:
+    """Within, fields of a Tenant's spec that have defaults say something else, in JSON's own words."""
+    await set_tenant(fleet, tenant.name, **spec)
     try:
         yield
     finally:
-        await _grant(fleet, tenant.name, {"quotas": None})
+        await set_tenant(fleet, tenant.name, **dict.fromkeys(spec))
 
 
-async def _grant(fleet: Fleet, tenant: str, spec: dict[str, object]) -> None:
+async def set_tenant(fleet: Fleet, tenant: str, **spec: object) -> None:
+    """Fields of a Tenant's spec, in JSON's own words; None takes one back."""
     await fleet.management.patch(TENANTS, tenant, {"spec": spec}, kind=PatchKind.MERGE)
+
+
+def of_addresses(*addresses: str) -> dict[str, str]:
+    """The annotations that request addresses."""
+    return {"fleetlb.dev/addresses": ",".join(addresses)}

@@ -9,11 +9,13 @@ with, the fleet has to set up.
 """
 
 import contextlib
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.capabilities import EngineName
+from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.testkit.namespaces import Namespace, connect
 from fleetlb_cli.local.layout import TenantPlace
 from tests.stage.networks import Network, TenantNode
@@ -70,6 +72,16 @@ class Site(Network):
     def nodes(self, tenant: str, place: TenantPlace) -> dict[str, TenantNode]:
         """Two nodes, each in a namespace of its own."""
         return self._nodes[tenant]
+
+    @contextlib.asynccontextmanager
+    async def obstructed(self, key: VirtualServerKey, machine: TenantNode) -> AsyncIterator[None]:
+        """The node's address is one for broadcasts here, and no real server of the kernel's may have such a one."""
+        route = ["broadcast", machine.addresses[Family.IPV4], "dev", "lo", "table", "local"]
+        self.balancer.run("ip", "route", "add", *route)
+        try:
+            yield
+        finally:
+            self.balancer.run("ip", "route", "del", *route)
 
     def client(self, number: int, family: Family) -> tuple[Namespace, str]:
         """All clients are one machine with several addresses."""

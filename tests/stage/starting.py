@@ -49,14 +49,14 @@ def on_ipvs(state: Path) -> Iterator[Network]:
 
 
 @contextmanager
-def watcher_of_class(state: Path, tenant: str, name: str) -> Iterator[None]:
-    """Within, a tenant's watcher serves exactly one loadBalancerClass: another process stands in for it."""
+def watcher_told(state: Path, tenant: str, **settings: str) -> Iterator[None]:
+    """Within, a tenant's watcher has these settings beside its own: another process stands in for it."""
     process = f"tenant-watcher/{tenant}"
     place = read_environment(state).processes[process]
     told = Path(f"/proc/{place.pid}/environ").read_text().rstrip("\0").split("\0")
-    environ = dict(line.split("=", 1) for line in told) | {"FLEETLB_LOAD_BALANCER_CLASS": name}
+    environ = dict(line.split("=", 1) for line in told) | {f"FLEETLB_{key}": text for key, text in settings.items()}
     _order(state, "stop", process)
-    with (state / "watcher-of-class.log").open("wb") as log:
+    with (state / "watcher-told.log").open("wb") as log:
         child = subprocess.Popen([script("fleetlb-tenant-watcher")], env=environ, stdout=log, stderr=log)
     try:
         _until_ready(f"{place.http}/readyz", child)

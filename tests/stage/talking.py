@@ -1,10 +1,12 @@
 """Questions and answers: clients that ask who answers, servers that say who they are and who asked.
 
-Every socket is made in its place, such as a network namespace, where it stays, and used from the test's own event loop.
+A server believes a header of PROXY protocol v2 about who asked. Every socket is made in its place, such as a network
+namespace, where it stays, and used from the test's own event loop.
 """
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import socket
 import typing
@@ -16,6 +18,12 @@ from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb_cli.demo.dialling import Answer
 
+_KINDS = {
+    Protocol.TCP: (socket.SOCK_STREAM, socket.IPPROTO_TCP),
+    Protocol.UDP: (socket.SOCK_DGRAM, socket.IPPROTO_UDP),
+    Protocol.SCTP: (socket.SOCK_STREAM, socket.IPPROTO_SCTP),
+}
+_PROXY_HEADER = b"\r\n\r\n\0\r\nQUIT\n"
 _QUESTION = b"who are you?\n"
 _CONNECT_SECONDS = 20.0
 
@@ -83,7 +91,7 @@ class Servers:
 
     async def start(self, name: str, place: Place, address: str, protocol: Protocol, port: int) -> None:
         """One more. Raises OSError."""
-        listening = _socket(place, address, protocol, port)
+        listening = listening_socket(place, address, protocol, port)
         loop = asyncio.get_running_loop()
         if protocol is Protocol.UDP:
             transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(name), sock=listening)
@@ -111,10 +119,19 @@ class _Lines(asyncio.Protocol):
         self._peer = transport.get_extra_info("peername")[0]
 
     def data_received(self, data: bytes) -> None:
+        if data.startswith(_PROXY_HEADER):
+            data, self._peer = _without_header(data)
         self._transport.write(f"{self._name} {self._peer}\n".encode() * data.count(b"\n"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._living.discard(self._transport)
+
+
+def _without_header(data: bytes) -> tuple[bytes, str]:
+    """What follows a header of PROXY protocol v2, and the client's address in it."""
+    family, length = data[13] >> 4, int.from_bytes(data[14:16])
+    size = {1: 4, 2: 16}[family]
+    return data[16 + length :], str(ipaddress.ip_address(data[16 : 16 + size]))
 
 
 class _Datagrams(asyncio.DatagramProtocol):
@@ -128,11 +145,16 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport.sendto(f"{self._name} {addr[0]}".encode(), addr)
 
 
+def listening_socket(place: Place, address: str, protocol: Protocol, port: int) -> socket.socket:
+    """A server's socket in its place. Raises OSError."""
+    return _socket(place, address, protocol, port)
+
+
 def _socket(place: Place, address: str, protocol: Protocol, port: int | None = None) -> socket.socket:
     """Bound; listening if there is a port."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with place.entered():
-        made = socket.socket(family, socket.SOCK_DGRAM if protocol is Protocol.UDP else socket.SOCK_STREAM)
+        made = socket.socket(family, *_KINDS[protocol])
         try:
             made.setblocking(False)
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
