@@ -41,7 +41,7 @@ def count(outcomes: Iterable[Outcome], verdict: str) -> int:
 
 
 def _outcome(case: ET.Element) -> Outcome | None:
-    spec, seconds = _LABELS.sub(" ", case.get("name", "")).strip(), float(case.get("time", 0))
+    spec, seconds = " ".join(_LABELS.sub(" ", case.get("name", "")).split()), float(case.get("time", 0))
     for tag, verdict in (("failure", "FAIL"), ("error", "FAIL"), ("skipped", "skip")):
         found = case.find(tag)
         if found is None:

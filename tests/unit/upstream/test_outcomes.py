@@ -8,7 +8,7 @@ from tests.upstream.outcomes import Outcome
 JUNIT = """<?xml version="1.0" encoding="UTF-8"?>
 <testsuites><testsuite name="Kubernetes e2e suite">
   <testcase name="[SynchronizedBeforeSuite]" status="passed" time="1.5"></testcase>
-  <testcase name="[It] [sig-network] LoadBalancers [Feature:LoadBalancer] should target all nodes [Slow]"
+  <testcase name="[It] [sig-network] LoadBalancers [Feature:LoadBalancer] [Slow] should target all nodes"
     status="passed" time="6.25"></testcase>
   <testcase name="[It] [sig-network] LoadBalancers [Feature:LoadBalancer] should work from pods"
     status="skipped" time="8">
