@@ -8,6 +8,9 @@ from pathlib import Path
 import msgspec
 
 MIB = 1024 * 1024
+MAX_STORE_BYTES = 1024**4
+"""Streams reserve their bounds, 2 GiB for each balancer group, and the server refuses those beyond its store's. Its own
+default is three quarters of what the disk has left, which a small disk reaches long before it is full."""
 
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +54,7 @@ def server_config(config: ServerConfig) -> str:
         f"max_payload: {config.max_payload}",
         "jetstream {",
         f"  store_dir: {_quoted(config.store_directory)}",
+        f"  max_file_store: {MAX_STORE_BYTES}",
         *(["  sync_interval: always"] if config.sync_always else []),
         "}",
         f"operator: {config.operator_jwt}",
