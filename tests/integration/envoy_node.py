@@ -42,6 +42,14 @@ def real_servers(*ports: int) -> tuple[RealServer, ...]:
     return tuple(RealServer("127.0.0.1", port) for port in sorted(ports))
 
 
+def unused_port() -> int:
+    """A port of the loopback that refuses connections, until somebody takes it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+    return port
+
+
 def pushed() -> float:
     """Resources sent to any Envoy by this process so far."""
     sample = functools.partial(prometheus_client.REGISTRY.get_sample_value, "fleetlb_envoy_pushed_resources_total")
@@ -158,9 +166,9 @@ async def listens(key: VirtualServerKey) -> None:
     await eventually(lambda: not refuses(key))
 
 
-async def settles(key: VirtualServerKey, expected: str, source: str | None = None) -> None:
+async def settles(key: VirtualServerKey, expected: str, source: str | None = None, seconds: float = 5) -> None:
     """Until the VIP answers so; between acknowledgement and workers lies an instant."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + seconds
     while True:
         with contextlib.suppress(OSError, TimeoutError):
             if await answer(key, source) == expected:

@@ -29,6 +29,7 @@ from tests.integration.envoy_node import (
     running_node,
     server,
     settles,
+    unused_port,
 )
 
 pytestmark = pytest.mark.integration
@@ -94,6 +95,36 @@ async def test_a_drained_real_server_keeps_its_connections_and_gets_no_new_ones(
 
             assert {await answer(first.key) for _ in range(20)} == {"new hello"}
             assert await talk.ask() == "old hello"
+
+
+async def test_a_real_server_that_refused_serves_alone_as_soon_as_it_listens(node: Node) -> None:
+    """A pod without a readiness probe is called ready before it listens; a rolling update then takes the other away."""
+    async with tcp_echo("old") as old:
+        late = unused_port()
+        both = server(old, late)
+        await node.program(both)
+        async with clients(both.key) as answers:
+            await eventually(lambda: len(answers) >= 50)  # by now Envoy has seen enough refusals to eject it
+            assert set(answers) == {"old hello"}
+        draining = (RealServer("127.0.0.1", old, 0), RealServer("127.0.0.1", late))
+        await node.program(msgspec.structs.replace(both, real_servers=draining))
+        async with tcp_echo("late", port=late):
+            await settles(both.key, "late hello", seconds=1)
+            assert {await answer(both.key) for _ in range(20)} == {"late hello"}
+
+
+async def test_who_serves_alone_is_not_ejected_while_others_drain(node: Node) -> None:
+    async with tcp_echo("old") as old:
+        late = unused_port()
+        first = msgspec.structs.replace(
+            server(late), real_servers=(RealServer("127.0.0.1", old, 0), RealServer("127.0.0.1", late))
+        )
+        await node.program(first)
+        async with clients(first.key) as answers:
+            await eventually(lambda: len(answers) >= 50)
+            assert "old hello" not in answers
+        async with tcp_echo("late", port=late):
+            await settles(first.key, "late hello", seconds=1)
 
 
 async def test_a_new_scheduler_acts_at_once_and_leaves_live_connections_alone(node: Node) -> None:

@@ -19,11 +19,12 @@ from fleetlb_cli.local import leftovers
 from fleetlb_cli.local.layout import Layout
 from tests.upstream import order as orders
 from tests.upstream import outcomes, page, suite
-from tests.upstream.admitting import NAMESPACE, AdmissionError, Kubectl, admit, dismiss, is_admitted
+from tests.upstream.admitting import NAMESPACE, AdmissionError, Kubectl, admit, dismiss, held_services, is_admitted
 from tests.upstream.order import Order, OrderError, covering
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "conformance-upstream.md"
 TENANT = "upstream"
+RELEASE_SECONDS = 60.0
 
 
 def main() -> int:
@@ -55,7 +56,10 @@ async def conform(order: Order, kubectl: Kubectl) -> int:
             _say(f"running the suite; its words go to {order.folder / 'e2e.log'}")
             begun = time.monotonic()
             command = suite.command_of(order, kubectl.program, len(nodes), report)
-            code = await suite.run(command, order.folder / "e2e.log")
+            try:
+                code = await suite.run(command, order.folder / "e2e.log")
+            finally:
+                await _until_released(kubectl)
     found = outcomes.read(report)
     facts = {
         "Kubernetes": kubectl.read("version")["serverVersion"]["gitVersion"],
@@ -91,6 +95,16 @@ async def _admitted(kubectl: Kubectl, kubeconfig: Path) -> AsyncIterator[Path]:
         yield kubeconfig
     finally:
         await asyncio.to_thread(dismiss, kubectl)
+
+
+async def _until_released(kubectl: Kubectl) -> None:
+    """The suite does not wait for the end of its namespaces; without a fleet their Services would never end."""
+    deadline = time.monotonic() + RELEASE_SECONDS
+    while held := await asyncio.to_thread(held_services, kubectl):
+        if time.monotonic() > deadline:
+            _say(f"not released in {RELEASE_SECONDS:.0f} s, so they keep their finalizer: {', '.join(held)}")
+            return
+        await asyncio.sleep(1)
 
 
 def _clear(folder: Path, fleet: Path) -> None:

@@ -14,6 +14,7 @@ import msgspec
 MANIFEST = Path(__file__).resolve().parents[2] / "deploy" / "tenant" / "rbac.yaml"
 NAMESPACE = "fleetlb-system"
 ACCOUNT = "fleetlb-tenant-watcher"
+FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
 TOKEN_SECONDS = 24 * 3600
 _SECONDS = 60
 
@@ -57,6 +58,12 @@ def admit(kubectl: Kubectl) -> str:
 def dismiss(kubectl: Kubectl) -> None:
     """Take back what `admit` created."""
     kubectl.run("delete", "--filename", str(MANIFEST), "--ignore-not-found")
+
+
+def held_services(kubectl: Kubectl) -> list[str]:
+    """Services that a watcher has put its finalizer on."""
+    metadata = [service["metadata"] for service in kubectl.read("get", "services", "--all-namespaces")["items"]]
+    return [f"{each['namespace']}/{each['name']}" for each in metadata if FINALIZER in each.get("finalizers", [])]
 
 
 def watchers_kubeconfig(administrators: dict[str, Any], token: str) -> str:

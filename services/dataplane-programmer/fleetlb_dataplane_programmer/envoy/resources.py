@@ -47,6 +47,7 @@ Resources = tuple[Resource, Resource, Resource]
 UNLIMITED = 2**32 - 1
 BUFFER_LIMIT_BYTES = 64 * 1024  # worst-case memory is twice this per connection
 CONNECT_TIMEOUT_SECONDS = 1
+MOST_PERCENT = 50
 CONNECT_ATTEMPTS = 3  # with the default of 1, every connection that meets a dead real server fails
 TCP_IDLE_TIMEOUT_SECONDS = 3600
 UDP_IDLE_TIMEOUT_SECONDS = 60
@@ -145,8 +146,9 @@ def _cluster(name: str, server: VirtualServer) -> Any:
         lb_policy=policy,
         # The default of 1,024 caps TCP connections and UDP sessions alike, silently.
         circuit_breakers={"thresholds": [unlimited | {"priority": priority} for priority in ("DEFAULT", "HIGH")]},
-        # Never send to a real server known to be bad, not even when few are left.
-        common_lb_config={"healthy_panic_threshold": {"value": 0}},
+        # With most of them ejected, ejections count for nothing: who has just begun may refuse a few connections, and
+        # be the only one a moment later. Whom the node's own checks found dead is not among the endpoints.
+        common_lb_config={"healthy_panic_threshold": {"value": MOST_PERCENT}},
         outlier_detection=_outlier_detection(),
     )
     if policy == _MAGLEV:
@@ -168,32 +170,34 @@ def _proxy_protocol() -> Any:
 
 
 def _outlier_detection() -> dict[str, Any]:
-    """Eject a real server that refuses connections, shortly, and never more than half of them."""
+    """Eject a real server that refuses connections, shortly, and never most of them."""
     return {
         "split_external_local_origin_errors": True,
         "consecutive_local_origin_failure": {"value": 3},
         "interval": {"seconds": 2},
         "base_ejection_time": {"seconds": 10},
         "max_ejection_time": {"seconds": 60},
-        "max_ejection_percent": {"value": 50},
+        "max_ejection_percent": {"value": MOST_PERCENT},
     }
 
 
 def _endpoints(name: str, server: VirtualServer) -> Any:
-    """The load assignment: always sent, also when empty, or the cluster would hold up all others while it warms."""
+    """The load assignment: always sent, also when empty, or the cluster would hold up all others while it warms.
+
+    Whoever drains is left out: Envoy lets live connections be. As DRAINING it would still count among those of whom
+    only half may be ejected, so that all who serve could be, and get new connections as soon as most are ejected.
+    """
     load_assignment = message("envoy.config.endpoint.v3.ClusterLoadAssignment")(cluster_name=name)
-    if server.real_servers:
-        load_assignment.endpoints.add(lb_endpoints=[_endpoint(real_server) for real_server in server.real_servers])
+    serving = [_endpoint(real_server) for real_server in server.real_servers if real_server.weight > 0]
+    if serving:
+        load_assignment.endpoints.add(lb_endpoints=serving)
     return load_assignment
 
 
 def _endpoint(real_server: RealServer) -> dict[str, Any]:
-    """Weight 0 is draining: no new connection goes there, the present ones finish."""
     address = {"socket_address": {"address": real_server.address, "port_value": real_server.port}}
     endpoint: dict[str, Any] = {"endpoint": {"address": address}}
-    if real_server.weight == 0:
-        endpoint["health_status"] = "DRAINING"
-    elif real_server.weight != 1:
+    if real_server.weight != 1:
         endpoint["load_balancing_weight"] = {"value": real_server.weight}
     return endpoint
 

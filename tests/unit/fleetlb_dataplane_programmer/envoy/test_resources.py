@@ -138,8 +138,11 @@ def test_what_envoy_has_no_part_in_changes_nothing() -> None:
     assert build(routed) == build(TCP)
 
 
-def test_a_zero_panic_threshold_is_present_although_it_is_zero() -> None:
-    assert "healthyPanicThreshold" in decoded(TCP, Kind.CLUSTER)["commonLbConfig"]
+def test_what_drains_is_not_told_to_envoy() -> None:
+    """It would count when Envoy asks how many it may eject, and take connections when too many are."""
+    left = msgspec.structs.replace(TCP, real_servers=TCP.real_servers[:2])
+
+    assert build(TCP) == build(left)
 
 
 def test_tcp_and_udp_of_one_address_do_not_share_a_name() -> None:
