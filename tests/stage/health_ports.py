@@ -5,10 +5,13 @@ import contextlib
 import enum
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fleetlb.domain.addresses import Protocol
 from tests.stage.talking import listening_socket
-from tests.stage.tenants import Tenant
+
+if TYPE_CHECKING:
+    from tests.stage.tenants import Tenant
 
 
 class Says(enum.Enum):
@@ -44,7 +47,7 @@ class HealthPort:
 
 
 @asynccontextmanager
-async def health_ports(tenant: Tenant, port: int) -> AsyncIterator[dict[str, HealthPort]]:
+async def health_ports(tenant: "Tenant", port: int) -> AsyncIterator[dict[str, HealthPort]]:
     """On this port of every node, within a block; by name of the node."""
     ports = {name: HealthPort() for name in tenant.machines}
     async with contextlib.AsyncExitStack() as stack:

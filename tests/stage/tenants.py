@@ -18,6 +18,7 @@ from fleetlb_cli.demo.dialling import Answer
 from fleetlb_cli.local.layout import TenantPlace
 from fleetlb_cli.seeing import Service
 from tests.e2e.fleet import Fleet, TenantCluster, eventually, next_node_port, prepared, tcp
+from tests.stage.health_ports import health_ports
 from tests.stage.networks import Network
 from tests.stage.talking import Servers
 
@@ -70,6 +71,15 @@ class Tenant(TenantCluster):
                 for address in machine.addresses.values():
                     name, protocol = f"{self.name} {called}{machine.name}", Protocol(port["protocol"])
                     await self._servers.start(name, machine.place, address, protocol, port["nodePort"])
+
+    async def make(self, name: str, ports: list[Object], **spec: Any) -> Object:
+        """Create a Service. Under traffic policy Local every node says that it has a pod, until the test ends, unless
+        the test has a health check node port of its own."""
+        made = await super().make(name, ports, **spec)
+        health = made["spec"].get("healthCheckNodePort")
+        if health and "healthCheckNodePort" not in spec:
+            await self._stack.enter_async_context(health_ports(self, health))
+        return made
 
     async def witness(self, **spec: Any) -> str:
         """The name of another Service, made now and served: what was to happen to those before has happened."""
