@@ -178,14 +178,15 @@ async def test_STA_9_a_late_report_replaces_nothing(acme: Tenant, fleet: Fleet) 
     ports = [tcp(8080, next_node_port()), tcp(8081, next_node_port())]
     await acme.listen(ports[1])
     uid = await acme.create("web", [ports[0]])
-    await acme.address("web")
+    await acme.settled("web")
     async with reports_on(fleet, "acme", uid) as reports:
-        await acme.endpoints("web", {"node-1": False})
-        await acme.reason("web", SERVING, "NoReadyBackend")
-        await acme.endpoints("web", {"node-1": True, "node-2": True})
         await acme.patch("web", {"spec": {"ports": ports[1:]}})
         await acme.serving("web")
-    assert len(reports) >= 2
+        await acme.endpoints("web", {"node-1": False})  # of the very wish that is in force
+        await acme.reason("web", SERVING, "NoReadyBackend")
+        await acme.endpoints("web", {"node-1": True, "node-2": True})
+        await acme.serving("web")
+    assert len(reports) >= 3
     before = await acme.get("web")
     for late in (*reports, *reversed(reports)):
         await report(fleet, "acme", uid, late)
