@@ -233,7 +233,6 @@ async def test_MUL_4_backends_outside_of_the_tenants_networks_are_refused(
         globex.machines["node-1"].addresses[family],
         globex.machines["node-1"].addresses[Family.IPV6],
         acme.network.client(0, family)[1],
-        acme.machines["node-1"].gateways[family],
         web.address,
         theirs.address,
         *("127.0.0.1", "::1", "0.0.0.0", "169.254.169.254", "100.100.100.200", "224.0.0.1", "fe80::1", "192.0.2.1"),
