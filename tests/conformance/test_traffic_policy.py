@@ -26,10 +26,6 @@ TOLERATED_LOSS = 0.01
 """Of questions while a pod moves that serves so long."""
 WANTED_SHARE = 0.95
 """Of questions during a rolling update."""
-not_probed_yet = pytest.mark.xfail(reason="healthCheckNodePort is not asked yet", strict=True)
-no_header_yet = pytest.mark.xfail(
-    "config.getoption('engine') == 'envoy'", reason="Envoy does not send PROXY protocol headers yet", strict=True
-)
 
 
 @pytest.fixture
@@ -64,7 +60,6 @@ async def test_ETP_2_under_local_only_nodes_with_a_pod_get_traffic(acme: Tenant)
     await acme.until_served_by(web, *BOTH)
 
 
-@no_header_yet
 async def test_ETP_3_under_local_backends_are_told_the_clients_own_address(acme: Tenant, fleet: Fleet) -> None:
     port = tcp(80, next_node_port())
     await acme.listen(port)
@@ -91,7 +86,6 @@ async def test_ETP_3_where_backends_are_not_told_the_service_says_so(acme: Tenan
     await acme.until_answered(key(vip, 80), acme.answers(Family.IPV4, ["node-1"]))
 
 
-@not_probed_yet
 async def test_ETP_4_under_local_the_health_check_node_port_decides(acme: Tenant) -> None:
     port, health = tcp(80, next_node_port()), next_node_port()
     await acme.listen(port)
@@ -110,7 +104,6 @@ async def test_ETP_4_under_local_the_health_check_node_port_decides(acme: Tenant
         await acme.until_served_by(web, "node-1")
 
 
-@not_probed_yet
 async def test_ETP_5_a_changed_or_removed_health_check_node_port_is_followed(acme: Tenant) -> None:
     port, first, second = tcp(80, next_node_port()), next_node_port(), next_node_port()
     await acme.listen(port)
