@@ -189,7 +189,6 @@ async def test_NOD_10_internal_addresses_are_preferred_and_external_ones_fallen_
     await acme.until_served_by(web, "node-2")
 
 
-@pytest.mark.xfail(reason="the order of address types cannot be chosen yet", strict=True)
 async def test_NOD_10_the_preferred_type_of_address_can_be_chosen(globex: Tenant, stage: Stage) -> None:
     port = tcp(80, next_node_port())
     await globex.listen(port)

@@ -26,9 +26,6 @@ TOLERATED_LOSS = 0.01
 """Of questions while a pod moves that serves so long."""
 WANTED_SHARE = 0.95
 """Of questions during a rolling update."""
-no_header_yet = pytest.mark.xfail(
-    "config.getoption('engine') == 'envoy'", reason="Envoy does not send PROXY protocol headers yet", strict=True
-)
 
 
 @pytest.fixture
@@ -63,7 +60,6 @@ async def test_ETP_2_under_local_only_nodes_with_a_pod_get_traffic(acme: Tenant)
     await acme.until_served_by(web, *BOTH)
 
 
-@no_header_yet
 async def test_ETP_3_under_local_backends_are_told_the_clients_own_address(acme: Tenant, fleet: Fleet) -> None:
     port = tcp(80, next_node_port())
     await acme.listen(port)
