@@ -129,16 +129,21 @@ async def test_MUL_10_repeated_and_late_messages_cause_no_act(acme: Tenant, flee
     uid, cluster = (await acme.get("web"))["metadata"]["uid"], await acme.cluster.uid()
     realized_subject = subjects.realized("default", "node-1", web)
     desired_subject = subjects.desired("default", web)
-    another = tcp(80, next_node_port())
-    await acme.listen(another, called="new-")
+    late, last = tcp(80, next_node_port()), tcp(80, next_node_port())
+    await acme.listen(late, called="late ")
+    await acme.listen(last, called="last ")
     async with overheard(fleet, desired_subject, realized_subject) as said:
-        await acme.patch("web", {"spec": {"ports": [another]}})
-        await acme.until_served_by(web, *NEW)
+        await acme.settled("web")
+        await acme.patch("web", {"spec": {"ports": [late]}})
+        await acme.until_served_by(web, *(f"late {node}" for node in BOTH))
 
         async def are_said() -> bool:
             return {subject for subject, _ in said} == {desired_subject, realized_subject}
 
         await eventually(are_said, "a wish and its acknowledgement", acme.patience)
+    await acme.settled("web")
+    await acme.patch("web", {"spec": {"ports": [last]}})
+    await acme.until_served_by(web, *(f"last {node}" for node in BOTH))
     await acme.vip("web")
     await at_rest(fleet, "acme", uid)
     observed, desired = await observed_message(fleet, "acme", uid), await desired_message(fleet, web)
@@ -156,13 +161,13 @@ async def test_MUL_10_repeated_and_late_messages_cause_no_act(acme: Tenant, flee
             name = f"again-{uid}-{number}"
             await theirs.publish(subjects.local_observed_service(cluster, uid), observed, message_id=f"o-{name}")
             await hub.publish(desired_subject, desired, message_id=f"d-{name}")
-            for late, (subject, body) in enumerate(said):
-                await hub.publish(subject, body, message_id=f"l-{name}-{late}")
+            for place, (subject, body) in enumerate(said):
+                await hub.publish(subject, body, message_id=f"l-{name}-{place}")
         await acme.refused_witness()
         assert await outside() == before
         assert await acme.get("web") == service
         assert await conversation.ask() == answer
-    await acme.until_served_by(web, *NEW)
+    await acme.until_served_by(web, *(f"last {node}" for node in BOTH))
 
 
 async def test_MUL_10_a_wish_of_before_that_comes_last_does_not_stay(acme: Tenant, fleet: Fleet) -> None:
