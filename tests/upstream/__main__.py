@@ -50,6 +50,7 @@ async def conform(order: Order, kubectl: Kubectl) -> int:
     nodes = kubectl.read("get", "nodes")["items"]
     async with _admitted(kubectl, order.folder / "watcher.kubeconfig") as kubeconfig:
         options = ["--attach", f"{TENANT}={kubeconfig}", "--engine", order.engine.value]
+        options += ["--forwarding", order.forwarding.value]
         options += [word for cidr in covering(_addresses(nodes)) for word in ("--node-cidr", f"{TENANT}={cidr}")]
         options += [word for cidr in _pods(order, nodes) for word in ("--pod-cidr", f"{TENANT}={cidr}")]
         options += [word for cidr in order.ranges for word in ("--pool-cidr", cidr)]
@@ -66,6 +67,7 @@ async def conform(order: Order, kubectl: Kubectl) -> int:
         "Kubernetes": kubectl.read("version")["serverVersion"]["gitVersion"],
         "nodes": str(len(nodes)),
         "engine": order.engine.value,
+        "forwarding": order.forwarding.value,
         "backends": "pods" if order.pods else "node ports",
         "on": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
         "wall": f"{time.monotonic() - begun:.0f} s, {order.processes} specs at once",
@@ -76,8 +78,8 @@ async def conform(order: Order, kubectl: Kubectl) -> int:
     _say(text)
     if not found:
         return _fail(f"the suite ended with {code} and chose no spec: see {order.folder / 'e2e.log'}", 1)
-    if order.focus == orders.FOCUS:
-        PAGE.write_text(page.replaced(PAGE.read_text(), order.name, text))
+    if order.focus == orders.FOCUS and (after := page.replaced(PAGE.read_text(), order.name, text)) is not None:
+        PAGE.write_text(after)
     return 0 if code == 0 and not outcomes.count(found, "FAIL") else 1
 
 

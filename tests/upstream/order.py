@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from fleetlb.domain.capabilities import EngineName
+from fleetlb.domain.virtual_servers import Forwarding
 
 FOCUS = r"\[Feature:LoadBalancer\]"
 OUTPUT = "upstream-results"
@@ -34,6 +35,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     pods: tuple[str, ...]
     """Networks of the cluster's pods, which serve directly then; AUTO: as the Nodes say. Empty: node ports serve."""
     engine: EngineName
+    forwarding: Forwarding
     processes: int
     focus: str
     client: tuple[str, ...]
@@ -48,7 +50,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """The configuration, as a file name and as the key of its table."""
-        return f"{self.engine.value}-pods" if self.pods else self.engine.value
+        forwarding = "" if self.forwarding is Forwarding.MASQUERADE else f"-{self.forwarding}"
+        return f"{self.engine}{forwarding}{'-pods' if self.pods else ''}"
 
 
 def read(environ: Mapping[str, str]) -> Order:
@@ -65,6 +68,10 @@ def read(environ: Mapping[str, str]) -> Order:
     if engine not in list(EngineName):
         problems.append(f"ENGINE={engine}: use one of {', '.join(EngineName)}")
         engine = EngineName.ENVOY.value
+    forwarding = environ.get("FORWARDING") or Forwarding.MASQUERADE.value
+    if forwarding not in list(Forwarding):
+        problems.append(f"FORWARDING={forwarding}: use one of {', '.join(Forwarding)}")
+        forwarding = Forwarding.MASQUERADE.value
     count = environ.get("PROCS") or "4"
     if not count.isdecimal() or count == "0":
         problems.append(f"PROCS={count}: give a number of processes, at least 1")
@@ -85,6 +92,7 @@ def read(environ: Mapping[str, str]) -> Order:
         ranges=ranges,
         pods=networks,
         engine=EngineName(engine),
+        forwarding=Forwarding(forwarding),
         processes=int(count),
         focus=environ.get("FOCUS") or FOCUS,
         client=tuple(shlex.split(environ.get("CLIENT", ""))),

@@ -24,12 +24,11 @@ def section(name: str, facts: Mapping[str, str], found: Sequence[Outcome]) -> st
     return f"{_begin(name)}\n" + "\n".join(lines) + f"\n{_end(name)}"
 
 
-def replaced(page: str, name: str, text: str) -> str:
-    """The page with this section in the place of its former self. Raises ValueError where there is no place for it."""
+def replaced(page: str, name: str, text: str) -> str | None:
+    """The page with this section in the place of its former self; None where it has no place for it."""
     pattern = re.compile(re.escape(_begin(name)) + ".*?" + re.escape(_end(name)), re.DOTALL)
-    if not pattern.search(page):
-        raise ValueError(f"the page has no section {name!r}: add the lines {_begin(name)} and {_end(name)}")
-    return pattern.sub(lambda _: text, page, count=1)
+    after, count = pattern.subn(lambda _: text, page, count=1)
+    return after if count else None
 
 
 def _row(outcome: Outcome) -> str:

@@ -31,6 +31,7 @@ def test_everything_can_be_said() -> None:
             "RANGE": "10.9.0.0/24, fd09::/112",
             "PODS": "10.244.0.0/16",
             "ENGINE": "ipvs",
+            "FORWARDING": "ipip",
             "GINKGO": "/ginkgo",
             "PROCS": "6",
             "FOCUS": "one spec",
@@ -41,7 +42,7 @@ def test_everything_can_be_said() -> None:
     assert read.ranges == ("10.9.0.0/24", "fd09::/112")
     assert (read.engine, read.ginkgo, read.processes) == (EngineName.IPVS, Path("/ginkgo"), 6)
     assert (read.focus, read.client) == ("one spec", ("ip", "netns", "exec", "client"))
-    assert (read.pods, read.folder) == (("10.244.0.0/16",), Path("/out/ipvs-pods"))
+    assert (read.pods, read.folder) == (("10.244.0.0/16",), Path("/out/ipvs-ipip-pods"))
 
 
 def test_pods_as_the_nodes_say() -> None:
@@ -55,9 +56,10 @@ def test_empty_variables_count_as_not_set() -> None:
 
 def test_all_problems_are_told_together() -> None:
     with pytest.raises(OrderError) as caught:
-        order.read({"ENGINE": "haproxy", "PROCS": "0"})
+        order.read({"ENGINE": "haproxy", "PROCS": "0", "FORWARDING": "pigeon"})
     told = str(caught.value)
-    for variable in ("KUBECONFIG is not set", "E2E_TEST is not set", "RANGE is not set", "ENGINE=haproxy", "PROCS=0"):
+    unset = [f"{variable} is not set" for variable in ("KUBECONFIG", "E2E_TEST", "RANGE")]
+    for variable in (*unset, "ENGINE=haproxy", "PROCS=0", "FORWARDING=pigeon"):
         assert variable in told
 
 

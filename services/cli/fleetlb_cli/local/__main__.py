@@ -14,6 +14,7 @@ from cyclopts import App, Parameter
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.errors import FleetlbError
+from fleetlb.domain.virtual_servers import Forwarding
 from fleetlb_cli.local import control, controlplane, kernel, leftovers
 from fleetlb_cli.local.choices import OtherEngineError, RangeTakenError, Wish, WishError, by_family, check
 from fleetlb_cli.local.controlplane import ControlPlaneError
@@ -49,6 +50,7 @@ def up(  # noqa: PLR0913 - one parameter for each option
     state: State = DEFAULT_STATE,
     tenants: str = "acme,globex",
     engine: EngineName = EngineName.ENVOY,
+    forwarding: Forwarding = Forwarding.MASQUERADE,
     detach: bool = False,
     timeout: float = 600,
     pool_cidr: Annotated[tuple[str, ...], Parameter(negative=())] = (),
@@ -71,6 +73,8 @@ def up(  # noqa: PLR0913 - one parameter for each option
     engine
         What carries the traffic: envoy on the loopback, or ipvs in the kernel of the current network namespace, which
         becomes the balancer node. Ipvs needs root; nodes and clients are yours to connect.
+    forwarding
+        How the engine ipvs hands packets on: masquerade, or direct, ipip or gue, which keep the client's address.
     detach
         Return when all is ready; `fleetlb local down` stops it.
     timeout
@@ -97,6 +101,7 @@ def up(  # noqa: PLR0913 - one parameter for each option
         wish = Wish(
             tenants=tuple(name.strip() for name in tenants.split(",") if name.strip()),
             engine=engine,
+            forwarding=forwarding,
             pool=by_family("--pool-cidr", pool_cidr),
             nodes=_node_ranges(node_cidr),
             pods={tenant: tuple(cidrs) for tenant, cidrs in _by_tenant("--pod-cidr", pod_cidr).items()},

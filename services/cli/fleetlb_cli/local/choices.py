@@ -15,6 +15,7 @@ import msgspec
 
 from fleetlb.domain.addresses import Family, IPNetwork
 from fleetlb.domain.capabilities import EngineName
+from fleetlb.domain.virtual_servers import Forwarding
 from fleetlb_cli.local.ports import is_free
 
 FIRST_NODES, FIRST_POOL, LAST = 10, 77, 254
@@ -47,6 +48,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
     tenants: tuple[str, ...] = ("acme", "globex")
     engine: EngineName = EngineName.ENVOY
+    forwarding: Forwarding = Forwarding.MASQUERADE
     pool: Mapping[Family, str] = {}
     nodes: Mapping[str, Mapping[Family, str]] = {}
     """By tenant."""
@@ -110,6 +112,8 @@ def by_family(option: str, cidrs: Iterable[str]) -> dict[Family, str]:
 def check(wish: Wish) -> None:
     """Raise WishError for anything that can never work, all problems at once."""
     problems = [*_name_problems(wish), *_range_problems(wish), *_tenant_problems(wish), *_attached_problems(wish)]
+    if wish.forwarding is not Forwarding.MASQUERADE and wish.engine is not EngineName.IPVS:
+        problems.append(f"--forwarding {wish.forwarding} needs --engine ipvs: the other engine dials backends itself")
     if wish.replicas < 1:
         problems.append(f"--replicas {wish.replicas}: at least 1")
     if problems:

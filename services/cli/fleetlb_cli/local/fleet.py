@@ -143,7 +143,8 @@ class Fleet:
         management = await Cluster.connect(plan.management.kubeconfig)
         try:
             tenants = {name: plan.wish.pods.get(name, ()) for name in plan.wish.tenants}
-            await seeding.seed(management, plan.chosen, programs.GROUP, (programs.NODE,), tenants)
+            group = seeding.group_object(programs.GROUP, plan.wish.engine, (programs.NODE,), plan.wish.forwarding)
+            await seeding.seed(management, plan.chosen, group, tenants)
             await _all(
                 *(self._launch(tasks, program) for program in self._hub_services()),
                 self._start_node(tasks),

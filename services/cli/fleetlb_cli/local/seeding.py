@@ -13,6 +13,7 @@ from fleetlb.contracts import objects
 from fleetlb.contracts.crds import all_crds
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.errors import Transient
+from fleetlb.domain.virtual_servers import Forwarding
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.errors import Conflict, NotFound
 from fleetlb.kube.establishing import apply_crds
@@ -48,9 +49,10 @@ def pool_object(ranges: Ranges, group: str) -> Object:
     return {"metadata": {"name": POOL}, "spec": spec}
 
 
-def group_object(group: str, engine: EngineName, nodes: tuple[str, ...]) -> Object:
+def group_object(name: str, engine: EngineName, nodes: tuple[str, ...], forwarding: Forwarding) -> Object:
     """The one balancer group of a local fleet."""
-    return {"metadata": {"name": group}, "spec": {"engine": engine.value, "nodes": list(nodes)}}
+    spec = {"engine": engine.value, "nodes": list(nodes), "forwarding": forwarding.value}
+    return {"metadata": {"name": name}, "spec": spec}
 
 
 def tenant_object(name: str, ranges: Ranges, group: str, pods: tuple[str, ...] = ()) -> Object:
@@ -65,16 +67,15 @@ def tenant_object(name: str, ranges: Ranges, group: str, pods: tuple[str, ...] =
     return {"metadata": {"name": name}, "spec": spec}
 
 
-async def seed(
-    cluster: Cluster, chosen: Choices, group: str, nodes: tuple[str, ...], tenants: Mapping[str, tuple[str, ...]]
-) -> None:
+async def seed(cluster: Cluster, chosen: Choices, group: Object, tenants: Mapping[str, tuple[str, ...]]) -> None:
     """Write every object into the management cluster. `tenants`: with the networks of their pods, if those serve."""
     await apply_crds(cluster, all_crds())
     await _apply(cluster, NAMESPACES, {"metadata": {"name": SYSTEM_NAMESPACE}})
-    await _apply(cluster, _GROUPS, group_object(group, chosen.engine, nodes))
-    await _apply(cluster, _POOLS, pool_object(chosen.pool, group))
+    name_of_group = group["metadata"]["name"]
+    await _apply(cluster, _GROUPS, group)
+    await _apply(cluster, _POOLS, pool_object(chosen.pool, name_of_group))
     for name, pods in tenants.items():
-        await _apply(cluster, _TENANTS, tenant_object(name, chosen.tenants[name], group, pods))
+        await _apply(cluster, _TENANTS, tenant_object(name, chosen.tenants[name], name_of_group, pods))
 
 
 async def write_credentials(cluster: Cluster, tenant: str, path: Path) -> None:

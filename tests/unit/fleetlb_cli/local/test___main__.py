@@ -32,6 +32,8 @@ def code_of(*words: str) -> object:
         ("up", "--attach", "acme"),
         ("up", "--attach", "acme=here", "--attach", "acme=there"),
         ("up", "--attach", "acme=/no/such/file", "--pool-cidr", "10.9.0.0/24", "--node-cidr", "acme=10.8.0.0/24"),
+        ("up", "--forwarding", "ipip"),
+        ("up", "--forwarding", "by-pigeon"),
         ("up", "--replicas", "none"),
         ("up", "--timeout", "soon"),
         ("kill",),

@@ -8,6 +8,7 @@ import pytest
 
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.capabilities import EngineName
+from fleetlb.domain.virtual_servers import Forwarding
 from fleetlb_cli.local import choices
 from fleetlb_cli.local.choices import Choices, OtherEngineError, RangeTakenError, Wish, WishError
 
@@ -60,6 +61,7 @@ def problems(wish: Wish) -> str:
         (Wish(tenants=("a", "a")), "given twice"),
         (Wish(tenants=("management",)), "management cluster"),
         (Wish(replicas=0), "--replicas 0"),
+        (Wish(forwarding=Forwarding.DIRECT), "--forwarding direct needs --engine ipvs"),
         (Wish(pool=cidrs("10.0.0.1/8")), "--pool-cidr: 10.0.0.1/8 has host bits set"),
         (Wish(pool=cidrs("fd00::1/64")), "--pool-cidr: fd00::1/64 has host bits set"),
         (Wish(pool=cidrs("127.0.0.0/24")), "overlaps 127.0.0.0/16"),

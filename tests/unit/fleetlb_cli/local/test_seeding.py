@@ -5,6 +5,7 @@ import pytest
 
 from fleetlb.contracts import objects
 from fleetlb.domain.capabilities import EngineName
+from fleetlb.domain.virtual_servers import Forwarding
 from fleetlb_cli.local import seeding
 from fleetlb_cli.local.choices import Ranges
 
@@ -20,9 +21,16 @@ def test_the_pool() -> None:
 
 @pytest.mark.parametrize("engine", EngineName)
 def test_the_group(engine: EngineName) -> None:
-    group = msgspec.convert(seeding.group_object("default", engine, ("node-1",)), objects.BalancerGroup)
+    made = seeding.group_object("default", engine, ("node-1",), Forwarding.MASQUERADE)
+    group = msgspec.convert(made, objects.BalancerGroup)
     assert group.spec.engine is engine
     assert group.spec.nodes == ("node-1",)
+
+
+@pytest.mark.parametrize("forwarding", Forwarding)
+def test_the_group_says_how_it_forwards(forwarding: Forwarding) -> None:
+    made = seeding.group_object("default", EngineName.IPVS, ("node-1",), forwarding)
+    assert msgspec.convert(made, objects.BalancerGroup).spec.forwarding is forwarding
 
 
 def test_a_tenant() -> None:
