@@ -296,8 +296,9 @@ async def test_IPA_10_overlapping_pools_are_marked_and_give_no_address_twice(acm
 
         await eventually(is_marked, "two pools that say so", acme.patience)
         await acme.create("a", [a_port()], annotations=of_first)
+        assert await acme.address("a") == one
         await acme.create("b", [a_port()], annotations=of_second)
-        assert {await acme.address("a"), await acme.address("b")} == {one, two}
+        assert await acme.address("b") == two
         await acme.create("c", [a_port()], annotations=of_second)
         await acme.reason("c", PROVISIONED, "PoolExhausted")
 

@@ -27,6 +27,9 @@ NOBODY = Owner(tenant="", cluster_uid="", service_uid="")
 
 ASK_AGAIN_SECONDS = 30.0
 """A node that has not acknowledged a removal for so long is asked once more."""
+REMAKE_SECONDS = 2.0
+"""For so long a claim that vanished without having been released may be made again: its Service still wants it, and
+letting go at once would cut what lives."""
 
 
 class Publisher(Protocol):
@@ -60,6 +63,7 @@ class Publishing:
         self._pending: dict[Slot, _Pending] = {}
         self._in_flight: set[Slot] = set()
         self._asked: dict[Slot, float] = {}
+        self._missed: dict[Slot, float] = {}
 
     def want(self, slot: Slot, content: Content, hops: Hops = ()) -> None:
         """A slot should hold this; nothing happens if the stream says so already."""
@@ -75,12 +79,24 @@ class Publishing:
             return None
         claim = self._memory.claims.at(slot.key.address)
         pending = self._pending.get(slot)
+        if claim is not None:
+            self._missed.pop(slot, None)
         if is_wanted(claim, slot):
             if pending is not None and claim is not None:
                 await self._serve(slot, pending, claim)
             return None
         self._pending.pop(slot, None)
-        return await self._let_go(slot, claim)
+        left = self._time_to_remake(slot) if claim is None else 0.0
+        return left if left > 0 else await self._let_go(slot, claim)
+
+    def _time_to_remake(self, slot: Slot) -> float:
+        """Seconds for which what is served without a claim still stands."""
+        published = self._memory.desired.get(slot)
+        if published is None or published.removed:
+            self._missed.pop(slot, None)
+            return 0.0
+        now = self._monotonic()
+        return self._missed.setdefault(slot, now) + REMAKE_SECONDS - now
 
     async def _serve(self, slot: Slot, pending: _Pending, claim: AddressClaim) -> None:
         if _service_of(pending.content.owner) != owner_of(claim):

@@ -11,7 +11,7 @@ from fleetlb.domain.virtual_servers import parse_key
 from fleetlb.runtime.bus import Ack, StreamMissing
 from fleetlb.testkit.wishes import a_virtual_server
 from fleetlb_manager.identities import Slot
-from fleetlb_manager.publishing import ASK_AGAIN_SECONDS, NOBODY, Publishing, owner_of_service
+from fleetlb_manager.publishing import ASK_AGAIN_SECONDS, NOBODY, REMAKE_SECONDS, Publishing, owner_of_service
 from fleetlb_manager.virtual_server_tables import Content
 from tests.unit.fleetlb_manager.manager_world import World, a_claim, a_key, a_world
 
@@ -188,12 +188,31 @@ async def test_what_nobody_owns_is_let_go_without_a_claim() -> None:
     world.publishing.want(SLOT, a_content())
     await world.publishing.reconcile(SLOT)
     world.folding.claim_gone(a_claim())
+    assert await world.publishing.reconcile(SLOT) == REMAKE_SECONDS
+    assert said(world).server is not None
+    world.clock.now += REMAKE_SECONDS
     await world.publishing.reconcile(SLOT)
     assert said(world).owner == NOBODY
     acknowledge(world)
     await world.publishing.reconcile(SLOT)
     assert SUBJECT not in world.kept.streams
     assert not world.memory.let_go
+
+
+async def test_a_claim_that_is_made_again_in_time_costs_nothing() -> None:
+    world = bound()
+    world.publishing.want(SLOT, a_content())
+    await world.publishing.reconcile(SLOT)
+    revision = said(world).revision
+    claim = a_claim()
+    for version in (2, 3):
+        world.folding.claim_gone(claim)
+        await world.publishing.reconcile(SLOT)
+        world.clock.now += REMAKE_SECONDS * 0.75
+        claim = a_claim(version=version, uid=f"made-{version}")
+        world.folding.claim_set(claim)
+        assert await world.publishing.reconcile(SLOT) is None
+    assert said(world).revision == revision
 
 
 async def test_without_its_group_nothing_is_taken_as_let_go() -> None:
