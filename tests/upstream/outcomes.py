@@ -9,6 +9,8 @@ import msgspec
 
 NOT_CHOSEN = "skipped"
 """What ginkgo's report says of a spec outside of the focus."""
+WHERE = " In [It] at: "
+"""What follows is a place in the suite's sources."""
 _LABELS = re.compile(r"\s*\[(It|sig-network|Feature:[^\]]*|Slow|LinuxOnly|Conformance|Serial|Disruptive)\]\s*")
 
 
@@ -46,7 +48,8 @@ def _outcome(case: ET.Element) -> Outcome | None:
         found = case.find(tag)
         if found is None:
             continue
-        reason = " ".join((found.get("message") or found.text or "").split())
+        reason = " ".join((found.get("message") or found.text or "").split()).removeprefix("[FAILED] ")
+        reason = reason.partition(WHERE)[0]
         if verdict == "skip" and reason in ("", NOT_CHOSEN):
             return None
         return Outcome(spec, verdict, seconds, reason.removeprefix("skipped - "))

@@ -16,8 +16,9 @@ JUNIT = """<?xml version="1.0" encoding="UTF-8"?>
   <testcase name="[It] [sig-network] LoadBalancers should not be chosen" status="skipped" time="0">
     <skipped message="skipped"></skipped></testcase>
   <testcase name="[It] [sig-network] LoadBalancers [Feature:LoadBalancer] should break" status="failed" time="900">
-    <failure message="timed out:
-      waiting for an address" type="failed">where</failure></testcase>
+    <failure message="[FAILED] timed out:
+      waiting for an address
+      In [It] at: k8s.io/kubernetes/test/e2e" type="failed">where</failure></testcase>
   <testcase name="[It] [sig-network] LoadBalancers [Feature:LoadBalancer] should panic" status="panicked" time="1">
     <error type="panicked">out of range</error></testcase>
 </testsuite></testsuites>
