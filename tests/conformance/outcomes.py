@@ -51,7 +51,7 @@ def worst(findings: Iterable[Finding]) -> Outcome:
 def finding_of(report: pytest.TestReport) -> Finding | None:
     """What one phase of a test says; None: nothing of its own."""
     if hasattr(report, "wasxfail"):  # an unexpected pass is strict, and therefore a failure
-        return Finding(Outcome.NOT_YET if report.skipped else Outcome.FAIL, report.wasxfail)
+        return Finding(Outcome.NOT_YET if report.skipped else Outcome.FAIL, report.wasxfail.removeprefix("[NOTRUN] "))
     if report.failed:
         return Finding(Outcome.FAIL, f"{report.when}: {_last_words(report)}")
     if report.skipped:
