@@ -10,7 +10,7 @@ from collections.abc import Callable
 POLL_SECONDS = 0.002
 
 
-async def eventually(condition: Callable[[], object], seconds: float = 5.0) -> None:
+async def eventually(condition: Callable[[], object], seconds: float = 15.0) -> None:
     """Return as soon as the condition is true; fail the test when it is not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
