@@ -58,6 +58,8 @@ class Writer:
         self._note_waiting(uid, record.since, plan.is_waiting)
         has_written = False
         for action in plan.actions:
+            if plan.is_final and not record.is_released:
+                return 0.0  # the tenant has changed its mind during the last write
             if isinstance(action, Announce):
                 self._announcements.announce(record.view, action)
                 record.note_told(action.reason)
@@ -70,7 +72,7 @@ class Writer:
             has_written = has_written or service is not None
             if service is not None and self._memory.refresh(service, self._clock()):
                 self._on_change(uid)
-        if plan.is_final and self._memory.get(uid) is record:
+        if plan.is_final and record.is_released and self._memory.get(uid) is record:
             (self._memory.finish if has_written else self._memory.drop)(uid)
             counts.SERVICES.set(len(self._memory))
         return plan.wake_after

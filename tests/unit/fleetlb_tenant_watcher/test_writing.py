@@ -9,11 +9,12 @@ import pytest
 from fleetlb.contracts.v1 import ServiceReported
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Status
 from fleetlb.domain.errors import Transient
-from fleetlb.testkit.tenant_objects import a_service
+from fleetlb.testkit.tenant_objects import a_condition, a_service
 from fleetlb_tenant_watcher.acting import Write
 from fleetlb_tenant_watcher.deciding import AddFinalizers, Announce, RemoveFinalizers, WriteStatus
 from fleetlb_tenant_watcher.kube_objects import Service
 from fleetlb_tenant_watcher.memory import Memory
+from fleetlb_tenant_watcher.records import Stage
 from fleetlb_tenant_watcher.service_views import STANDARD_FINALIZER, ServiceView
 from fleetlb_tenant_watcher.writing import Writer
 from tests.unit.fleetlb_tenant_watcher.conftest import HandClocks
@@ -28,9 +29,12 @@ class Pen:
     def __init__(self) -> None:
         self.done: list[object] = []
         self.answers: list[dict[str, Any] | Exception | None] = []
+        self.meanwhile: Callable[[], object] = lambda: None
+        """What happens between a write and its answer."""
 
     async def write(self, view: ServiceView, action: Write) -> Service | None:
         self.done.append(action)
+        self.meanwhile()
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -109,6 +113,31 @@ async def test_the_end_of_a_release(
     assert (memory.get("uid-1") is not None) is (answer is not None)
     assert await writer.reconcile("uid-1") is None
     assert len(pen.done) == 2
+
+
+@pytest.mark.parametrize("finalizers", [(), GUARDED], ids=["after the last write", "after an earlier one"])
+async def test_a_change_of_mind_that_overtakes_the_answer_to_a_write_is_carried_out(
+    writer: Writer, memory: Memory, pen: Pen, see: See, finalizers: tuple[str, ...]
+) -> None:
+    shown = [a_condition(PROVISIONED, "True", "Complete")] if finalizers else []
+    see(finalizers=GUARDED, conditions=shown)
+    see(finalizers=GUARDED, conditions=shown, version=2, type="ClusterIP")
+    record = memory.get("uid-1")
+    assert record is not None
+    record.releases = 1
+    memory.hear("uid-1", ServiceReported(generation=1, revision=1, released=True))
+    pen.meanwhile = lambda: see(version=4, finalizers=finalizers)
+    pen.answers = [{"version": 3, "type": "ClusterIP", "finalizers": finalizers}]
+    await writer.reconcile("uid-1")
+    pen.meanwhile = lambda: None
+    pen.done.clear()
+    pen.answers = [{"version": 5, "finalizers": GUARDED}]
+    await writer.reconcile("uid-1")
+    record = memory.get("uid-1")
+    assert record is not None
+    assert record.stage is Stage.WANTED
+    assert record.is_guarded
+    assert pen.done == ([] if finalizers else [AddFinalizers(GUARDED), "EnsuringLoadBalancer"])
 
 
 async def test_an_answered_service_waits_no_more(
