@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -133,6 +135,34 @@ async def test_every_stream_deleted_and_nats_restarted(
         await globex.delete("web")
         await globex.until("web", lambda service: service is None, "a deletion carried out")
     assert await acme.serving("web") == addresses[0]
+
+
+async def test_V6_a_service_deleted_before_nats_was_killed_stays_deleted(acme: TenantCluster, fleet: Fleet) -> None:
+    one, two = next_node_port(), next_node_port()
+    await acme.serve(tcp=(one, two))
+    uid = await acme.create("old", [tcp(8080, one)])
+    old = await acme.serving("old")
+    await acme.patch("old", {"spec": {"ports": [tcp(8083, one)]}})  # so that something older was replaced
+    assert (await dial_until_answered(key(old, 8083), 10)).ok
+    await acme.delete("old")
+    await acme.until("old", lambda service: service is None, "the end of the deleted Service")
+    await eventually(lambda: _nothing_is_said_of(fleet, uid), "the last message about it purged", 40)
+    pid = fleet.environment.processes["nats"].pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    await acme.create("new", [tcp(8084, two)])
+    assert (await dial_until_answered(key(await acme.serving("new"), 8084), 10)).ok
+    assert await fleet.load_balancer("acme", uid) is None
+    for port in (8080, 8083):
+        assert not (await dial(key(old, port))).ok, port
+
+
+async def _nothing_is_said_of(fleet: Fleet, uid: str) -> bool:
+    async with fleet.hub_bus() as bus:
+        streams = [name for name in await _stream_names(fleet) if "OBSERVED" in name]
+        request = b'{"subjects_filter": ">"}'
+        answers = [await bus.request(f"$JS.API.STREAM.INFO.{name}", request, 5) for name in streams]
+    return streams != [] and not any(uid.encode() in answer for answer in answers)
 
 
 async def _stream_names(fleet: Fleet) -> list[str]:

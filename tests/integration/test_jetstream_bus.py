@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -9,12 +10,13 @@ from pathlib import Path
 import pytest
 import structlog
 
-from fleetlb.contracts.streams import StreamSpec, desired_stream
+from fleetlb.contracts.streams import PARKED_STREAM, StreamSpec, desired_stream
 from fleetlb.domain.errors import Transient
-from fleetlb.runtime.bus import Message
+from fleetlb.runtime.bus import Message, StreamMissing
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb.runtime.jetstream_api import Misconfigured
 from fleetlb.runtime.replay_progress import Pulling
+from fleetlb.runtime.stream_config import stream_config
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.nats_server import NatsServer
 
@@ -68,11 +70,14 @@ class Rig:
         self.seen.clear()
 
     async def publish(self, number: int, text: str) -> None:
-        """As a service does it: the same id until it is acknowledged."""
+        """As services do it: the same id until it is acknowledged; a stream that is not there is made."""
         while True:
             try:
                 await self.bus.publish(subject(number), text.encode(), message_id=f"{number}-{text[:40]}")
                 return
+            except StreamMissing:
+                with contextlib.suppress(Transient):
+                    await self.bus.ensure_stream(SPEC)
             except Transient:
                 await asyncio.sleep(0.02)
 
@@ -94,16 +99,41 @@ async def rig_on(server: NatsServer, pulling: Pulling | None = None) -> AsyncIte
 
 
 @pytest.mark.parametrize("hard", [False, True], ids=["restart", "kill"])
-async def test_a_restarted_server_costs_nothing_that_was_acknowledged(server: NatsServer, hard: bool) -> None:
+async def test_V6_a_restarted_server_holds_what_is_said_since_and_nothing_older(server: NatsServer, hard: bool) -> None:
+    """ADR 7: on disk, a killed server finds what was replaced long before the purge."""
     async with rig_on(server) as rig:
-        await asyncio.gather(*(rig.publish(number, "before") for number in range(50)))
+        for text in ("first", "second", "gone"):
+            await asyncio.gather(*(rig.publish(number, text) for number in range(50)))
+        for number in range(50):
+            await rig.bus.purge_subject(SPEC.name, subject(number))
+        await rig.publish(50, "before")
         await rig.follow()
+        assert rig.seen == {subject(50): b"before"}
         server.restart(hard=hard)
         await asyncio.gather(*(rig.publish(number, "after") for number in range(25)))
         await eventually(lambda: rig.replays == 2, seconds=10)
-        await eventually(lambda: list(rig.seen.values()).count(b"after") == 25)
-        assert list(rig.seen.values()).count(b"before") == 25
+        await eventually(lambda: rig.seen == {subject(number): b"after" for number in range(25)})
         assert rig.restarts == 1
+
+
+async def test_a_stream_that_an_earlier_version_kept_on_disk_is_remade(server: NatsServer) -> None:
+    async with rig_on(server) as rig:
+        await rig.bus.request(f"$JS.API.STREAM.DELETE.{SPEC.name}", b"")
+        old = stream_config(SPEC) | {"storage": "file"}
+        await rig.bus.request(f"$JS.API.STREAM.CREATE.{SPEC.name}", json.dumps(old).encode())
+        await rig.publish(1, "x")
+        assert (await rig.bus.ensure_stream(SPEC)).messages == 0
+        assert b'"storage":"memory"' in await rig.bus.request(f"$JS.API.STREAM.INFO.{SPEC.name}", b"")
+
+
+async def test_no_other_stream_is_remade(server: NatsServer) -> None:
+    async with rig_on(server) as rig:
+        old = stream_config(PARKED_STREAM) | {"storage": "memory"}
+        await rig.bus.request(f"$JS.API.STREAM.CREATE.{PARKED_STREAM.name}", json.dumps(old).encode())
+        await rig.bus.publish("fleetlb.v1.parked.x", b"x", message_id="1")
+        with pytest.raises(Misconfigured, match="storage"):
+            await rig.bus.ensure_stream(PARKED_STREAM)
+        assert b'"messages":1' in await rig.bus.request(f"$JS.API.STREAM.INFO.{PARKED_STREAM.name}", b"")
 
 
 async def test_the_gap_after_a_restart_is_far_below_a_second(server: NatsServer) -> None:

@@ -111,6 +111,7 @@ async def test_with_the_whole_hub_gone_a_cold_node_serves_what_it_remembers(node
         node.nats.start()
         other = parse_key(*keys(1))
         await eventually(lambda: node.bus.connected, 15)
+        await node.streams()
         await node.wish(a_wish(other, [f"127.0.0.1:{port}"]))
         await node.until(other, 1, Probe.ANSWERED, 20)
 

@@ -19,6 +19,7 @@ from fleetlb.contracts.objects import IpMode
 from fleetlb.contracts.streams import observed_stream
 from fleetlb.contracts.v1 import Ingress, NodesObserved, ServiceObserved, ServiceReported, SnapshotAnswered
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Status
+from fleetlb.domain.errors import Transient
 from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints, TenantNode
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import Forbidden, NotFound
@@ -104,9 +105,20 @@ class Fleet:
         self._tasks = tasks
         self._revision = 0
 
+    async def make_stream(self) -> None:
+        """As the manager does, whenever the server has lost it."""
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await self.bus.ensure_stream(observed_stream(self.tenant.account))
+                except Transient:
+                    await asyncio.sleep(0.02)
+                else:
+                    return
+
     async def begin(self) -> None:
         stream = observed_stream(self.tenant.account)
-        await self.bus.ensure_stream(stream)
+        await self.make_stream()
         await self.bus.serve(subjects.ALL_SNAPSHOTS, self._answer)
         await self.bus.replay_and_follow(
             stream.name, stream.subjects[0], self._hear, on_replayed=lambda: None, on_restart=lambda: None
@@ -190,6 +202,7 @@ async def test_it_waits_for_nats_serves_survives_a_restart_of_nats_and_ends(
     cluster = await Cluster.connect(kubeconfig)
     spec = {"type": "LoadBalancer", "ports": [{"port": 443}], "selector": {"app": "web"}}
     running: list[asyncio.Task[None]] = []
+    connections: list[JetStreamBus] = []
     try:
         await until(lambda: watcher.count("watching"))
         assert await watcher.ready() == 503
@@ -207,14 +220,17 @@ async def test_it_waits_for_nats_serves_survives_a_restart_of_nats_and_ends(
         await shows("HubUnreachable")
         nats.start()
         system = await JetStreamBus.connect(nats.url, tasks=tasks, creds=nats.system_creds, name="system")
+        connections.append(system)
         await push_account(system, tenant.jwt)
         bus = await JetStreamBus.connect(nats.url, tasks=tasks, creds=nats.hub_creds, name="hub")
+        connections.append(bus)
         fleet = Fleet(bus, tenant, tasks)
         running.append(tasks.create_task(fleet.begin()))
         await shows("ProbeAnswered")
         assert await watcher.ready() == 200
         await _backends_are_told_as_the_settings_say(cluster, fleet)
         nats.restart(hard=True)
+        await fleet.make_stream()
         await cluster.create(SERVICES, {"metadata": {"name": "next", "namespace": "default"}, "spec": spec})
         await shows("ProbeAnswered", "next", seconds=30)
         body = {"spec": {"type": "ClusterIP"}}
@@ -224,13 +240,13 @@ async def test_it_waits_for_nats_serves_survives_a_restart_of_nats_and_ends(
         await _until_gone(cluster, "web")
         assert watcher.terminate() == 0
         assert watcher.count("stopped")
-        for connection in (bus, system):
-            await connection.close()
     finally:
         watcher.child.kill()
         watcher.child.wait()
         for task in running:
             task.cancel()
+        for connection in connections:
+            await connection.close()
         await cluster.close()
 
 

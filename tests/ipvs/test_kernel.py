@@ -361,7 +361,10 @@ def dump_once(kernel: Kernel) -> Query[Service]:
 
 
 def test_the_kernel_leaves_out_entries_without_a_word(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reason why what comes in parts is read twice. If this fails, the kernel has learned to say so."""
+    """The reason why what comes in parts is read twice. If this fails, the kernel has learned to say so.
+
+    Usually it is one entry; many, if the kernel also makes its hash table larger between two parts.
+    """
     fill(kernel)
     first, *_ = (service.key for service in kernel.services())
     with contextlib.closing(Kernel()) as other:
@@ -370,8 +373,7 @@ def test_the_kernel_leaves_out_entries_without_a_word(kernel: Kernel, monkeypatc
     assert not query.is_interrupted
     assert query.parts > 1
     found = {service.key for service in query.entries}
-    assert len(set(map(numbered, range(500))) - found) == 1
-    assert first in found
+    assert set(map(numbered, range(500))) - found - {first}
 
 
 def test_a_table_changed_while_it_is_read_is_whole(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,11 @@ MIB = 1024 * 1024
 
 
 class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings of one stream. `compacted` keeps the last message of each subject and nothing else."""
+    """Settings of one stream.
+
+    `compacted` keeps the last message of each subject and nothing else, in the server's memory: whoever wrote it holds
+    the truth and says it again to a server that has lost it (ADR 7). Others are kept on disk.
+    """
 
     name: str
     subjects: tuple[str, ...]

@@ -43,7 +43,7 @@ class _PubAck(msgspec.Struct):
     duplicate: bool = False
 
 
-class _Purged(msgspec.Struct):
+class _Done(msgspec.Struct):
     success: bool = False
 
 
@@ -140,9 +140,12 @@ class JetStreamBus:
         await self._connection.subscribe(subject, receive, queue)
 
     async def ensure_stream(self, spec: StreamSpec) -> StreamState:
-        """Create the stream, or update it where it differs. Raises Misconfigured when the server cannot comply."""
+        """Create the stream, or change it where it differs. Raises Misconfigured when the server cannot comply."""
         try:
             info = await self._stream_request("INFO", spec.name, None)
+            if stream_config.must_be_remade(spec, info.config):
+                await call(self._connection.current(), f"{API}.STREAM.DELETE.{spec.name}", None, _Done)
+                raise StreamMissing(spec.name)
         except StreamMissing:
             info = await self._stream_request("CREATE", spec.name, stream_config.stream_config(spec))
         if stream_config.differences(spec, info.config):
@@ -168,7 +171,7 @@ class JetStreamBus:
 
     async def purge_subject(self, stream: str, subject: str) -> None:
         """Remove the messages of one subject."""
-        await call(self._connection.current(), f"{API}.STREAM.PURGE.{stream}", {"filter": subject}, _Purged)
+        await call(self._connection.current(), f"{API}.STREAM.PURGE.{stream}", {"filter": subject}, _Done)
 
     def on_reconnect(self, callback: Callback) -> None:
         """Call back each time the connection stands again."""

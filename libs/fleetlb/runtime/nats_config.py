@@ -10,7 +10,8 @@ import msgspec
 MIB = 1024 * 1024
 MAX_STORE_BYTES = 1024**4
 """Streams reserve their bounds, 2 GiB for each balancer group, and the server refuses those beyond its store's. Its own
-default is three quarters of what the disk has left, which a small disk reaches long before it is full."""
+defaults are three quarters of the memory and of what the disk has left, which reservations reach long before either is
+full."""
 
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +55,7 @@ def server_config(config: ServerConfig) -> str:
         f"max_payload: {config.max_payload}",
         "jetstream {",
         f"  store_dir: {_quoted(config.store_directory)}",
+        f"  max_memory_store: {MAX_STORE_BYTES}",
         f"  max_file_store: {MAX_STORE_BYTES}",
         *(["  sync_interval: always"] if config.sync_always else []),
         "}",

@@ -35,7 +35,7 @@ def stream_config(spec: StreamSpec) -> dict[str, Any]:
         "name": spec.name,
         "subjects": list(spec.subjects),
         "retention": "limits",
-        "storage": "file",
+        "storage": "memory" if spec.compacted else "file",
         "max_bytes": spec.max_bytes,
         "max_msg_size": spec.max_message_bytes,
         "max_msgs_per_subject": 1 if spec.compacted else -1,
@@ -50,6 +50,12 @@ def stream_config(spec: StreamSpec) -> dict[str, Any]:
 def differences(spec: StreamSpec, actual: dict[str, Any]) -> dict[str, Any]:
     """Settings that an update must change; empty when the stream is as wished."""
     return {name: value for name, value in stream_config(spec).items() if actual.get(name, _absent(value)) != value}
+
+
+def must_be_remade(spec: StreamSpec, actual: dict[str, Any]) -> bool:
+    """Whether only a new stream can be as wished: the server moves none between disk and memory. What is in a compacted
+    stream is said again; no other may be lost like this."""
+    return spec.compacted and "storage" in differences(spec, actual)
 
 
 def forbidden_features(actual: dict[str, Any]) -> tuple[str, ...]:

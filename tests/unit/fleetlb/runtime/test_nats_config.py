@@ -19,6 +19,7 @@ def test_the_text_holds_what_was_given() -> None:
         "  type: full",
         r'  store_dir: "/data/na\"ts/jetstream"',
         r'  dir: "/data/na\"ts/accounts"',
+        "  max_memory_store: 1099511627776",
         "  max_file_store: 1099511627776",
     ):
         assert line in text.splitlines()

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
@@ -8,6 +9,7 @@ from fleetlb.runtime.stream_config import (
     StreamInfo,
     differences,
     forbidden_features,
+    must_be_remade,
     state_of,
     stream_config,
     updated_config,
@@ -46,6 +48,24 @@ def test_what_the_server_leaves_out_counts_as_zero_or_false() -> None:
 )
 def test_every_difference_is_seen(name: str, value: object) -> None:
     assert list(differences(SPEC, {**stream_config(SPEC), name: value})) == [name]
+
+
+def test_a_compacted_stream_is_kept_in_memory_and_any_other_on_disk() -> None:
+    assert stream_config(SPEC)["storage"] == "memory"
+    assert stream_config(LIMITED)["storage"] == "file"
+
+
+@pytest.mark.parametrize(
+    ("spec", "change", "remade"),
+    [
+        (SPEC, {"storage": "file"}, True),
+        (SPEC, {"max_bytes": 1}, False),
+        (LIMITED, {"storage": "memory"}, False),
+    ],
+    ids=["compacted-on-disk", "compacted-of-another-size", "limited-in-memory"],
+)
+def test_only_what_is_said_again_is_remade(spec: StreamSpec, change: dict[str, Any], remade: bool) -> None:
+    assert must_be_remade(spec, stream_config(spec) | change) is remade
 
 
 def test_an_update_keeps_what_an_operator_set_beside_ours() -> None:
