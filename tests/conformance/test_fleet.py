@@ -100,6 +100,7 @@ async def test_MUL_9_a_lost_link_changes_nothing_that_serves_and_healing_converg
 ) -> None:
     mine, theirs = await served(acme), await served(globex)
     uid = (await acme.get("web"))["metadata"]["uid"]
+    await at_rest(fleet, "acme", uid)
     others = [tcp(number, next_node_port()) for number in (81, 82, 83)]
     await acme.listen(*others)
     (first,) = (await acme.get("web"))["spec"]["ports"]
