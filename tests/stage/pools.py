@@ -5,11 +5,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fleetlb.contracts.objects import AddressPool, AddressPoolSpec, ObjectMeta, Quotas
+from fleetlb.domain.conditions import READY
 from fleetlb.kube.cluster import PatchKind
 from fleetlb.kube.fleet_objects import ADDRESS_POOLS, TENANTS
-from tests.e2e.fleet import Fleet
+from tests.e2e.fleet import Fleet, eventually
 from tests.stage.tenants import Tenant
 
+NOTICE_SECONDS = 60.0
 POOL = "fleetlb.dev/pool"
 """The annotation that asks for one."""
 
@@ -57,8 +59,14 @@ async def granted(fleet: Fleet, tenant: Tenant, **spec: object) -> AsyncIterator
 
 
 async def set_tenant(fleet: Fleet, tenant: str, **spec: object) -> None:
-    """Fields of a Tenant's spec, in JSON's own words; None takes one back."""
-    await fleet.management.patch(TENANTS, tenant, {"spec": spec}, kind=PatchKind.MERGE)
+    """Fields of a Tenant's spec, in JSON's own words; None takes one back. Returns once the manager goes by it."""
+    changed = await fleet.management.patch(TENANTS, tenant, {"spec": spec}, kind=PatchKind.MERGE)
+
+    async def is_noticed() -> bool:
+        conditions = (await fleet.management.get(TENANTS, tenant)).status.conditions
+        return any(c.type == READY and c.observed_generation >= changed.metadata.generation for c in conditions)
+
+    await eventually(is_noticed, f"a manager that knows the new grant of {tenant}", NOTICE_SECONDS)
 
 
 def of_addresses(*addresses: str) -> dict[str, str]:

@@ -88,19 +88,33 @@ class Servers:
     def __init__(self) -> None:
         self._servers: list[asyncio.Server] = []
         self._transports: set[asyncio.BaseTransport] = set()
+        self._is_closed = False
 
     async def start(self, name: str, place: Place, address: str, protocol: Protocol, port: int) -> None:
         """One more. Raises OSError."""
         listening = listening_socket(place, address, protocol, port)
+        self._is_closed = False
         loop = asyncio.get_running_loop()
         if protocol is Protocol.UDP:
             transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(name), sock=listening)
             self._transports.add(transport)
         else:
-            self._servers.append(await loop.create_server(lambda: _Lines(name, self._transports), sock=listening))
+            self._servers.append(await loop.create_server(lambda: _Lines(name, self), sock=listening))
+
+    def note(self, transport: asyncio.BaseTransport) -> None:
+        """A connection stands. One that was accepted while everything ended ends too."""
+        if self._is_closed:
+            transport.close()
+        else:
+            self._transports.add(transport)
+
+    def forget(self, transport: asyncio.BaseTransport) -> None:
+        """A connection has ended."""
+        self._transports.discard(transport)
 
     async def close(self) -> None:
         """Stop listening and hang up."""
+        self._is_closed = True
         for server in self._servers:
             server.close()
         for transport in tuple(self._transports):
@@ -109,14 +123,14 @@ class Servers:
 
 
 class _Lines(asyncio.Protocol):
-    def __init__(self, name: str, living: set[asyncio.BaseTransport]) -> None:
+    def __init__(self, name: str, servers: Servers) -> None:
         self._name = name
-        self._living = living
+        self._servers = servers
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._living.add(transport)
-        self._peer = transport.get_extra_info("peername")[0]
+        self._peer = (transport.get_extra_info("peername") or ("nobody",))[0]
+        self._servers.note(transport)
 
     def data_received(self, data: bytes) -> None:
         if data.startswith(_PROXY_HEADER):
@@ -124,7 +138,7 @@ class _Lines(asyncio.Protocol):
         self._transport.write(f"{self._name} {self._peer}\n".encode() * data.count(b"\n"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._living.discard(self._transport)
+        self._servers.forget(self._transport)
 
 
 def _without_header(data: bytes) -> tuple[bytes, str]:
