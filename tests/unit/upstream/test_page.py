@@ -32,7 +32,8 @@ def test_a_page_without_its_place_stays_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "variables", [{}, {"PODS": "auto"}, {"ENGINE": "ipvs"}, {"ENGINE": "ipvs", "FORWARDING": "direct"}]
+    "variables",
+    [{}, {"PODS": "auto"}, {"ENGINE": "ipvs", "PODS": "auto"}, {"ENGINE": "ipvs", "FORWARDING": "direct"}],
 )
 def test_the_page_has_a_place_for_what_is_recommended(variables: dict[str, str]) -> None:
     asked = order.read({"KUBECONFIG": "/k", "E2E_TEST": "/e", "RANGE": "10.9.0.0/24"} | variables)
