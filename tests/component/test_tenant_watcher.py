@@ -10,14 +10,15 @@ import pytest
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.objects import IpMode
 from fleetlb.contracts.streams import observed_stream
-from fleetlb.contracts.v1 import Ingress, ServiceObserved, ServiceReported
+from fleetlb.contracts.v1 import Ingress, NodesObserved, ServiceObserved, ServiceReported
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Status
-from fleetlb.domain.services import Pod, PodGroup, PodPort
+from fleetlb.domain.services import Pod, PodGroup, PodPort, TenantNode
 from fleetlb.kube.cluster import Cluster
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.fake_bus import FakeBus
 from fleetlb.testkit.scripted_kube import Json, Reply, ScriptedKube, Watch, refusal
-from fleetlb.testkit.tenant_objects import DEFAULT_PORTS, Object, a_service, a_slice, an_endpoint
+from fleetlb.testkit.tenant_objects import DEFAULT_PORTS, Object, a_node, a_service, a_slice, an_endpoint
+from fleetlb_tenant_watcher.nodes import DOOMED_TAINT
 from fleetlb_tenant_watcher.service_views import STANDARD_FINALIZER, Selection
 from fleetlb_tenant_watcher.watcher import Watcher
 
@@ -203,6 +204,23 @@ async def test_a_publish_of_unknown_outcome_is_repeated(stage: Stage, cluster: C
     await eventually(lambda: len(stage.told()) >= 2 or len(stage.bus.published) >= 4)
     (stream,) = stage.hub.server.streams.values()
     assert stream.state.messages == 3, "one of the Service, one of the nodes, one inventory; no repetition stored"
+
+
+async def test_NOD_3_a_taint_is_told_with_the_next_change_of_a_wish(stage: Stage, cluster: Cluster) -> None:
+    def told() -> list[tuple[TenantNode, ...]]:
+        return [codec.decode(NodesObserved, body).nodes for place, body in stage.bus.published if ".nodes" in place]
+
+    stage.nodes.send("ADDED", a_node("a"))
+    await stage.begin(cluster, a_service(finalizers=GUARDED))
+    await eventually(lambda: len(told()) == 1 and len(stage.told()) == 1)
+    stage.nodes.send("MODIFIED", a_node("a", version=200, taints=(DOOMED_TAINT,)))
+    stage.services.send("MODIFIED", a_service(version=201, finalizers=GUARDED, annotations={"a": "b"}))
+    stage.services.send("ADDED", a_service("next", uid="uid-2", version=202, loadBalancerIP="nowhere"))
+    await eventually(lambda: stage.patches(f"{NEXT}/status"))
+    assert len(told()) == 1, "no wish has changed"
+    stage.services.send("MODIFIED", a_service(version=203, finalizers=GUARDED, sessionAffinity="ClientIP"))
+    await eventually(lambda: len(told()) == 2)
+    assert [node.eligible for node in told()[1]] == [False]
 
 
 async def test_everything_is_seen_before_anything_is_told(stage: Stage, cluster: Cluster) -> None:

@@ -96,6 +96,13 @@ class Tenant(TenantCluster):
         await self.reason(name, PROVISIONED, Reason.ADDRESS_NOT_ALLOWED)
         return name
 
+    async def unsaid_witness(self) -> str:
+        """The same without a word to the hub: another Service is made, and refused by the watcher."""
+        name = f"witness-{next(_witnesses)}"
+        await self.create(name, [tcp(8099, next_node_port())], loadBalancerIP="nowhere")
+        await self.reason(name, PROVISIONED, Reason.INVALID)
+        return name
+
     def answers(self, family: Family, nodes: Iterable[str] = ("node-1", "node-2")) -> set[str]:
         """What these nodes answer: who they are, and the balancer node's address for who asked."""
         return {f"{self.name} {name} {self.machines[name].gateways[family]}" for name in nodes}

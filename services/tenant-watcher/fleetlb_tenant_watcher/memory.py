@@ -53,6 +53,11 @@ class Memory:
         """The record of a Service."""
         return self._records.get(uid)
 
+    def wish_of(self, uid: str) -> str:
+        """Digest of what stands as the wish of a Service; "" for none."""
+        record = self._records.get(uid)
+        return record.wish if record is not None else ""
+
     def endpoints_of(self, record: Record) -> ServiceEndpoints | None:
         """Where a Service's pods are ready, no more of it than its wish asks for.
 

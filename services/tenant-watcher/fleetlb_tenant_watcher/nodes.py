@@ -1,9 +1,10 @@
 """The nodes of the tenant cluster, and which of them load balancers may use (KEP-3458, NOD-1 to NOD-10).
 
 Whether a node is Ready or cordoned does not matter: health is checked where connections come from. A taint of the
-autoscaler counts whenever the nodes are told for another reason, and is no reason itself; once it was told, that it is
-gone is one, or the node would stay out. A node's providerID is not read: a backend is an address, and a node that is
-made anew under its name is followed by that. Knows nothing of what a tenant may use: the hub judges addresses.
+autoscaler is no reason to tell the hub: it is told with whatever is news next, of nodes or of a Service's wish. Once it
+was told, that it is gone is a reason, or the node would stay out. A node's providerID is not read: a backend is an
+address, and a node that is made anew under its name is followed by that. Knows nothing of what a tenant may use: the
+hub judges addresses.
 """
 
 import enum
@@ -48,6 +49,11 @@ class Nodes:
     def __len__(self) -> int:
         """How many nodes there are."""
         return len(self._known)
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether a taint is known that goes with whatever is news next."""
+        return any(known.doomed and not known.told_doomed for known in self._known.values())
 
     def put(self, node: Node) -> bool:
         """Fold a node; whether the hub should hear of it. Heartbeats are no news (NOD-7)."""

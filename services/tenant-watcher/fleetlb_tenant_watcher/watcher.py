@@ -136,9 +136,12 @@ class Watcher:
         self.messages.add(uid)
 
     def _see(self, service: Service) -> None:
+        uid = service.metadata.uid
+        before = self.memory.wish_of(uid)
         if self.memory.see(service, self._clocks.now()):
-            uid = service.metadata.uid
             self.memory.arrivals.setdefault(uid, self._clocks.micros())
+            if self.memory.wish_of(uid) != before and self.memory.nodes.holds_back:
+                self.messages.add(NODES)
             self._mark(uid)
         counts.SERVICES.set(len(self.memory))
 

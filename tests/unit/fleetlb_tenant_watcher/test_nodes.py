@@ -119,9 +119,12 @@ def test_NOD_3_a_taint_of_the_autoscaler_counts_but_is_no_reason() -> None:
     nodes.put(node("b"))
     nodes.put(node("a"))
     assert not nodes.put(node("a", version=2, taints=(DOOMED_TAINT,)))
+    assert nodes.holds_back
     assert not nodes.put(node("a", version=3)), "never told, so that it is gone is no news either"
+    assert not nodes.holds_back
     assert not nodes.put(node("a", version=4, taints=(DOOMED_TAINT,)))
     assert [(n.name, n.eligible) for n in nodes.tell()] == [("a", False), ("b", True)]
+    assert not nodes.holds_back
     assert not nodes.put(node("a", version=5, taints=(DOOMED_TAINT,)))
     assert nodes.put(node("a", version=6)), "it stays after all"
     assert all(n.eligible for n in nodes.tell())
