@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fleetlb.contracts import codec
 from fleetlb.contracts.objects import (
     AddressPool,
     AddressPoolSpec,
@@ -16,13 +17,14 @@ from fleetlb.contracts.objects import (
     ObjectMeta,
     PoolCounts,
 )
+from fleetlb.contracts.v1 import ServiceObserved
 from fleetlb.domain.conditions import PROVISIONED
 from fleetlb.kube.cluster import PatchKind
 from fleetlb.kube.errors import AlreadyExists, Invalid, NotFound
 from fleetlb.kube.fleet_objects import ADDRESS_CLAIMS, ADDRESS_POOLS, LOAD_BALANCERS
 from fleetlb.kube.resources import CRDS, Object, Resource
 from tests.e2e.fleet import Fleet, eventually, key, next_node_port, tcp
-from tests.stage.hub import claims_of
+from tests.stage.hub import claims_of, observed_message
 from tests.stage.networks import Network
 from tests.stage.pools import of_addresses, pool_for, set_tenant
 from tests.stage.tenants import Tenant
@@ -349,14 +351,29 @@ async def test_IPA_11_a_rebuild_from_what_is_left_keeps_every_address(acme: Tena
         await until_as_before(acme, fleet, before)
 
 
-@pytest.mark.xfail(reason="the hub does not read addresses back from Services' status", strict=True)
-async def test_IPA_11_a_rebuild_from_services_alone_keeps_every_address(acme: Tenant, fleet: Fleet) -> None:
+@pytest.mark.parametrize("away", [("manager",), ("nats", "manager")], ids=["objects", "objects and messages"])
+async def test_IPA_11_a_rebuild_from_services_alone_keeps_every_address(
+    away: tuple[str, ...], acme: Tenant, fleet: Fleet
+) -> None:
     async with pool_for(fleet, acme, "some", acme.network.spare_addresses) as annotations:
         before = await made_in_disorder(acme, fleet, annotations, "one", "two")
-        async with fleet.without("manager"):
-            for name in before:
-                await lost(fleet, (await acme.get(name))["metadata"]["uid"], LOAD_BALANCERS, ADDRESS_CLAIMS)
+        uids = {name: (await acme.get(name))["metadata"]["uid"] for name in before}
+        for name, address in before.items():
+            await until_told_to_show(fleet, uids[name], address)
+        async with fleet.without(*away):
+            for uid in uids.values():
+                await lost(fleet, uid, LOAD_BALANCERS, ADDRESS_CLAIMS)
         await until_as_before(acme, fleet, before)
+
+
+async def until_told_to_show(fleet: Fleet, uid: str, address: str) -> None:
+    """Wait until the hub has heard that a Service shows this address."""
+
+    async def is_told() -> bool:
+        said = await observed_message(fleet, "acme", uid)
+        return said is not None and codec.decode(ServiceObserved, said).shown == (address,)
+
+    await eventually(is_told, f"a message that shows {address}", 30.0)
 
 
 async def test_IPA_12_networks_ranges_and_single_addresses_are_understood_and_odd_ones_left_out(

@@ -30,6 +30,7 @@ class Hop(msgspec.Struct, frozen=True, rename="camel", gc=False):
 
 Hops = Annotated[tuple[Hop, ...], msgspec.Meta(max_length=32)]
 Digest = Annotated[str, msgspec.Meta(max_length=32)]
+Shown = Annotated[tuple[Annotated[str, msgspec.Meta(max_length=45)], ...], msgspec.Meta(max_length=4)]
 
 
 class Message(
@@ -48,12 +49,14 @@ class ServiceObserved(Message, frozen=True, kw_only=True):
     """A tenant cluster's Service, or `service: null` once the tenant wants it no more."""
 
     digest: Digest
-    """Fingerprint of service and endpoints, as in the inventory."""
+    """Fingerprint of all of it but the hops, as in the inventory."""
     wish: Digest = ""
     """Fingerprint of `service`: a report names the wish it answers."""
     service: TenantService | None = None
     endpoints: ServiceEndpoints | None = None
     """Null: the Service has no EndpointSlice."""
+    shown: Shown = ()
+    """Addresses that the Service shows its users: they stay, should the hub have forgotten them."""
     hops: Hops = ()
 
 

@@ -115,6 +115,7 @@ class Manager:
     def resume(self) -> None:
         """Look at everything: a term begins, or much was missed."""
         memory, queues = self.memory, self.queues
+        memory.begin_adoption(self._given.clock.monotonic())
         self.streams.look_now()
         queues.tenancy()
         for name in memory.tenants:

@@ -81,6 +81,8 @@ class MessageFolding:
         said = self._memory.observations.service(key)
         if absences is not None and said is not None and said.service is not None:
             absences.appeared(key.uid)
+        if self._memory.is_orphan(key):
+            self._memory.adoption.note(key, self._monotonic())
         self._marks.service(key)
 
     def _node_realized(self, group: str, said: NodeRealized) -> None:

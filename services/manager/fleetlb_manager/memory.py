@@ -6,6 +6,7 @@ Lost without harm at every exit: what is not in the API server or in the streams
 from fleetlb.contracts.objects import AddressPool, BalancerGroup, BalancerGroupSpec, Tenant
 from fleetlb.domain.allocation import AddressBook
 from fleetlb.domain.pool_networks import PoolNetworks
+from fleetlb_manager.adopting import Adoption
 from fleetlb_manager.balancer_groups import capabilities_of
 from fleetlb_manager.claims import Claims
 from fleetlb_manager.identities import ClusterKey, ServiceKey, Slot
@@ -41,6 +42,7 @@ class Memory:
         self.desired = DesiredTable()
         self.realized = RealizedTable()
         self.lines = WaitingLines()
+        self.adoption = Adoption()
         self.let_go: set[Slot] = set()
         """Slots that every node has acknowledged to have let go in this run, and that were purged."""
         self.replayed: set[str] = set()
@@ -50,6 +52,15 @@ class Memory:
         """Whether inventories have proven that a Service is gone."""
         absences = self.absences.get(key.cluster_key)
         return absences is not None and absences.is_proven(key.uid)
+
+    def is_orphan(self, key: ServiceKey) -> bool:
+        """Whether a Service shows addresses, and holds none."""
+        said = self.observations.service(key)
+        return said is not None and said.service is not None and bool(said.shown) and not self.claims.of(key)
+
+    def begin_adoption(self, now: float) -> None:
+        """A term begins: whoever lost its addresses chooses first. O(all)."""
+        self.adoption.begin(filter(self.is_orphan, self.observations.services()), now)
 
     def account_of(self, tenant: str) -> str:
         """A tenant's NATS account; empty while it has none."""

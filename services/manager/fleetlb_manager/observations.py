@@ -10,6 +10,7 @@ import msgspec
 
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.v1 import Hops, InventoryObserved, NodesObserved, ServiceObserved
+from fleetlb.domain.addresses import parse_address
 from fleetlb.domain.errors import Poison
 from fleetlb.domain.services import ServiceEndpoints, TenantNode, TenantService
 from fleetlb_manager.identities import ClusterKey, ServiceKey, require_label
@@ -26,6 +27,8 @@ class ObservedService(msgspec.Struct, frozen=True, kw_only=True):
     wish: str
     service: TenantService | None
     endpoints: ServiceEndpoints | None
+    shown: tuple[str, ...] = ()
+    """What it shows as its addresses; a tenant can write there what it likes."""
     hops: Hops = ()
     answered: bool = False
     """Whether this very message was answered by `released`."""
@@ -167,6 +170,7 @@ class Observations:
             wish=message.wish,
             service=service,
             endpoints=message.endpoints,
+            shown=_addresses(message.shown),
             hops=message.hops,
         )
         return ServiceChanged(key)
@@ -196,3 +200,11 @@ class Observations:
             self._per_tenant[key.tenant] = clusters + 1
             cluster = self._clusters[key] = ObservedCluster()
         return cluster
+
+
+def _addresses(shown: tuple[str, ...]) -> tuple[str, ...]:
+    """In the form in which addresses are compared. Raises Poison."""
+    try:
+        return tuple(str(parse_address(text)) for text in shown)
+    except ValueError as problem:
+        raise Poison(f"shown: {problem}") from problem

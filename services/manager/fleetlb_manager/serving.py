@@ -27,6 +27,7 @@ from fleetlb.domain.services import TenantService
 from fleetlb.domain.tenancy import Usage
 from fleetlb.kube.errors import AlreadyExists, Conflict, NotFound
 from fleetlb_manager import timestamps
+from fleetlb_manager.adopting import ASK_AGAIN_SECONDS
 from fleetlb_manager.balancer_groups import Delivery
 from fleetlb_manager.choosing import Choice, Chooser, Denial, Wish
 from fleetlb_manager.claiming import Claiming
@@ -102,17 +103,19 @@ class Serving:
         claims = self._memory.claims.of(key)
         course = decide_course(observed, self._memory.is_absent(key), known, claims)
         if course is Course.RELEASE:
+            self._memory.adoption.done(key)
             await self._releasing.release_service(key)
         elif course is Course.SERVE and observed is not None and observed.service is not None:
             grant = self._memory.registrations[key.tenant].grant
             service = with_defaults(grant.annotations, observed.service) if grant else observed.service
             item = await self._answer(key, observed, service)
+            self._memory.adoption.done(key)
             self._planner.plan(key, item, observed, began)
 
     async def _answer(self, key: ServiceKey, observed: ObservedService, service: TenantService) -> LoadBalancer:
         """Grant or refuse the wish, in objects; returns the LoadBalancer as it is now."""
         for _ in range(MAX_RACES):
-            outcome = self._decide(key, service)
+            outcome = self._decide(key, service, observed.shown)
             if isinstance(outcome, Denial):
                 known = self._memory.load_balancers.get(key)
                 if known is None or known.spec.refusal != outcome.refusal:
@@ -133,8 +136,8 @@ class Serving:
     def _delivery(self, key: ServiceKey, group: str) -> Delivery:
         return decide_delivery(self._memory.carriers.get(group), self._memory.load_balancers.get(key))
 
-    def _decide(self, key: ServiceKey, service: TenantService) -> Choice | Denial:
-        """Without a pause, so that no two Services are judged on the same free unit."""
+    def _decide(self, key: ServiceKey, service: TenantService, shown: tuple[str, ...]) -> Choice | Denial:
+        """Without a pause, so that no two Services are judged on the same free unit. Raises Transient."""
         registration = self._memory.registrations[key.tenant]
         known, claims = self._memory.load_balancers.get(key), self._memory.claims.of(key)
         standing = standing_choice(known, service, claims)
@@ -144,14 +147,12 @@ class Serving:
         refusal = judge(service, registration, self._usage_beside(key), self._memory.usage.held_by(key))
         if refusal is not None or registration.grant is None:
             return self._deny(key, denial_of(refusal, key.tenant))
+        if not claims and self._memory.adoption.goes_before(key, self._clock.monotonic()):
+            text = f"{key}: Services that show addresses choose first"
+            raise Transient(text, retry_after=ASK_AGAIN_SECONDS)
+        preferred = (known.spec.addresses if known else ()) or shown
         outcome = self._chooser.choose(
-            Wish(
-                key=key,
-                service=service,
-                grant=registration.grant,
-                claims=claims,
-                preferred=known.spec.addresses if known else (),
-            )
+            Wish(key=key, service=service, grant=registration.grant, claims=claims, preferred=preferred)
         )
         if isinstance(outcome, Denial):
             return self._deny(key, outcome)

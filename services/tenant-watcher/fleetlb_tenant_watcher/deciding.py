@@ -99,8 +99,23 @@ def decide_message(record: Record, endpoints: ServiceEndpoints | None) -> Servic
         return None if record.is_released else ServiceObserved(digest=RELEASE_DIGEST)
     if record.standing is None or not record.is_guarded:
         return None
-    digest = digest_of((record.standing, endpoints))
-    return ServiceObserved(digest=digest, wish=record.wish, service=record.standing, endpoints=endpoints)
+    shown = record.view.addresses
+    return ServiceObserved(
+        digest=_digest(record, endpoints, shown),
+        wish=record.wish,
+        service=record.standing,
+        endpoints=endpoints,
+        shown=shown,
+    )
+
+
+def differs_only_in_shown(record: Record, endpoints: ServiceEndpoints | None) -> bool:
+    """Whether the hub knows all but the addresses that the Service shows, which mostly are the hub's own answer."""
+    return record.stage is Stage.WANTED and record.published == _digest(record, endpoints, record.shown)
+
+
+def _digest(record: Record, endpoints: ServiceEndpoints | None, shown: tuple[str, ...]) -> str:
+    return digest_of((record.standing, endpoints, shown))
 
 
 def _serve(record: Record, selection: Selection, now: float, hub_connected: bool) -> Plan:

@@ -7,21 +7,24 @@ Must not know how Services are written.
 import secrets
 from typing import Protocol
 
+import msgspec
 import structlog
 
 import fleetlb
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.v1 import Hop, InventoryObserved, Message, NodesObserved, ServiceObserved
-from fleetlb.domain.services import MAX_PODS, digest_of
+from fleetlb.domain.services import MAX_PODS, ServiceEndpoints, digest_of
 from fleetlb.runtime.bus import TooLarge
 from fleetlb_tenant_watcher import counts
-from fleetlb_tenant_watcher.deciding import decide_message
+from fleetlb_tenant_watcher.deciding import decide_message, differs_only_in_shown
 from fleetlb_tenant_watcher.memory import Memory
 from fleetlb_tenant_watcher.records import Record, Stage
 
 NODES = ":nodes"
 INVENTORY = ":inventory"
 INVENTORY_SECONDS = 15.0
+SHOWN_SECONDS = 5.0
+"""What a Service shows is told with the next news, or after so long: a burst of new Services is not said twice."""
 INVENTORY_PATIENCE = 5
 """So many seconds an inventory waits for what is about to be said, rather than have the hub ask for all of it."""
 RELEASE_SECONDS = (5.0, 10.0, 20.0, 30.0)
@@ -94,7 +97,8 @@ class Publisher:
         return await self._say_service(key, record)
 
     async def _say_service(self, uid: str, record: Record) -> float | None:
-        message = decide_message(record, self._memory.endpoints_of(record))
+        endpoints = self._memory.endpoints_of(record)
+        message = decide_message(record, endpoints)
         if message is None:
             if record.standing is None or record.stage is Stage.RELEASING:
                 self._memory.arrivals.pop(uid, None)  # otherwise only the finalizer is missing yet
@@ -103,9 +107,14 @@ class Publisher:
         is_release = record.stage is Stage.RELEASING
         if is_release and self._clocks.now() >= record.asked + _pause_after(record.releases):
             record.is_unsaid = True
+        if record.published not in ("", message.digest) and not record.is_unsaid:
+            left = self._time_to_show(record, endpoints)
+            if left > 0:
+                return left
         if record.published != message.digest or record.is_unsaid:
             # Noted before it is sent: an inventory sent later must not contradict it.
             record.published, record.is_unsaid = message.digest, True
+            record.shown, record.shown_due = message.shown, None
             if is_release:
                 record.releases, record.asked = record.releases + 1, self._clocks.now()
             await self._send_service(uid, message)
@@ -115,16 +124,19 @@ class Publisher:
             self._memory.arrivals.pop(uid, None)
         return record.asked + _pause_after(record.releases) - self._clocks.now() if is_release else None
 
+    def _time_to_show(self, record: Record, endpoints: ServiceEndpoints | None) -> float:
+        """Seconds for which what a Service shows may wait: one that was just answered need not say so at once."""
+        if not differs_only_in_shown(record, endpoints):
+            return 0.0
+        now = self._clocks.now()
+        if record.shown_due is None:
+            record.shown_due = now + SHOWN_SECONDS
+        return record.shown_due - now
+
     async def _send_service(self, uid: str, message: ServiceObserved) -> None:
         now = self._clocks.micros()
         seen = self._memory.arrivals.get(uid, now)
-        stamped = ServiceObserved(
-            digest=message.digest,
-            wish=message.wish,
-            service=message.service,
-            endpoints=message.endpoints,
-            hops=(Hop("watch", seen), Hop("publish", now)),
-        )
+        stamped = msgspec.structs.replace(message, hops=(Hop("watch", seen), Hop("publish", now)))
         await self._send(uid, subjects.local_observed_service(self._cluster, uid), stamped, message.digest, "service")
         if self._memory.arrivals.get(uid) == seen:
             del self._memory.arrivals[uid]

@@ -60,6 +60,10 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
     """Whether the object vanished before the hub had let go of it."""
     published: str = ""
     """Digest of what the hub was last sent in this run."""
+    shown: tuple[str, ...] = ()
+    """Addresses that this said the Service shows."""
+    shown_due: float | None = None
+    """When the hub is to hear that it shows others, should nothing else be said before; by the loop's clock."""
     is_unsaid: bool = False
     """Whether that has to be sent (again)."""
     is_crowded: bool = False

@@ -14,6 +14,7 @@ STANDARD_FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
 OWN_FINALIZER = "fleetlb.dev/load-balancer-cleanup"
 """Needed where a default cloud controller runs too: it strips the standard one from any Service (FIN-2)."""
 
+MAX_SHOWN = 4
 _WITHOUT_CLASS = (STANDARD_FINALIZER,)
 _WITH_CLASS = (STANDARD_FINALIZER, OWN_FINALIZER)
 
@@ -83,6 +84,11 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def is_load_balancer(self) -> bool:
         """Whether its type is LoadBalancer, ours or not."""
         return self.claim is not Claim.PLAIN
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Those that the status shows, as many as the hub may be told of."""
+        return tuple(entry.ip for entry in self.ingress if entry is not None and entry.ip)[:MAX_SHOWN]
 
     def shown(self, kind: str) -> Condition | None:
         """The condition of a type, as it stands on the Service."""

@@ -323,6 +323,7 @@ class World:
         self.clusters = Clusters(self.bench, ClustersInMemory(self.kept), self)
         self._fold_objects()
         self._fold_streams()
+        self.memory.begin_adoption(self.clock.monotonic())
 
     def _fold_objects(self) -> None:
         for tenant in self.kept.tenants.values():
@@ -381,11 +382,16 @@ class World:
         key: ServiceKey,
         service: TenantService | None,
         endpoints: ServiceEndpoints | None = READY,
+        shown: tuple[str, ...] = (),
     ) -> None:
         """A watcher speaks of a Service."""
         account = self.kept.tenants[key.tenant].status.account
         message = ServiceObserved(
-            digest=digest_of((service, endpoints)), wish=digest_of(service), service=service, endpoints=endpoints
+            digest=digest_of((service, endpoints, shown)),
+            wish=digest_of(service),
+            service=service,
+            endpoints=endpoints,
+            shown=shown,
         )
         subject = subjects.observed_service(account, key.cluster, key.uid)
         self.kept.streams[subject] = codec.encode(message)

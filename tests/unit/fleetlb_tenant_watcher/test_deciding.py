@@ -19,6 +19,7 @@ from fleetlb_tenant_watcher.deciding import (
     WriteStatus,
     decide,
     decide_message,
+    differs_only_in_shown,
 )
 from fleetlb_tenant_watcher.kube_objects import EndpointSlice, Service
 from fleetlb_tenant_watcher.memory import Memory
@@ -73,9 +74,11 @@ class Story:
         """Say what is to be said; `wish`, `release` or nothing."""
         record = self.memory.get("uid-1")
         message = decide_message(record, self.memory.endpoints_of(record)) if record else None
-        if record is None or message is None or message.digest == record.published:
+        if record is None or message is None or differs_only_in_shown(record, self.memory.endpoints_of(record)):
             return ""
-        record.published = message.digest
+        if message.digest == record.published:
+            return ""
+        record.published, record.shown = message.digest, message.shown
         record.releases += message.service is None
         return "wish" if message.service else "release"
 

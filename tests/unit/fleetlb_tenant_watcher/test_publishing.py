@@ -16,7 +16,7 @@ from fleetlb_tenant_watcher.counts import CROWDED
 from fleetlb_tenant_watcher.deciding import RELEASE_DIGEST
 from fleetlb_tenant_watcher.kube_objects import EndpointSlice, Node, Service
 from fleetlb_tenant_watcher.memory import Memory
-from fleetlb_tenant_watcher.publishing import INVENTORY, NODES, Publisher
+from fleetlb_tenant_watcher.publishing import INVENTORY, NODES, SHOWN_SECONDS, Publisher
 from fleetlb_tenant_watcher.service_views import STANDARD_FINALIZER, Selection
 from tests.unit.fleetlb_tenant_watcher.conftest import HandClocks
 
@@ -104,6 +104,45 @@ async def test_endpoints_travel_with_the_wish(publisher: Publisher, memory: Memo
     assert first.endpoints is None
     assert second.endpoints is not None
     assert (second.endpoints.ready, second.wish == first.wish, second.digest == first.digest) == (True, True, False)
+
+
+SHOWING: dict[str, Any] = {"finalizers": GUARDED, "ingress": ({"ip": "192.0.2.1", "ipMode": "VIP"},)}
+
+
+async def test_what_a_service_shows_is_told_after_a_while(
+    publisher: Publisher, hub: NoteTaker, clocks: HandClocks, see: See
+) -> None:
+    see(finalizers=GUARDED)
+    await publisher.reconcile("uid-1")
+    see(version=2, **SHOWING)
+    assert await publisher.reconcile("uid-1") == SHOWN_SECONDS
+    clocks.seconds += SHOWN_SECONDS - 1
+    assert await publisher.reconcile("uid-1") == 1.0
+    clocks.seconds += 1
+    assert await publisher.reconcile("uid-1") is None
+    first, second = hub.take_services()
+    assert (first.shown, second.shown) == ((), ("192.0.2.1",))
+    assert (first.wish, first.service) == (second.wish, second.service)
+    assert await publisher.reconcile("uid-1") is None
+    assert hub.told == []
+
+
+@pytest.mark.parametrize("change", [{"ports": OTHER}, {"deleting": True}], ids=["another wish", "deleted"])
+async def test_news_do_not_wait_for_it(publisher: Publisher, hub: NoteTaker, see: See, change: dict[str, Any]) -> None:
+    see(finalizers=GUARDED)
+    await publisher.reconcile("uid-1")
+    see(version=2, **SHOWING)
+    await publisher.reconcile("uid-1")
+    see(version=3, **SHOWING, **change)
+    await publisher.reconcile("uid-1")
+    assert len(hub.take_services()) == 2
+
+
+async def test_a_new_watcher_tells_it_at_once(publisher: Publisher, hub: NoteTaker, see: See) -> None:
+    see(**SHOWING)
+    await publisher.reconcile("uid-1")
+    (said,) = hub.take_services()
+    assert said.shown == ("192.0.2.1",)
 
 
 async def test_a_service_with_too_many_pods_is_named_once_and_counted(
