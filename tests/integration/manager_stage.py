@@ -76,10 +76,15 @@ class CountingCluster:
     """Passes every request on to a Cluster, and counts the writes by kind. Can hold writes back."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+        self._cluster = self._writer = cluster
         self.writes: Counter[str] = Counter()
         self.before_write: Callable[[str], None] = lambda what: None
         self.delay_writes = 0.0
+
+    def writing_while(self, may_write: Callable[[], bool]) -> "CountingCluster":
+        """From now on all writes but those of leases need this permission."""
+        self._writer = self._cluster.writing_while(may_write)
+        return self
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._cluster, name)
@@ -94,7 +99,7 @@ class CountingCluster:
             self.writes[what] += 1
             if self.delay_writes:
                 await asyncio.sleep(self.delay_writes)
-            return await found(res, *args, **kwargs)
+            return await getattr(self._writer, name)(res, *args, **kwargs)
 
         return counted
 

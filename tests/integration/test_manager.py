@@ -105,6 +105,20 @@ async def test_the_same_again_writes_and_publishes_nothing(stage: Stage) -> None
     assert len(node.seen) == seen
 
 
+async def test_A7_what_was_begun_before_the_lease_was_lost_is_not_finished(stage: Stage) -> None:
+    """As after a pause in the middle of a Service: by the time of the next write somebody else decides."""
+    node, watcher = await begin(stage)
+    leadership = stage.manager.leadership
+    stage.counting.before_write = lambda what: leadership.on_lost() if what == "create loadbalancers" else None
+    await watcher.say("u1", a_wish())
+    await stage.until(lambda: stage.writes["create loadbalancers"])
+    await stage.settled()
+    assert (list(await stage.claims()), await stage.load_balancers(), node.seen) == (["192.0.2.0"], {}, [])
+    stage.counting.before_write = lambda what: None
+    leadership.on_acquired(leadership.generation)
+    await stage.until_addresses({"u1": ("192.0.2.0",)})
+
+
 async def test_endpoints_and_nodes_reach_the_nodes_without_a_write_on_load_balancers(stage: Stage) -> None:
     node, watcher = await begin(stage)
     await watcher.say("u1", a_wish())

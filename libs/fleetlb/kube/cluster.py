@@ -6,7 +6,7 @@ do after Unavailable (unknown outcome) or Conflict is the caller's decision. Mus
 
 import enum
 import urllib.parse
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 import prometheus_client
 
-from fleetlb.kube.errors import DECODE_PROBLEMS, ApiError, Conflict, Gone, Invalid, Undecodable
+from fleetlb.kube.errors import DECODE_PROBLEMS, ApiError, Conflict, Gone, Invalid, NotPermitted, Undecodable
 from fleetlb.kube.resources import NAMESPACES, Resource, name_of
 from fleetlb.kube.transport import DEFAULT_TIMING, Stream, Timing, Transport, open_transport
 
@@ -57,10 +57,11 @@ _page_decoder = msgspec.json.Decoder(Page)
 class Cluster:
     """A connection to one cluster's API server."""
 
-    def __init__(self, transport: Transport, field_manager: str) -> None:
+    def __init__(self, transport: Transport, field_manager: str, may_write: Callable[[], bool] = lambda: True) -> None:
         """Use `Cluster.connect`."""
         self._transport = transport
         self._field_manager = field_manager
+        self._may_write = may_write
         self._uid = ""
 
     @classmethod
@@ -69,6 +70,13 @@ class Cluster:
     ) -> "Cluster":
         """Read the credentials (None: the pod's service account). Contacts no server. Raises KubeconfigUnusable."""
         return cls(await open_transport(kubeconfig, timing), field_manager)
+
+    def writing_while(self, may_write: Callable[[], bool]) -> "Cluster":
+        """The same connection, whose writes raise NotPermitted once `may_write` says no.
+
+        For work that can be overtaken between two writes: a process may be paused in the middle of it and wake up late.
+        """
+        return Cluster(self._transport, self._field_manager, may_write)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -205,6 +213,8 @@ class Cluster:
     async def _request(
         self, method: str, res: Resource[Any], target: str, body: bytes = b"", content_type: str = ""
     ) -> bytes:
+        if method != "GET" and not self._may_write():
+            raise NotPermitted(f"{method} {res.plural}: the right to write is gone")
         code = "<error>"
         try:
             answer = await self._transport.request(method, target, body, content_type)

@@ -10,6 +10,7 @@ ApiError (FleetlbError)         anything the server refused that has no name bel
 ├── Gone                        410: the resourceVersion or continue token is too old: list again
 ├── TooManyRequests (Transient) 429: not done; `retry_after` when the server said it
 ├── Unavailable (Transient)     5xx, connection errors, timeouts: the OUTCOME IS UNKNOWN, a write may have happened
+├── NotPermitted (Transient)    never sent: this process has lost the right to write (see `Cluster.writing_while`)
 └── Undecodable (Poison)        the answer does not fit the struct asked for
 
 Must not know which request was sent beyond the words given for the message.
@@ -78,6 +79,10 @@ class TooManyRequests(ApiError, Transient):
 
 class Unavailable(ApiError, Transient):
     """No verdict: the write may or may not have happened."""
+
+
+class NotPermitted(ApiError, Transient):
+    """Not sent: this process has lost the right to write."""
 
 
 class Undecodable(ApiError, Poison):

@@ -144,8 +144,8 @@ class Manager:
     def _wire_workers(self) -> None:
         given, memory = self._given, self.memory
         bench = Workbench(memory, self._objects, self.queues, self.leadership, given.clock)
-        claims, load_balancers = ClaimObjects(given.cluster), LoadBalancerObjects(given.cluster)
-        store = AccountObjects(given.cluster)
+        cluster = given.cluster.writing_while(lambda: self.leadership.acting)
+        claims, load_balancers, store = ClaimObjects(cluster), LoadBalancerObjects(cluster), AccountObjects(cluster)
         chooser = Chooser(memory.book, memory.lines, memory.capabilities, self._objects.address_free)
         publishing = Publishing(bench, given.bus, on_stream_missing=self.streams.look_now)
         releasing = Releasing(bench, claims, load_balancers, given.bus, chooser)
@@ -171,7 +171,7 @@ class Manager:
                 service=serving.reconcile,
                 slot=publishing.reconcile,
                 claim=releasing.reconcile_claim,
-                cluster=Clusters(bench, ClusterObjects(given.cluster), given.bus).reconcile,
+                cluster=Clusters(bench, ClusterObjects(cluster), given.bus).reconcile,
                 account=self._accounts.reconcile,
                 tenancy=Tenancy(memory, self.queues, allow_loopback=given.allow_loopback).reconcile,
                 status=Statuses(bench, store).reconcile,

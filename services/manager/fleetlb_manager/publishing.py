@@ -12,6 +12,7 @@ import structlog
 from fleetlb.contracts import codec, streams, subjects
 from fleetlb.contracts.objects import AddressClaim, ClaimPhase
 from fleetlb.contracts.v1 import Hops, Owner, VirtualServerDesired
+from fleetlb.domain.errors import Transient
 from fleetlb.runtime.bus import Ack, StreamMissing
 from fleetlb_manager.claims import is_wanted, owner_of, slots_of
 from fleetlb_manager.identities import ServiceKey, Slot
@@ -185,12 +186,18 @@ class Publishing:
     async def _purge(self, slot: Slot) -> None:
         """The tombstone first: what remains if the run ends in between says that nothing is served."""
         if self._memory.desired.get(slot) is not None:
-            await self._bus.purge_subject(streams.desired_stream(slot.group).name, subjects.desired(*slot))
+            await self._purge_subject(streams.desired_stream(slot.group).name, subjects.desired(*slot))
             self._memory.desired.forget(slot)
         for node in list(self._memory.realized.get(slot)):
             subject = subjects.realized(slot.group, node, slot.key)
-            await self._bus.purge_subject(streams.realized_stream(slot.group).name, subject)
+            await self._purge_subject(streams.realized_stream(slot.group).name, subject)
         self._memory.realized.forget(slot)
+
+    async def _purge_subject(self, stream: str, subject: str) -> None:
+        """A purge carries no generation: nobody could tell that it comes from the past."""
+        if not self._authority.acting:
+            raise Transient(f"{subject}: the right to purge is gone")
+        await self._bus.purge_subject(stream, subject)
 
     def _is_replayed(self, group: str) -> bool:
         names = {streams.desired_stream(group).name, streams.realized_stream(group).name}

@@ -14,6 +14,7 @@ from fleetlb.kube.errors import (
     Gone,
     Invalid,
     NotFound,
+    NotPermitted,
     TooManyRequests,
     Unavailable,
     Undecodable,
@@ -44,6 +45,27 @@ def raw(name: str = "a", size: int = 1) -> dict[str, Any]:
 
 def page(*items: dict[str, Any], token: str = "", version: str = "5") -> Json:
     return Json({"metadata": {"resourceVersion": version, "continue": token}, "items": list(items)})
+
+
+async def test_nothing_is_written_once_the_right_is_gone(kube: ScriptedKube, cluster: Cluster) -> None:
+    rights = [True]
+    writer = cluster.writing_while(lambda: rights[0])
+    kube.on("GET", ONE, Json(raw()))
+    kube.on("POST", IN_NS, Json(raw(), status=201))
+    await writer.create(GADGETS, gadget())
+    rights[0] = False
+    for write in (
+        writer.create(GADGETS, gadget()),
+        writer.replace(GADGETS, gadget()),
+        writer.patch(GADGETS, "a", {}, kind=PatchKind.MERGE, namespace="ns"),
+        writer.apply(GADGETS, gadget()),
+        writer.delete(GADGETS, "a", "ns"),
+    ):
+        with pytest.raises(NotPermitted):
+            await write
+    assert await writer.get(GADGETS, "a", "ns") == gadget()
+    assert [request.method for request in kube.requests] == ["POST", "GET"]
+    await cluster.create(GADGETS, gadget())
 
 
 async def test_get(kube: ScriptedKube, cluster: Cluster) -> None:
