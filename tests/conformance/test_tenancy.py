@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -21,7 +22,7 @@ from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.conditions import PROVISIONED
 from fleetlb.domain.services import ServicePort, TenantService
 from fleetlb.domain.virtual_servers import VirtualServerKey
-from fleetlb.kube.fleet_objects import TENANT_CLUSTERS, TENANTS
+from fleetlb.kube.fleet_objects import LOAD_BALANCERS, TENANT_CLUSTERS, TENANTS
 from tests.e2e.fleet import Fleet, eventually, key, next_node_port, tcp
 from tests.stage import nodes
 from tests.stage.hub import GROUP, at_rest, claims_of, desired_message, observed_message
@@ -326,3 +327,41 @@ async def test_MUL_6_annotations_are_allowed_denied_and_defaulted_by_tenant(
 @pytest.mark.xfail(reason="there are rules for a tenant, and none for the whole fleet", run=False)
 async def test_MUL_6_a_tenants_rules_go_before_those_of_the_fleet() -> None:
     raise NotImplementedError
+
+
+NOISE = 600
+"""Services of the noisy tenant: seconds of work for the manager, far more than a quiet tenant's one may wait for."""
+
+
+async def test_MUL_12_a_noisy_tenant_does_not_keep_another_waiting(acme: Tenant, globex: Tenant, fleet: Fleet) -> None:
+    """Told by order and not by time: the quiet tenant comes last, and is served while most of the noise still waits."""
+    node_port = next_node_port()
+    await acme.listen(tcp(80, node_port))
+    cluster, uids = await globex.cluster.uid(), [str(uuid.uuid4()) for _ in range(NOISE)]
+    places = {uid: subjects.local_observed_service(cluster, uid) for uid in uids}
+
+    async def answered() -> int:
+        found = await fleet.management.list(LOAD_BALANCERS, "tenant-globex")
+        return len({item.metadata.name for item in found}.intersection(uids))
+
+    async def is_quiet() -> bool:
+        return await answered() == 0
+
+    async with fleet.tenant_bus("globex") as bus:
+        await asyncio.gather(
+            *(bus.publish(place, _noise(globex, uid), message_id=uid) for uid, place in places.items())
+        )
+        await acme.create("web", [tcp(80, node_port)])
+        await acme.address("web")
+        assert await answered() < NOISE / 2
+        await acme.until_served_by(key(await acme.vip("web"), 80), *BOTH)
+        gone = codec.encode(ServiceObserved(digest="gone"))
+        await asyncio.gather(*(bus.publish(place, gone, message_id=f"{uid}-gone") for uid, place in places.items()))
+    await eventually(is_quiet, "the end of the noise", 60.0)
+
+
+def _noise(tenant: Tenant, uid: str) -> bytes:
+    """A wish that costs the manager a write, and no address."""
+    port = ServicePort(port=80, node_port=30000)
+    wish = TenantService(namespace=tenant.namespace, name=uid, ports=(port,), pool="no-such-pool")
+    return codec.encode(ServiceObserved(digest=uid[:32], wish=uid[:32], service=wish))
