@@ -14,6 +14,7 @@ from fleetlb.runtime.bus import Bus, Message, StreamMissing, TooLarge
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb.runtime.nats_accounts import TENANT_MAX_PAYLOAD
 from fleetlb.runtime.nats_resolver import push_account
+from fleetlb.runtime.replay_progress import Pulling
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.fake_bus import FakeBus, FakeServer
 from fleetlb.testkit.nats_server import NatsServer
@@ -21,6 +22,10 @@ from fleetlb.testkit.nats_server import NatsServer
 pytestmark = pytest.mark.integration
 
 SPEC = StreamSpec(name="S", subjects=("s.>",), max_bytes=1024 * 1024, max_message_bytes=64 * 1024)
+
+
+SHORT_OF_PATIENCE = Pulling(heartbeat_seconds=3.0)
+"""The server forgets a pull that comes while its consumer ends, and says nothing: only silence tells."""
 
 
 class World:
@@ -84,7 +89,9 @@ class RealWorld(World):
 
     async def add(self, creds: Path, max_payload: int = 1024 * 1024) -> JetStreamBus:
         url = self.server.url
-        bus = await JetStreamBus.connect(url, tasks=self.tasks, creds=creds, max_payload=max_payload)
+        bus = await JetStreamBus.connect(
+            url, tasks=self.tasks, creds=creds, max_payload=max_payload, pulling=SHORT_OF_PATIENCE
+        )
         bus.on_reconnect(self.count)
         self.buses.append(bus)
         return bus

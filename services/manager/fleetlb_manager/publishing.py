@@ -28,7 +28,7 @@ NOBODY = Owner(tenant="", cluster_uid="", service_uid="")
 
 ASK_AGAIN_SECONDS = 30.0
 """A node that has not acknowledged a removal for so long is asked once more."""
-REMAKE_SECONDS = 2.0
+REMAKE_SECONDS = 10.0
 """For so long a claim that vanished without having been released may be made again: its Service still wants it, and
 letting go at once would cut what lives."""
 
