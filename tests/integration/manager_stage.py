@@ -431,12 +431,20 @@ async def sweep(cluster: Cluster) -> None:
         for item in await cluster.list(res):
             with contextlib.suppress(NotFound):
                 await cluster.delete(res, item.metadata.name, item.metadata.namespace or None)
+                if item.metadata.finalizers:
+                    await free(cluster, res, item)
     for secret in await cluster.list(SECRETS):
         if secret["metadata"]["name"].startswith("fleetlb-"):
             await cluster.delete(SECRETS, secret["metadata"]["name"], secret["metadata"]["namespace"])
     for lease in await cluster.list(LEASES):
         if lease["metadata"]["name"].startswith("fleetlb-"):
             await cluster.delete(LEASES, lease["metadata"]["name"], lease["metadata"]["namespace"])
+
+
+async def free(cluster: Cluster, res: Resource[Any], item: Any) -> None:
+    """Take the finalizers off an object by hand, whatever they are for."""
+    body = {"metadata": {"uid": item.metadata.uid, "finalizers": None}}
+    await cluster.patch(res, item.metadata.name, body, kind=PatchKind.MERGE)
 
 
 @contextlib.asynccontextmanager

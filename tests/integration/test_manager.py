@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 
 from fleetlb.contracts import codec, streams, subjects
 from fleetlb.contracts.crds import all_crds
-from fleetlb.contracts.objects import WATCHER_CREDENTIALS_SECRET, ClaimPhase, Quotas
+from fleetlb.contracts.objects import POOL_FINALIZER, WATCHER_CREDENTIALS_SECRET, ClaimPhase, Quotas
 from fleetlb.contracts.v1 import VirtualServerDesired
 from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints, TenantNode
 from fleetlb.kube import patching
@@ -32,7 +32,7 @@ from fleetlb.runtime import nats_accounts
 from fleetlb.testkit.fake_bus import FakeBus
 from fleetlb_manager.objects import ClaimObjects
 from tests.integration.conftest import KubeApis
-from tests.integration.manager_stage import Node, Stage, Watcher, a_stage, a_wish, edit_spec
+from tests.integration.manager_stage import Node, Stage, Watcher, a_stage, a_wish, edit_spec, free
 
 pytestmark = pytest.mark.integration
 
@@ -188,6 +188,101 @@ async def test_a_group_and_a_pool_that_change_are_followed(stage: Stage) -> None
     await stage.settled(quiet=1.3)
     assert len(node.seen) == seen
     assert not stage.writes["patch loadbalancers"]
+
+
+async def removal_of(stage: Stage, name: str = "default") -> str:
+    """What a pool says of its removal; empty before it does."""
+    conditions = (await stage.cluster.get(ADDRESS_POOLS, name)).status.conditions
+    return next((c.message for c in conditions if c.reason == "Draining"), "")
+
+
+async def test_IPA_8_a_pool_in_use_is_drained_and_goes_by_itself(stage: Stage) -> None:
+    node, watcher = await begin(stage, quarantine=60)
+    await stage.create_pool("198.51.100.0/29", name="other")
+    await watcher.say("u1", a_wish(pool="default"))
+    await watcher.say("u2", a_wish("second", pool="default"))
+    await stage.until(lambda: len(node.serving) == 2)
+    served = dict(node.serving)
+    await stage.cluster.delete(ADDRESS_POOLS, "default")
+    await stage.until(lambda: removal_of(stage))
+    assert "in use: 2, of 1 tenants; at rest: 0" in await removal_of(stage)
+    await watcher.say("u3", a_wish("third", pool="default"))
+    await watcher.say("u4", a_wish("fourth"))
+    await stage.until(lambda: len(node.serving) == 3)
+    assert (await stage.addresses())["u4"] == ("198.51.100.0",)
+    refusal = (await stage.load_balancers())["u3"].spec.refusal
+    assert refusal is not None
+    assert (refusal.reason, "is being removed" in refusal.message) == ("AddressNotAllowed", True)
+    await stage.restart()
+    await stage.settled(quiet=1.3)
+    assert served.items() <= node.serving.items()
+    await watcher.say("u1", None)
+    await watcher.say("u2", None)
+    await stage.until(lambda: removal_of(stage))
+    await stage.until(lambda: len(node.serving) == 1)
+    await stage.settled(quiet=1.3)
+    assert "in use: 0, of 0 tenants; at rest: 2" in await removal_of(stage)
+    stage.clock.ahead += 61
+    await stage.restart()
+    await stage.until(lambda: pool_names(stage, "other"))
+    assert list(await stage.claims()) == ["198.51.100.0"]
+
+
+async def pool_names(stage: Stage, *names: str) -> bool:
+    """Whether these are all pools there are."""
+    return {pool.metadata.name for pool in await stage.cluster.list(ADDRESS_POOLS)} == set(names)
+
+
+async def test_IPA_8_a_pool_that_nobody_uses_goes_at_once(stage: Stage) -> None:
+    await begin(stage)
+    assert (await stage.cluster.get(ADDRESS_POOLS, "default")).metadata.finalizers == (POOL_FINALIZER,)
+    await stage.cluster.delete(ADDRESS_POOLS, "default")
+    await stage.until(lambda: pool_names(stage), 5.0)
+
+
+async def test_IPA_8_a_pool_removed_by_force_takes_no_address_away(stage: Stage) -> None:
+    node, watcher = await begin(stage)
+    await watcher.say("u1", a_wish())
+    await stage.until(lambda: node.serving)
+    await stage.cluster.delete(ADDRESS_POOLS, "default")
+    await free(stage.cluster, ADDRESS_POOLS, await stage.cluster.get(ADDRESS_POOLS, "default"))
+    await stage.until(lambda: pool_names(stage))
+    await stage.restart()
+    await stage.settled(quiet=1.3)
+    assert list(node.serving) == ["192.0.2.0:443/tcp"]
+    assert (await stage.claims())["192.0.2.0"].spec.phase is ClaimPhase.BOUND
+    await stage.create_pool("192.0.2.0/28")
+    await stage.settled(quiet=1.3)
+    assert await stage.addresses() == {"u1": ("192.0.2.0",)}
+
+
+async def test_IPA_8_a_range_that_a_pool_loses_is_served_on_and_said(stage: Stage) -> None:
+    node, watcher = await begin(stage, pool="192.0.2.8-192.0.2.9")
+    await watcher.say("u1", a_wish())
+    await stage.until(lambda: node.serving)
+    await edit_spec(stage.cluster, ADDRESS_POOLS, "default", addresses=["192.0.2.16-192.0.2.17"])
+
+    async def said() -> str:
+        conditions = (await stage.cluster.get(ADDRESS_POOLS, "default")).status.conditions
+        return next((c.message for c in conditions if c.type == "AddressesOutside"), "")
+
+    await stage.until(said)
+    assert "1 (192.0.2.8)" in await said()
+    await watcher.say("u2", a_wish("second"))
+    await watcher.say("u3", a_wish("third"))
+    await stage.until(lambda: len(node.serving) == 3)
+    assert (await stage.addresses())["u1"] == ("192.0.2.8",)
+    assert sorted(await stage.claims()) == ["192.0.2.16", "192.0.2.17", "192.0.2.8"]
+    await at_rest(stage)
+    await stage.restart()
+    await stage.settled(quiet=1.3)
+    assert not stage.writes
+    await watcher.say("u1", None)
+
+    async def is_silent() -> bool:
+        return not await said()
+
+    await stage.until(is_silent)
 
 
 async def test_a_full_pool_refuses_and_serves_the_oldest_first(stage: Stage) -> None:

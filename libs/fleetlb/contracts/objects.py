@@ -28,6 +28,9 @@ CLUSTER_LABEL = "fleetlb.dev/origin-cluster"
 NAMESPACE_LABEL = "fleetlb.dev/origin-namespace"
 NAME_LABEL = "fleetlb.dev/origin-name"
 
+POOL_FINALIZER = "fleetlb.dev/addresses-in-use"
+"""Keeps an AddressPool that is deleted until nobody has an address of it."""
+
 WATCHER_CREDENTIALS_SECRET = "fleetlb-watcher-creds"  # noqa: S105 - the name of an object
 WATCHER_CREDENTIALS_KEY = "nats.creds"
 

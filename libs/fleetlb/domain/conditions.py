@@ -11,6 +11,8 @@ import msgspec
 PROVISIONED = "fleetlb.dev/Provisioned"
 SERVING = "fleetlb.dev/Serving"
 READY = "Ready"
+ADDRESSES_OUTSIDE = "AddressesOutside"
+"""Of an AddressPool: addresses are in use that its ranges do not hold any more."""
 
 
 class Reason(enum.StrEnum):

@@ -1,5 +1,9 @@
-"""Namespaces, Secrets and the statuses that are ours, in the API server: an adapter. Decides nothing, keeps nothing."""
+"""Namespaces, Secrets, and the statuses and finalizers that are ours, in the API server: an adapter.
 
+Decides nothing, keeps nothing.
+"""
+
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from fleetlb.contracts.objects import AddressPool, BalancerGroup, Tenant
@@ -51,6 +55,14 @@ class AccountObjects:
     async def set_group_status(self, group: BalancerGroup, status: dict[str, Any]) -> BalancerGroup:
         """Say how a group's nodes are."""
         return await self._set_status(BALANCER_GROUPS, group, status)
+
+    async def set_pool_finalizers(self, pool: AddressPool, finalizers: Sequence[str]) -> AddressPool:
+        """Replace the finalizers of this version of a pool."""
+        return await self._set_finalizers(ADDRESS_POOLS, pool, finalizers)
+
+    async def _set_finalizers(self, res: Resource[K], item: K, finalizers: Sequence[str]) -> K:
+        body = patching.set_finalizers(item.metadata, finalizers)
+        return await self._cluster.patch(res, item.metadata.name, body, kind=PatchKind.MERGE)
 
     async def _set_status(self, res: Resource[K], item: K, status: dict[str, Any]) -> K:
         meta = item.metadata

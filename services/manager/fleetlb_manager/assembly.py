@@ -26,6 +26,7 @@ from fleetlb_manager.accounts import Accounts, Pusher
 from fleetlb_manager.choosing import Chooser
 from fleetlb_manager.claiming import Claiming
 from fleetlb_manager.clusters import Clusters
+from fleetlb_manager.draining import Draining
 from fleetlb_manager.folding_messages import MessageFolding
 from fleetlb_manager.folding_objects import ObjectFolding
 from fleetlb_manager.following import Following
@@ -121,6 +122,7 @@ class Manager:
             queues.account(name)
             queues.status(StatusKey("tenant", name))
         for name in memory.pools:
+            queues.pool(name)
             queues.status(StatusKey("pool", name))
         for name in memory.groups:
             queues.status(StatusKey("group", name))
@@ -146,13 +148,14 @@ class Manager:
         claims, load_balancers = ClaimObjects(given.cluster), LoadBalancerObjects(given.cluster)
         store = AccountObjects(given.cluster)
         chooser = Chooser(memory.book, memory.lines, memory.capabilities, self._objects.address_free)
+        draining = Draining(bench, store, chooser)
         publishing = Publishing(bench, given.bus, on_stream_missing=self.streams.look_now)
         releasing = Releasing(bench, claims, load_balancers, given.bus, chooser)
         serving = Serving(
             bench,
             load_balancers,
             chooser=chooser,
-            claiming=Claiming(bench, claims, chooser),
+            claiming=Claiming(bench, claims, chooser, draining.guard),
             releasing=releasing,
             planner=Planner(bench, publishing),
         )
@@ -173,6 +176,7 @@ class Manager:
                 cluster=Clusters(bench, ClusterObjects(given.cluster), given.bus).reconcile,
                 account=self._accounts.reconcile,
                 tenancy=Tenancy(memory, self.queues, allow_loopback=given.allow_loopback).reconcile,
+                pool=draining.reconcile,
                 status=Statuses(bench, store).reconcile,
             )
         )

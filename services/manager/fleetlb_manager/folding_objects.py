@@ -6,6 +6,7 @@ Synchronous; decides nothing. An answer to our own write is folded like a watch 
 from collections.abc import Iterable
 
 import structlog
+from msgspec.structs import replace
 
 from fleetlb.contracts.objects import (
     AddressClaim,
@@ -13,6 +14,7 @@ from fleetlb.contracts.objects import (
     BalancerGroup,
     ClaimPhase,
     LoadBalancer,
+    ObjectMeta,
     Tenant,
     TenantCluster,
 )
@@ -59,35 +61,29 @@ class ObjectFolding:
     def pool_set(self, pool: AddressPool) -> None:
         """An AddressPool is there; ranges that cannot be read leave the last good ones in force."""
         name, spec = pool.metadata.name, pool.spec
-        if not _is_newer(pool, self._memory.pools.get(name)):
+        known = self._memory.pools.get(name)
+        if not _is_newer(pool, known):
             return
         self._memory.pools[name] = pool
+        if known is None or _keeping(known.metadata) != _keeping(pool.metadata):
+            self._marks.pool(name)
         try:
-            intervals = parse_intervals(spec.addresses)
+            wanted = _range_of(pool)
             networks = parse_pool_networks(spec.group, spec.addresses)
         except ValueError as problem:
             log.error("an address pool cannot be read; its last ranges stay", pool=name, problem=str(problem))
+            last = self._memory.book.pools.get(name)
+            if last is not None:
+                self._range_changed(replace(last, closed=pool.metadata.deletion_timestamp is not None))
             return
-        wanted = AddressRange(
-            name=name,
-            intervals=intervals,
-            auto_assign=spec.auto_assign,
-            avoid_buggy=spec.avoid_buggy_ips,
-            quarantine_seconds=spec.quarantine_seconds,
-            group=spec.group,
-        )
-        self._marks.status(StatusKey("pool", name))
-        if self._memory.book.pools.get(name) != wanted:
-            self._memory.book.set_pool(wanted)
-            self._pools_changed()
-            self._wake_wanting()
-            self._mark_quarantined()
+        self._range_changed(wanted)
         self._networks_changed(name, networks)
 
     def pool_gone(self, pool: AddressPool) -> None:
         """An AddressPool was deleted: addresses given out of it stay."""
         self._memory.pools.pop(pool.metadata.name, None)
         self._memory.book.drop_pool(pool.metadata.name)
+        self._memory.claims.of_pools.set_ranges(pool.metadata.name, None)
         self._pools_changed()
         self._mark_quarantined()
         self._networks_changed(pool.metadata.name, None)
@@ -176,6 +172,16 @@ class ObjectFolding:
         for resource in resources:
             self._call(resource)
 
+    def _range_changed(self, wanted: AddressRange) -> None:
+        self._marks.status(StatusKey("pool", wanted.name))
+        if self._memory.book.pools.get(wanted.name) == wanted:
+            return
+        self._memory.book.set_pool(wanted)
+        self._memory.claims.of_pools.set_ranges(wanted.name, wanted.intervals)
+        self._pools_changed()
+        self._wake_wanting()
+        self._mark_quarantined()
+
     def _pools_changed(self) -> None:
         """What one pool says depends on whether another overlaps it."""
         for name in self._memory.pools:
@@ -199,8 +205,11 @@ class ObjectFolding:
         for slot in self._memory.slots_at(claim.spec.address):
             self._marks.slot(slot)
         self._marks.status(StatusKey("tenant", owner.tenant))
-        for pool in self._memory.book.pools_of(claim.spec.address):
-            self._marks.status(StatusKey("pool", pool))
+        for name in {claim.spec.pool, *self._memory.book.pools_of(claim.spec.address)}:
+            self._marks.status(StatusKey("pool", name))
+        pool = self._memory.pools.get(claim.spec.pool)
+        if pool is not None and pool.metadata.deletion_timestamp is not None:
+            self._marks.pool(claim.spec.pool)
 
     def _call(self, resource: str) -> None:
         key = self._memory.lines.call(resource)
@@ -215,6 +224,25 @@ class ObjectFolding:
     def _mark_quarantined(self) -> None:
         for address in list(self._memory.claims.passing()):
             self._marks.claim(address)
+
+
+def _range_of(pool: AddressPool) -> AddressRange:
+    """A pool as the allocator sees it. Raises ValueError."""
+    spec = pool.spec
+    return AddressRange(
+        name=pool.metadata.name,
+        intervals=parse_intervals(spec.addresses),
+        auto_assign=spec.auto_assign,
+        avoid_buggy=spec.avoid_buggy_ips,
+        quarantine_seconds=spec.quarantine_seconds,
+        group=spec.group,
+        closed=pool.metadata.deletion_timestamp is not None,
+    )
+
+
+def _keeping(meta: ObjectMeta) -> tuple[object, ...]:
+    """What says whether an object is kept from being removed."""
+    return meta.uid, meta.finalizers, meta.deletion_timestamp
 
 
 def _prefix_in(networks: PoolNetworks | None, claim: AddressClaim) -> str:

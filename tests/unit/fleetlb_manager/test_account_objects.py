@@ -4,6 +4,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from fleetlb.contracts.objects import POOL_FINALIZER
 from fleetlb.kube.cluster import Cluster
 from fleetlb.testkit.scripted_kube import Json, ScriptedKube
 from fleetlb_manager.account_objects import AccountObjects
@@ -54,4 +55,14 @@ async def test_statuses_are_merged_into_the_very_object(kube: ScriptedKube, stor
         {"metadata": {"uid": "uid-acme"}, "status": {"account": "A"}},
         {"metadata": {"uid": "uid-default"}, "status": {"ipv4": {"used": 0}}},
         {"metadata": {"uid": "uid-default"}, "status": {"nodes": []}},
+    ]
+
+
+async def test_finalizers_are_replaced_on_the_version_they_were_derived_from(
+    kube: ScriptedKube, store: AccountObjects
+) -> None:
+    kube.on("PATCH", f"{ROOT}/addresspools/default", Json(msgspec.json.encode(a_pool())))
+    await store.set_pool_finalizers(a_pool(), ("other/one", POOL_FINALIZER))
+    assert [request.body for request in kube.sent("PATCH")] == [
+        {"metadata": {"uid": "uid-default", "resourceVersion": "1", "finalizers": ["other/one", POOL_FINALIZER]}}
     ]

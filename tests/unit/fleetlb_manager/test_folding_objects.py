@@ -52,6 +52,46 @@ def test_a_claim_marks_its_service_slots_and_statuses() -> None:
     assert not folded.marks.services
 
 
+def test_a_pool_marks_itself_when_what_keeps_it_changes() -> None:
+    folded = Folded()
+    folded.fold.pool_set(a_pool())
+    assert list(folded.marks.pools) == ["default"]
+    folded.marks.clear()
+    folded.fold.pool_set(folded.versioned(a_pool(quarantine=7), 2))
+    folded.fold.claim_set(a_claim())
+    folded.fold.claim_gone(a_claim())
+    assert not folded.marks.pools
+    folded.fold.pool_set(folded.versioned(a_pool(deleted="2026-11-25T13:00:00Z"), 3))
+    assert list(folded.marks.pools) == ["default"]
+    assert folded.memory.book.pools["default"].closed
+    folded.marks.clear()
+    folded.fold.claim_set(a_claim(uid="again"))
+    assert list(folded.marks.pools) == ["default"]
+
+
+def test_a_deleted_pool_that_cannot_be_read_is_closed_with_its_last_ranges() -> None:
+    folded = Folded()
+    folded.fold.pool_set(a_pool())
+    folded.fold.pool_set(folded.versioned(a_pool("garbage", deleted="2026-11-25T13:00:00Z"), 2))
+    assert folded.memory.book.pools["default"].closed
+    assert folded.memory.book.pools_of("192.0.2.1") == ["default"]
+    folded.fold.pool_set(folded.versioned(a_pool("garbage", name="new"), 3))
+    assert "new" not in folded.memory.book.pools
+
+
+def test_a_claim_outside_its_pools_ranges_marks_that_pool_too() -> None:
+    folded = Folded()
+    folded.fold.pool_set(a_pool("198.51.100.0/24"))
+    folded.marks.clear()
+    folded.fold.claim_set(a_claim())
+    assert StatusKey("pool", "default") in folded.marks.statuses
+    assert folded.memory.claims.of_pools.of("default").named == ("192.0.2.1",)
+    folded.fold.pool_set(folded.versioned(a_pool("192.0.2.0/24"), 2))
+    assert folded.memory.claims.of_pools.of("default").outside == 0
+    folded.fold.pool_gone(a_pool())
+    assert folded.memory.claims.of_pools.of("default").addresses == 1
+
+
 def test_a_freed_address_calls_the_oldest_who_waits() -> None:
     folded = Folded()
     folded.fold.pool_set(a_pool())
