@@ -3,13 +3,15 @@
 Decides nothing, keeps nothing.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from fleetlb.contracts.objects import AddressPool, BalancerGroup, Tenant
+from fleetlb.contracts.objects import AddressPool, BalancerGroup, Tenant, TenantCluster
 from fleetlb.kube import patching
 from fleetlb.kube.cluster import Cluster, PatchKind
-from fleetlb.kube.fleet_objects import ADDRESS_POOLS, BALANCER_GROUPS, TENANTS
+from fleetlb.kube.errors import NotFound
+from fleetlb.kube.fleet_objects import ADDRESS_POOLS, BALANCER_GROUPS, TENANT_CLUSTERS, TENANTS
 from fleetlb.kube.resources import NAMESPACES, SECRETS, HasMetadata, Resource
 from fleetlb_manager.minting import Object
 
@@ -43,6 +45,27 @@ class AccountObjects:
         """Put other data into a Secret."""
         body = {"data": item["data"]}
         await self._cluster.patch(SECRETS, name, body, kind=PatchKind.MERGE, namespace=namespace)
+
+    async def delete_secret(self, name: str, namespace: str) -> None:
+        """Remove a Secret, if there is one."""
+        with contextlib.suppress(NotFound):
+            await self._cluster.delete(SECRETS, name, namespace)
+
+    async def delete_namespace(self, item: Object) -> None:
+        """Begin the end of this very namespace, if it is there."""
+        meta = item["metadata"]
+        with contextlib.suppress(NotFound):
+            await self._cluster.delete(NAMESPACES, meta["name"], uid=meta["uid"])
+
+    async def delete_cluster(self, item: TenantCluster) -> None:
+        """Remove this very TenantCluster, if it is there."""
+        meta = item.metadata
+        with contextlib.suppress(NotFound):
+            await self._cluster.delete(TENANT_CLUSTERS, meta.name, meta.namespace, uid=meta.uid)
+
+    async def set_tenant_finalizers(self, tenant: Tenant, finalizers: Sequence[str]) -> Tenant:
+        """Replace the finalizers of this version of a Tenant."""
+        return await self._set_finalizers(TENANTS, tenant, finalizers)
 
     async def set_tenant_status(self, tenant: Tenant, status: dict[str, Any]) -> Tenant:
         """Say how a Tenant is."""

@@ -4,11 +4,11 @@ The one place that knows all parts; it decides nothing. Reads neither environmen
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple
 
 from fleetlb.contracts.objects import BalancerGroup, Tenant
-from fleetlb.contracts.streams import PARKED_STREAM
+from fleetlb.contracts.streams import PARKED_STREAM, observed_stream
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.fleet_objects import (
     ADDRESS_CLAIMS,
@@ -41,12 +41,15 @@ from fleetlb_manager.planning import Planner
 from fleetlb_manager.publishing import Publishing
 from fleetlb_manager.queues import Queues, Work
 from fleetlb_manager.releasing import Releasing
+from fleetlb_manager.removing import Removing
 from fleetlb_manager.serving import Serving
 from fleetlb_manager.statuses import Statuses
 from fleetlb_manager.streams import Streams
 from fleetlb_manager.tenancy import Tenancy
 from fleetlb_manager.workbench import Workbench
 
+Forgetter = Callable[[str, str], Awaitable[None]]
+"""Makes the NATS servers forget an account, by its public key and the operator's word on it. Raises Transient."""
 LEASE_NAME = "fleetlb-manager"
 
 
@@ -56,6 +59,7 @@ class Surroundings(NamedTuple):
     cluster: Cluster
     bus: Bus
     push_account: Pusher
+    forget_account: Forgetter
     operator: Operator
     system_namespace: str
     identity: str
@@ -168,13 +172,21 @@ class Manager:
             on_tenant=self._tenant_set,
             system_namespace=given.system_namespace,
         )
+        removing = Removing(
+            bench,
+            store,
+            given.operator,
+            keep=self._accounts.reconcile,
+            disconnect=self._disconnect,
+            system_namespace=given.system_namespace,
+        )
         self.queues.begin(
             Work(
                 service=serving.reconcile,
                 slot=publishing.reconcile,
                 claim=releasing.reconcile_claim,
                 cluster=Clusters(bench, ClusterObjects(given.cluster), given.bus).reconcile,
-                account=self._accounts.reconcile,
+                account=removing.reconcile,
                 tenancy=Tenancy(memory, self.queues, allow_loopback=given.allow_loopback).reconcile,
                 pool=draining.reconcile,
                 status=Statuses(bench, store).reconcile,
@@ -199,6 +211,12 @@ class Manager:
     def _tenant_gone(self, tenant: Tenant) -> None:
         self._objects.tenant_gone(tenant)
         self._following.tenant_gone(tenant.metadata.name)
+
+    async def _disconnect(self, name: str, account: str, deletion_jwt: str) -> None:
+        """The account first, so that nobody can put anything into a stream that is not looked after."""
+        await self._given.forget_account(account, deletion_jwt)
+        self._following.leave(name, account)
+        await self.streams.remove(observed_stream(account).name)
 
     def _group_set(self, group: BalancerGroup) -> None:
         self._objects.group_set(group)

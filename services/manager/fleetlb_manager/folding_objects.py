@@ -9,6 +9,7 @@ import structlog
 from msgspec.structs import replace
 
 from fleetlb.contracts.objects import (
+    CONFIRM_REMOVAL,
     AddressClaim,
     AddressPool,
     BalancerGroup,
@@ -46,15 +47,18 @@ class ObjectFolding:
         if not _is_newer(tenant, known):
             return
         self._memory.tenants[name] = tenant
-        if known is None or known.spec != tenant.spec or known.metadata.uid != tenant.metadata.uid:
+        if known is not None and known.metadata.uid != tenant.metadata.uid:
+            known = None
+        if known is None or known.spec != tenant.spec:
             self._marks.tenancy()
-        if known is None or known.status != tenant.status or known.metadata.uid != tenant.metadata.uid:
-            self._marks.account(name)
+        if known is None or known.status != tenant.status:
             self._marks.status(StatusKey("tenant", name))
+        if known is None or (known.status, _keeping(known.metadata)) != (tenant.status, _keeping(tenant.metadata)):
+            self._marks.account(name)
 
     def tenant_gone(self, tenant: Tenant) -> None:
         """A Tenant was deleted: its objects stay, nothing is decided for it any more."""
-        self._memory.tenants.pop(tenant.metadata.name, None)
+        self._memory.forget_tenant(tenant.metadata.name)
         self._marks.tenancy()
         self._marks.account(tenant.metadata.name)
 
@@ -152,6 +156,7 @@ class ObjectFolding:
         key = self._memory.load_balancers.drop(item.metadata)
         if key is not None:
             self._marks.service(key)
+            self._tenant_has_less(key.tenant)
 
     def cluster_set(self, item: TenantCluster) -> None:
         """A TenantCluster is there; its nodes concern every load balancer of the cluster."""
@@ -207,9 +212,16 @@ class ObjectFolding:
         self._marks.status(StatusKey("tenant", owner.tenant))
         for name in {claim.spec.pool, *self._memory.book.pools_of(claim.spec.address)}:
             self._marks.status(StatusKey("pool", name))
+        self._tenant_has_less(owner.tenant)
         pool = self._memory.pools.get(claim.spec.pool)
         if pool is not None and pool.metadata.deletion_timestamp is not None:
             self._marks.pool(claim.spec.pool)
+
+    def _tenant_has_less(self, name: str) -> None:
+        """A Tenant that is deleted may wait for this."""
+        tenant = self._memory.tenants.get(name)
+        if tenant is not None and tenant.metadata.deletion_timestamp is not None:
+            self._marks.account(name)
 
     def _call(self, resource: str) -> None:
         key = self._memory.lines.call(resource)
@@ -241,8 +253,8 @@ def _range_of(pool: AddressPool) -> AddressRange:
 
 
 def _keeping(meta: ObjectMeta) -> tuple[object, ...]:
-    """What says whether an object is kept from being removed."""
-    return meta.uid, meta.finalizers, meta.deletion_timestamp
+    """What says whether an object is to be removed, and whether we keep it."""
+    return meta.uid, meta.finalizers, meta.deletion_timestamp, meta.annotations.get(CONFIRM_REMOVAL)
 
 
 def _prefix_in(networks: PoolNetworks | None, claim: AddressClaim) -> str:

@@ -22,7 +22,7 @@ class Work(NamedTuple):
     slot: Callable[[Slot], Awaitable[float | None]]
     claim: Callable[[str], Awaitable[float | None]]
     cluster: Callable[[ClusterKey], Awaitable[float | None]]
-    account: Callable[[str], Awaitable[None]]
+    account: Callable[[str], Awaitable[float | None]]
     tenancy: Callable[[str], Awaitable[None]]
     pool: Callable[[str], Awaitable[float | None]]
     status: Callable[[StatusKey], Awaitable[None]]
@@ -113,8 +113,8 @@ class Queues:
     async def _cluster(self, key: ClusterKey) -> float | None:
         return await self._begun.cluster(key)
 
-    async def _account(self, tenant: str) -> None:
-        await self._begun.account(tenant)
+    async def _account(self, tenant: str) -> float | None:
+        return await self._begun.account(tenant)
 
     async def _judge_tenants(self, which: str) -> None:
         await self._begun.tenancy(which)

@@ -4,13 +4,12 @@ A mark is acted on after a second, with everything that changed meanwhile; so a 
 writes. Nothing waits for a status.
 """
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import structlog
 
 from fleetlb.contracts.objects import AddressPool, BalancerGroup, Tenant
-from fleetlb.domain.conditions import Condition, says_the_same, transition
+from fleetlb.domain.conditions import Condition, all_say_the_same, transition
 from fleetlb.kube.errors import Conflict, NotFound
 from fleetlb_manager import timestamps
 from fleetlb_manager.balancer_groups import nodes_as_heard
@@ -76,7 +75,7 @@ class Statuses:
         wanted = pool_status(self._memory.book, name)
         conditions = pool_conditions(pool, self._memory.book, self._memory.claims.of_pools.of(name))
         known = pool.status
-        if (known.ipv4, known.ipv6) == (wanted.ipv4, wanted.ipv6) and _say(known.conditions, conditions):
+        if (known.ipv4, known.ipv6) == (wanted.ipv4, wanted.ipv6) and all_say_the_same(known.conditions, conditions):
             return
         status = {
             "ipv4": in_full(wanted.ipv4),
@@ -92,7 +91,7 @@ class Statuses:
         heard = self._memory.realized.nodes(name)
         nodes = nodes_as_heard(group, heard)
         condition = group_condition(group, heard)
-        if group.status.nodes == nodes and _say(group.status.conditions, (condition,)):
+        if group.status.nodes == nodes and all_say_the_same(group.status.conditions, (condition,)):
             return
         status = {
             "nodes": nodes,
@@ -102,7 +101,3 @@ class Statuses:
 
     def _stamped(self, before: tuple[Condition, ...], condition: Condition) -> Condition:
         return transition(before, condition, timestamps.to_text(self._clock.wall()))
-
-
-def _say(conditions: Sequence[Condition], wanted: Sequence[Condition]) -> bool:
-    return len(conditions) == len(wanted) and all(map(says_the_same, conditions, wanted))

@@ -144,6 +144,9 @@ class Kept:
         self.load_balancers: dict[tuple[str, str], LoadBalancer] = {}
         self.clusters: dict[tuple[str, str], TenantCluster] = {}
         self.streams: dict[str, bytes] = {}
+        self.namespaces: dict[str, dict[str, Any]] = {}
+        self.secrets: dict[tuple[str, str], dict[str, Any]] = {}
+        self.accounts: set[str] = set()
         self.notified: list[str] = []
         self.effects: list[str] = []
         self.crash_after: int | None = None

@@ -1,6 +1,15 @@
+from typing import Any
+
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import ClaimPhase, ObjectMeta, TenantCluster, TenantClusterSpec
+from fleetlb.contracts.objects import (
+    CONFIRM_REMOVAL,
+    TENANT_FINALIZER,
+    ClaimPhase,
+    ObjectMeta,
+    TenantCluster,
+    TenantClusterSpec,
+)
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.services import TenantNode
@@ -50,6 +59,43 @@ def test_a_claim_marks_its_service_slots_and_statuses() -> None:
     folded.marks.clear()
     folded.fold.claim_set(a_claim(version=1))
     assert not folded.marks.services
+
+
+def test_a_tenant_marks_its_account_when_what_keeps_it_changes_and_not_its_judgement() -> None:
+    folded = Folded()
+    folded.fold.tenant_set(a_tenant())
+    steps: list[dict[str, Any]] = [
+        {"finalizers": (TENANT_FINALIZER,)},
+        {"deletion_timestamp": "2026-11-25T13:00:00Z"},
+        {"deletion_timestamp": "2026-11-25T13:00:00Z", "annotations": {CONFIRM_REMOVAL: "acme"}},
+    ]
+    for version, changes in enumerate(steps, start=2):
+        folded.marks.clear()
+        metadata = replace(a_tenant().metadata, resource_version=str(version), **changes)
+        folded.fold.tenant_set(replace(a_tenant(), metadata=metadata))
+        assert (list(folded.marks.accounts), folded.marks.tenancies) == (["acme"], 0)
+    folded.marks.clear()
+    metadata = replace(a_tenant().metadata, resource_version="9", annotations={CONFIRM_REMOVAL: "acme", "other": "x"})
+    folded.fold.tenant_set(replace(a_tenant(), metadata=replace(metadata, **steps[1])))
+    assert not folded.marks.statuses
+
+
+def test_what_a_deleted_tenant_gives_back_marks_its_account_alone() -> None:
+    folded = Folded()
+    for name, deleted in (("acme", "2026-11-25T13:00:00Z"), ("globex", None)):
+        tenant = a_tenant(name)
+        folded.fold.tenant_set(replace(tenant, metadata=replace(tenant.metadata, deletion_timestamp=deleted)))
+    claims = [a_claim(f"192.0.2.{n}", a_key("u1", name)) for n, name in ((1, "acme"), (2, "globex"))]
+    for claim in claims:
+        folded.fold.claim_set(claim)
+    folded.fold.load_balancer_set(a_load_balancer(a_key()))
+    folded.marks.clear()
+    for claim in claims:
+        folded.fold.claim_gone(claim)
+    assert list(folded.marks.accounts) == ["acme"]
+    folded.marks.clear()
+    folded.fold.load_balancer_gone(a_load_balancer(a_key()))
+    assert list(folded.marks.accounts) == ["acme"]
 
 
 def test_a_pool_marks_itself_when_what_keeps_it_changes() -> None:

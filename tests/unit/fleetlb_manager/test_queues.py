@@ -56,6 +56,28 @@ def test_every_mark_wakes_its_worker_and_statuses_wait_for_more() -> None:
     ]
 
 
+async def _an_account_looked_at_again() -> list[float]:
+    queues, seen = Queues(), []
+
+    async def nothing(key: object) -> None:
+        return None
+
+    async def look(key: object) -> float | None:
+        seen.append(asyncio.get_running_loop().time())
+        return 5.0 if len(seen) == 1 else None
+
+    queues.begin(Work(*([nothing] * len(Work._fields)))._replace(account=look))
+    task = asyncio.get_running_loop().create_task(queues.runs()["accounts"]())
+    queues.account("acme")
+    await asyncio.sleep(20)
+    task.cancel()
+    return seen
+
+
+def test_an_account_is_looked_at_again_when_its_worker_asks_for_it() -> None:
+    assert run_virtually(_an_account_looked_at_again()) == [0.0, 5.0]
+
+
 async def test_a_flood_is_worked_off_although_every_service_fails() -> None:
     queues, seen = Queues(), set()
 
