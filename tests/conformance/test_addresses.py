@@ -18,7 +18,7 @@ from fleetlb.contracts.objects import (
     PoolCounts,
 )
 from fleetlb.contracts.v1 import ServiceObserved
-from fleetlb.domain.conditions import PROVISIONED
+from fleetlb.domain.conditions import ADDRESSES_OUTSIDE, PROVISIONED, Reason
 from fleetlb.kube.cluster import PatchKind
 from fleetlb.kube.errors import AlreadyExists, Invalid, NotFound
 from fleetlb.kube.fleet_objects import ADDRESS_CLAIMS, ADDRESS_POOLS, LOAD_BALANCERS
@@ -26,7 +26,7 @@ from fleetlb.kube.resources import CRDS, Object, Resource
 from tests.e2e.fleet import Fleet, eventually, key, next_node_port, tcp
 from tests.stage.hub import claims_of, observed_message
 from tests.stage.networks import Network
-from tests.stage.pools import of_addresses, pool_for, set_tenant
+from tests.stage.pools import of_addresses, pool_for, set_tenant, until_pool_gone
 from tests.stage.tenants import Tenant
 
 BOTH = ("node-1", "node-2")
@@ -200,7 +200,6 @@ async def test_IPA_8_a_pool_that_is_removed_costs_nobody_an_address(acme: Tenant
         vip = await acme.vip("web")
         async with acme.network.conversation(key(vip, 80)) as conversation:
             before = await conversation.ask()
-            made = await fleet.management.get(ADDRESS_POOLS, "passing")
             await fleet.management.delete(ADDRESS_POOLS, "passing")
             async with fleet.without("manager"):
                 pass
@@ -209,27 +208,48 @@ async def test_IPA_8_a_pool_that_is_removed_costs_nobody_an_address(acme: Tenant
             await acme.until_served_by(key(vip, 80), *BOTH)
             assert await acme.vip("web") == vip
             assert await fleet.claim(vip) is not None
-        await fleet.management.apply(ADDRESS_POOLS, AddressPool(metadata=ObjectMeta(name="passing"), spec=made.spec))
 
 
-@pytest.mark.xfail(reason="a pool in use is removed without a word to its operator or its users", strict=True)
-async def test_IPA_8_a_pool_in_use_is_not_removed_silently(acme: Tenant, fleet: Fleet) -> None:
+async def test_IPA_8_a_pool_in_use_says_so_gives_nothing_and_goes_with_its_last_address(
+    acme: Tenant, fleet: Fleet
+) -> None:
     async with pool_for(fleet, acme, "passing", acme.network.spare_addresses) as annotations:
-        uid = await acme.create("web", [a_port()], annotations=annotations)
+        await acme.create("web", [a_port()], annotations=annotations)
         await acme.address("web")
-        made = await fleet.management.get(ADDRESS_POOLS, "passing")
-        try:
-            await fleet.management.delete(ADDRESS_POOLS, "passing")
-            await acme.witness()
-            left = [pool.metadata.name for pool in await fleet.management.list(ADDRESS_POOLS)]
-            balancer = await fleet.load_balancer("acme", uid)
-            assert balancer is not None
-            told = [condition.message for condition in balancer.status.conditions]
-            assert "passing" in left or any("passing" in message for message in told)
-        finally:
-            await fleet.management.apply(
-                ADDRESS_POOLS, AddressPool(metadata=ObjectMeta(name="passing"), spec=made.spec)
-            )
+        await fleet.management.delete(ADDRESS_POOLS, "passing")
+
+        async def is_told() -> bool:
+            said = (await fleet.management.get(ADDRESS_POOLS, "passing")).status.conditions
+            return any(c.reason == "Draining" and "in use: 1, of 1 tenants" in c.message for c in said)
+
+        await eventually(is_told, "the pool's word on its removal", acme.patience)
+        await acme.create("late", [a_port()], annotations=annotations)
+        await acme.reason("late", PROVISIONED, Reason.ADDRESS_NOT_ALLOWED)
+        await acme.delete("web")
+        await until_pool_gone(fleet, "passing")
+
+
+async def test_IPA_8_a_range_that_is_taken_from_a_pool_is_served_on_and_said(acme: Tenant, fleet: Fleet) -> None:
+    port = a_port()
+    await acme.listen(port)
+    kept, lost = spares(acme.network)[:2]
+    async with pool_for(fleet, acme, "shrinking", f"{kept}/32", f"{lost}/32") as annotations:
+        await acme.create("web", [port], annotations=annotations | of_addresses(lost))
+        assert await acme.vip("web") == lost
+        await fleet.management.patch(
+            ADDRESS_POOLS, "shrinking", {"spec": {"addresses": [f"{kept}/32"]}}, kind=PatchKind.MERGE
+        )
+
+        async def is_told() -> bool:
+            said = (await fleet.management.get(ADDRESS_POOLS, "shrinking")).status.conditions
+            return any(c.type == ADDRESSES_OUTSIDE and lost in c.message for c in said)
+
+        await eventually(is_told, "the pool's word on an address outside", acme.patience)
+        await acme.create("next", [a_port()], annotations=annotations)
+        await acme.create("late", [a_port()], annotations=annotations)
+        await acme.reason("late", PROVISIONED, Reason.POOL_EXHAUSTED)
+        await acme.until_served_by(key(lost, 80), *BOTH)
+        assert await acme.vip("web") == lost
 
 
 async def counted(fleet: Fleet, pool: str, total: int) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,7 +12,6 @@ from fleetlb.contracts import subjects
 from fleetlb.contracts.objects import (
     ClaimPhase,
     ObjectMeta,
-    TenantSpec,
 )
 from fleetlb.contracts.objects import Tenant as TenantObject
 from fleetlb.domain.addresses import Family
@@ -19,7 +19,6 @@ from fleetlb.domain.conditions import PROVISIONED
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.kube.errors import NotFound
 from fleetlb.kube.fleet_objects import ADDRESS_CLAIMS, LOAD_BALANCERS, TENANT_CLUSTERS, TENANTS
-from fleetlb.kube.resources import NAMESPACES
 from tests.e2e.fleet import Fleet, eventually, key, next_node_port, tcp
 from tests.stage import nodes
 from tests.stage.doubles import paused, second
@@ -34,6 +33,7 @@ from tests.stage.hub import (
     report,
     reports_on,
 )
+from tests.stage.leaving import a_passing_tenant, confirm_removal, force_away, left_of, say_service, until_said
 from tests.stage.networks import Network
 from tests.stage.overhearing import Heard, overheard, said_by
 from tests.stage.tenants import Tenant, tenant_of
@@ -52,17 +52,27 @@ async def served(tenant: Tenant, name: str = "web") -> VirtualServerKey:
     return web
 
 
-async def test_MUL_7_a_tenant_removed_by_accident_loses_nothing(acme: Tenant, globex: Tenant, fleet: Fleet) -> None:
+async def test_MUL_7_a_deleted_tenant_is_served_until_somebody_confirms(
+    acme: Tenant, globex: Tenant, fleet: Fleet
+) -> None:
+    """Whoever did it by accident takes the finalizer off and makes the Tenant again, and has lost nothing."""
     web = await served(acme)
     removed = await fleet.management.get(TENANTS, "acme")
     async with acme.network.conversation(web) as conversation:
         answer = await conversation.ask()
         await fleet.management.delete(TENANTS, "acme")
         try:
+            await until_said(fleet, "acme", "LoadBalancersLive", "confirm-removal=acme")
+            await confirm_removal(fleet, "acme", "globex")
             await globex.witness()
+            await acme.witness()
+            async with fleet.without("manager"):
+                pass
+            await acme.witness()
             await acme.until_served_by(web, *BOTH)
             assert await fleet.claim(web.address) is not None
         finally:
+            await force_away(fleet, "acme")
             again = TenantObject(metadata=ObjectMeta(name="acme"), spec=removed.spec)
             await fleet.management.apply(TENANTS, again, field_manager="fleetlb-local")
         await acme.witness()
@@ -71,28 +81,40 @@ async def test_MUL_7_a_tenant_removed_by_accident_loses_nothing(acme: Tenant, gl
     assert await acme.vip("web") == web.address
 
 
-@pytest.mark.xfail(reason="what the hub made for a tenant stays when the tenant is removed", strict=True)
-async def test_MUL_7_a_removed_tenant_leaves_nothing(acme: Tenant, fleet: Fleet) -> None:
-    spec = TenantSpec(node_cidrs=("198.51.100.0/24",))
-    await fleet.management.apply(TENANTS, TenantObject(metadata=ObjectMeta(name="passing"), spec=spec))
+@pytest.mark.parametrize("live", [False, True])
+async def test_MUL_7_a_removed_tenant_leaves_nothing_and_takes_nothing_of_others(
+    live: bool, acme: Tenant, fleet: Fleet, tmp_path: Path
+) -> None:
+    web = await served(acme)
+    async with (
+        acme.network.conversation(web) as conversation,
+        a_passing_tenant(fleet, "passing", tmp_path / "passing.creds") as (account, bus),
+    ):
+        answer = await conversation.ask()
 
-    async def is_there() -> bool:
-        return "tenant-passing" in await _namespaces(fleet)
+        async def is_claimed() -> bool:
+            return len(await claims_of(fleet, "passing-web")) == 1
 
-    async def is_gone() -> bool:
-        return not await is_there()
+        if live:
+            await say_service(bus, "passing-web")
+            await eventually(is_claimed, "an address of the passing tenant", acme.patience)
+        await fleet.management.delete(TENANTS, "passing")
+        if live:
+            await until_said(fleet, "passing", "LoadBalancersLive", "1 load balancers are live")
+            assert await is_claimed()
+            await confirm_removal(fleet, "passing", "passing")
 
-    await eventually(is_there, "the namespace of a new tenant", acme.patience)
-    await fleet.management.delete(TENANTS, "passing")
+        async def is_gone() -> bool:
+            return not await left_of(fleet, "passing", account)
+
+        async def is_cut_off() -> bool:
+            return not bus.connected
+
+        await eventually(is_gone, "the end of all that was made for the passing tenant", acme.patience)
+        await eventually(is_cut_off, "the end of its connections", acme.patience)
+        assert await conversation.ask() == answer
+    await acme.until_served_by(web, *BOTH)
     await acme.witness()
-    try:
-        await eventually(is_gone, "the end of its namespace", 3.0)
-    finally:
-        await fleet.management.delete(NAMESPACES, "tenant-passing")
-
-
-async def _namespaces(fleet: Fleet) -> set[str]:
-    return {each["metadata"]["name"] for each in await fleet.management.list(NAMESPACES)}
 
 
 async def test_MUL_9_a_lost_link_changes_nothing_that_serves_and_healing_converges_once(

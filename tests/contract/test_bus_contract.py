@@ -346,6 +346,17 @@ async def test_a_purged_subject_is_not_replayed(worlds: Worlds) -> None:
             await world.bus.purge_subject("T", "s.a")
 
 
+async def test_a_stream_that_is_removed_takes_no_message_any_more(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        await world.bus.ensure_stream(SPEC)
+        await publish(world.bus, "s.a", "1")
+        await world.bus.delete_stream("S")
+        await world.bus.delete_stream("S")
+        with pytest.raises(StreamMissing):
+            await publish(world.bus, "s.a", "2")
+        assert (await world.bus.ensure_stream(SPEC)).messages == 0
+
+
 async def test_a_handler_that_fails_stops_neither_replay_nor_following(worlds: Worlds) -> None:
     async with worlds.open() as world:
         await world.bus.ensure_stream(SPEC)

@@ -224,6 +224,7 @@ class Stage:
         self.tasks = tasks
         self.server = FakeServer()
         self.pushed: list[str] = []
+        self.forgotten: list[tuple[str, str]] = []
         self.released: list[str] = []
         self.parked: list[tuple[str, bytes]] = []
         self.operator = Operator(
@@ -308,12 +309,16 @@ class Stage:
         async def push(jwt: str) -> None:
             self.pushed.append(jwt)
 
+        async def forget(account: str, jwt: str) -> None:
+            self.forgotten.append((account, jwt))
+
         async with asyncio.TaskGroup() as tasks:
             self._manager = Manager(
                 Surroundings(
                     cluster=self.counting,  # type: ignore[arg-type]
                     bus=FakeBus(self.server),
                     push_account=push,
+                    forget_account=forget,
                     operator=self.operator,
                     system_namespace=SYSTEM_NAMESPACE,
                     identity=identity,
@@ -365,6 +370,14 @@ class Stage:
                 if any(c.type == "Ready" and c.status == status for c in found.status.conditions):
                     return found
                 await asyncio.sleep(0.01)
+
+    async def end_namespace(self, name: str) -> bool:
+        """Do what a cluster's own controllers do to a namespace that ends; False if it does not."""
+        found = await self.cluster.get(NAMESPACES, name)
+        if not found["metadata"].get("deletionTimestamp"):
+            return False
+        await self.cluster.replace(NAMESPACES, found | {"spec": {"finalizers": []}}, subresource="finalize")
+        return True
 
     async def claims(self) -> dict[str, AddressClaim]:
         return {claim.spec.address: claim for claim in await self.cluster.list(ADDRESS_CLAIMS)}
@@ -436,12 +449,20 @@ async def sweep(cluster: Cluster) -> None:
         for item in await cluster.list(res):
             with contextlib.suppress(NotFound):
                 await cluster.delete(res, item.metadata.name, item.metadata.namespace or None)
+                if item.metadata.finalizers:
+                    await free(cluster, res, item)
     for secret in await cluster.list(SECRETS):
         if secret["metadata"]["name"].startswith("fleetlb-"):
             await cluster.delete(SECRETS, secret["metadata"]["name"], secret["metadata"]["namespace"])
     for lease in await cluster.list(LEASES):
         if lease["metadata"]["name"].startswith("fleetlb-"):
             await cluster.delete(LEASES, lease["metadata"]["name"], lease["metadata"]["namespace"])
+
+
+async def free(cluster: Cluster, res: Resource[Any], item: Any) -> None:
+    """Take the finalizers off an object by hand, whatever they are for."""
+    body = {"metadata": {"uid": item.metadata.uid, "finalizers": None}}
+    await cluster.patch(res, item.metadata.name, body, kind=PatchKind.MERGE)
 
 
 @contextlib.asynccontextmanager

@@ -358,7 +358,7 @@ async def test_kubectl_shows_what_matters(cluster: Cluster, namespace: str, kube
     wanted = r'lb-shown acme shop web \["192\.0\.2\.7"\] \[\{.*"port":443.*\}\] True False NoReadyBackend \d+s'
     assert re.fullmatch(wanted, " ".join(row.split()))
     header, row = table(kube_api, "ten", "crd-columns", "-o", "wide")
-    assert " ".join(header.split()) == "NAME READY LOADBALANCERS ADDRESSES NODE CIDRS POD CIDRS REASON AGE"
+    assert " ".join(header.split()) == "NAME READY LOADBALANCERS ADDRESSES NODE CIDRS POD CIDRS REMOVAL REASON AGE"
     assert '["10.1.0.0/16"]' in row
     await cluster.delete(LOAD_BALANCERS, "lb-shown", namespace)
     await cluster.delete(TENANTS, "crd-columns")

@@ -4,7 +4,9 @@ import asyncio
 import base64
 import random
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -12,12 +14,12 @@ from prometheus_client import REGISTRY
 
 from fleetlb.contracts import codec, streams, subjects
 from fleetlb.contracts.crds import all_crds
-from fleetlb.contracts.objects import WATCHER_CREDENTIALS_SECRET, ClaimPhase, Quotas
+from fleetlb.contracts.objects import CONFIRM_REMOVAL, POOL_FINALIZER, WATCHER_CREDENTIALS_SECRET, ClaimPhase, Quotas
 from fleetlb.contracts.v1 import VirtualServerDesired
 from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints, TenantNode
 from fleetlb.kube import patching
 from fleetlb.kube.cluster import Cluster, PatchKind
-from fleetlb.kube.errors import NotFound
+from fleetlb.kube.errors import NotFound, Unavailable
 from fleetlb.kube.establishing import apply_crds
 from fleetlb.kube.fleet_objects import (
     ADDRESS_CLAIMS,
@@ -27,12 +29,12 @@ from fleetlb.kube.fleet_objects import (
     TENANT_CLUSTERS,
     TENANTS,
 )
-from fleetlb.kube.resources import SECRETS
+from fleetlb.kube.resources import SECRETS, Resource
 from fleetlb.runtime import nats_accounts
 from fleetlb.testkit.fake_bus import FakeBus
 from fleetlb_manager.objects import ClaimObjects
 from tests.integration.conftest import KubeApis
-from tests.integration.manager_stage import Node, Stage, Watcher, a_stage, a_wish, edit_spec
+from tests.integration.manager_stage import Node, Stage, Watcher, a_stage, a_wish, edit_spec, free
 
 pytestmark = pytest.mark.integration
 
@@ -202,6 +204,101 @@ async def test_a_group_and_a_pool_that_change_are_followed(stage: Stage) -> None
     await stage.settled(quiet=1.3)
     assert len(node.seen) == seen
     assert not stage.writes["patch loadbalancers"]
+
+
+async def removal_of(stage: Stage, name: str = "default") -> str:
+    """What a pool says of its removal; empty before it does."""
+    conditions = (await stage.cluster.get(ADDRESS_POOLS, name)).status.conditions
+    return next((c.message for c in conditions if c.reason == "Draining"), "")
+
+
+async def test_IPA_8_a_pool_in_use_is_drained_and_goes_by_itself(stage: Stage) -> None:
+    node, watcher = await begin(stage, quarantine=60)
+    await stage.create_pool("198.51.100.0/29", name="other")
+    await watcher.say("u1", a_wish(pool="default"))
+    await watcher.say("u2", a_wish("second", pool="default"))
+    await stage.until(lambda: len(node.serving) == 2)
+    served = dict(node.serving)
+    await stage.cluster.delete(ADDRESS_POOLS, "default")
+    await stage.until(lambda: removal_of(stage))
+    assert "in use: 2, of 1 tenants; at rest: 0" in await removal_of(stage)
+    await watcher.say("u3", a_wish("third", pool="default"))
+    await watcher.say("u4", a_wish("fourth"))
+    await stage.until(lambda: len(node.serving) == 3)
+    assert (await stage.addresses())["u4"] == ("198.51.100.0",)
+    refusal = (await stage.load_balancers())["u3"].spec.refusal
+    assert refusal is not None
+    assert (refusal.reason, "is being removed" in refusal.message) == ("AddressNotAllowed", True)
+    await stage.restart()
+    await stage.settled(quiet=1.3)
+    assert served.items() <= node.serving.items()
+    await watcher.say("u1", None)
+    await watcher.say("u2", None)
+    await stage.until(lambda: removal_of(stage))
+    await stage.until(lambda: len(node.serving) == 1)
+    await stage.settled(quiet=1.3)
+    assert "in use: 0, of 0 tenants; at rest: 2" in await removal_of(stage)
+    stage.clock.ahead += 61
+    await stage.restart()
+    await stage.until(lambda: pool_names(stage, "other"))
+    assert list(await stage.claims()) == ["198.51.100.0"]
+
+
+async def pool_names(stage: Stage, *names: str) -> bool:
+    """Whether these are all pools there are."""
+    return {pool.metadata.name for pool in await stage.cluster.list(ADDRESS_POOLS)} == set(names)
+
+
+async def test_IPA_8_a_pool_that_nobody_uses_goes_at_once(stage: Stage) -> None:
+    await begin(stage)
+    assert (await stage.cluster.get(ADDRESS_POOLS, "default")).metadata.finalizers == (POOL_FINALIZER,)
+    await stage.cluster.delete(ADDRESS_POOLS, "default")
+    await stage.until(lambda: pool_names(stage), 5.0)
+
+
+async def test_IPA_8_a_pool_removed_by_force_takes_no_address_away(stage: Stage) -> None:
+    node, watcher = await begin(stage)
+    await watcher.say("u1", a_wish())
+    await stage.until(lambda: node.serving)
+    await stage.cluster.delete(ADDRESS_POOLS, "default")
+    await free(stage.cluster, ADDRESS_POOLS, await stage.cluster.get(ADDRESS_POOLS, "default"))
+    await stage.until(lambda: pool_names(stage))
+    await stage.restart()
+    await stage.settled(quiet=1.3)
+    assert list(node.serving) == ["192.0.2.0:443/tcp"]
+    assert (await stage.claims())["192.0.2.0"].spec.phase is ClaimPhase.BOUND
+    await stage.create_pool("192.0.2.0/28")
+    await stage.settled(quiet=1.3)
+    assert await stage.addresses() == {"u1": ("192.0.2.0",)}
+
+
+async def test_IPA_8_a_range_that_a_pool_loses_is_served_on_and_said(stage: Stage) -> None:
+    node, watcher = await begin(stage, pool="192.0.2.8-192.0.2.9")
+    await watcher.say("u1", a_wish())
+    await stage.until(lambda: node.serving)
+    await edit_spec(stage.cluster, ADDRESS_POOLS, "default", addresses=["192.0.2.16-192.0.2.17"])
+
+    async def said() -> str:
+        conditions = (await stage.cluster.get(ADDRESS_POOLS, "default")).status.conditions
+        return next((c.message for c in conditions if c.type == "AddressesOutside"), "")
+
+    await stage.until(said)
+    assert "1 (192.0.2.8)" in await said()
+    await watcher.say("u2", a_wish("second"))
+    await watcher.say("u3", a_wish("third"))
+    await stage.until(lambda: len(node.serving) == 3)
+    assert (await stage.addresses())["u1"] == ("192.0.2.8",)
+    assert sorted(await stage.claims()) == ["192.0.2.16", "192.0.2.17", "192.0.2.8"]
+    await at_rest(stage)
+    await stage.restart()
+    await stage.settled(quiet=1.3)
+    assert not stage.writes
+    await watcher.say("u1", None)
+
+    async def is_silent() -> bool:
+        return not await said()
+
+    await stage.until(is_silent)
 
 
 async def test_a_full_pool_refuses_and_serves_the_oldest_first(stage: Stage) -> None:
@@ -655,16 +752,156 @@ async def test_an_account_has_namespace_credentials_and_a_pushed_jwt(stage: Stag
     assert (await stage.cluster.get(TENANTS, "acme")).status.account == account
 
 
-async def test_a_deleted_tenant_is_followed_no_more_and_its_objects_stay(stage: Stage) -> None:
+async def test_MUL_7_a_tenant_removed_by_force_is_followed_no_more_and_its_objects_stay(stage: Stage) -> None:
     node, watcher = await begin(stage)
     await watcher.say("u1", a_wish())
     await stage.until(lambda: node.serving)
     await stage.cluster.delete(TENANTS, "acme")
+    await free(stage.cluster, TENANTS, await stage.cluster.get(TENANTS, "acme"))
     await stage.until(lambda: "acme" not in stage.manager.memory.registrations)
     await watcher.say("u1", None)
     await stage.settled()
     assert list(await stage.load_balancers()) == ["u1"]
     assert len(node.serving) == 1
+
+
+async def removal_of_tenant(stage: Stage, name: str) -> dict[str, str]:
+    """What a Tenant says of its removal, by reason."""
+    conditions = (await stage.cluster.get(TENANTS, name)).status.conditions
+    return {c.reason: c.message for c in conditions if c.type == "Removed"}
+
+
+async def left_of(stage: Stage, tenant: str) -> list[str]:
+    """Whatever the API server and the bus still hold of a tenant."""
+    namespace = f"tenant-{tenant}"
+    kinds: tuple[Resource[Any], ...] = (LOAD_BALANCERS, TENANT_CLUSTERS, SECRETS)
+    found = [item for kind in kinds for item in await stage.cluster.list(kind, namespace)]
+    names = [item["metadata"]["name"] if isinstance(item, dict) else item.metadata.name for item in found]
+    names += [address for address, claim in (await stage.claims()).items() if claim.spec.owner.tenant == tenant]
+    secrets = await stage.cluster.list(SECRETS, "fleetlb-system")
+    names += [each["metadata"]["name"] for each in secrets if each["metadata"]["name"].endswith(f"-{tenant}")]
+    names += [tenant for each in await stage.cluster.list(TENANTS) if each.metadata.name == tenant]
+    return names
+
+
+async def confirm(stage: Stage, tenant: str, text: str) -> None:
+    """Annotate a Tenant's removal with a text."""
+    found = await stage.cluster.get(TENANTS, tenant)
+    body = patching.annotate(found.metadata.uid, {CONFIRM_REMOVAL: text})
+    await stage.cluster.patch(TENANTS, tenant, body, kind=PatchKind.MERGE)
+
+
+async def test_MUL_7_a_deleted_tenant_is_served_until_somebody_confirms(stage: Stage) -> None:
+    node, _ = await begin(stage)
+    await stage.create_tenant("guarded", "10.9.0.0/16")
+    watcher = await stage.watcher("guarded", "cluster-9")
+    await watcher.say("u1", a_wish())
+    await stage.until(lambda: node.serving)
+    await stage.cluster.delete(TENANTS, "guarded")
+    await stage.until(lambda: removal_of_tenant(stage, "guarded"))
+    said = (await removal_of_tenant(stage, "guarded"))["LoadBalancersLive"]
+    assert "1 load balancers are live" in said
+    assert "confirm-removal=guarded" in said
+    await confirm(stage, "guarded", "acme")
+    await watcher.say("u2", a_wish("second"))
+    await stage.until(lambda: len(node.serving) == 2)
+    await stage.restart()
+    await stage.settled(quiet=1.3)
+    assert len(node.serving) == 2
+    assert list(await removal_of_tenant(stage, "guarded")) == ["LoadBalancersLive"]
+    assert not stage.forgotten
+    assert {claim.spec.phase for claim in (await stage.claims()).values()} == {ClaimPhase.BOUND}
+    await watcher.say("u1", None)
+    await watcher.say("u2", None)
+    await stage.until(lambda: stage.forgotten)
+    await stage.end_namespace("tenant-guarded")
+
+
+async def test_MUL_7_a_confirmed_tenant_leaves_nothing_and_a_namesake_inherits_nothing(stage: Stage) -> None:
+    node, other = await begin(stage, quarantine=60)
+    await other.say("u1", a_wish())
+    await stage.until(lambda: node.serving)
+    others, kept = dict(node.serving), await left_of(stage, "acme")
+    await stage.create_tenant("passing", "10.9.0.0/16")
+    watcher = await stage.watcher("passing", "cluster-9")
+    for uid in ("u1", "u2"):
+        await watcher.say(uid, a_wish(uid))
+    await stage.until(lambda: len(node.serving) == 3)
+    assert "cluster-9" in await stage.clusters()
+    account = watcher.account
+    node.answering = False
+    await stage.cluster.delete(TENANTS, "passing")
+    await confirm(stage, "passing", "passing")
+    await stage.until(lambda: sum(wish.server is None for wish in node.seen) >= 2)
+    await watcher.say("u3", a_wish("third"))
+    await stage.settled()
+    assert "InProgress" in await removal_of_tenant(stage, "passing")
+    assert (len(await stage.claims()), stage.forgotten) == (3, [])
+    await stage.restart()
+    node.answering = True
+    await node.answer_all()
+
+    async def is_quarantined() -> bool:
+        phases = [claim.spec.phase for claim in (await stage.claims()).values()]
+        return phases.count(ClaimPhase.QUARANTINED) == 2
+
+    await stage.until(is_quarantined)
+    await stage.until(lambda: stage.end_namespace("tenant-passing"))
+    stage.clock.ahead += 61
+    await stage.restart()
+
+    await stage.until(partial(is_gone, stage, "passing"))
+    assert {who for who, _ in stage.forgotten} == {account}
+    assert streams.observed_stream(account).name not in stage.server.streams
+    assert node.serving == others
+    assert await left_of(stage, "acme") == kept
+    await stage.create_tenant("passing", "10.9.0.0/16")
+    again = await stage.watcher("passing", "cluster-9")
+    assert again.account != account
+    await stage.settled()
+    assert node.serving == others
+    assert set(await stage.load_balancers()) == {"u1"}
+
+
+class Dying:
+    """Lets so many writes pass and no more."""
+
+    def __init__(self, passing: int) -> None:
+        self.left = passing
+
+    def __call__(self, what: str) -> None:
+        if not self.left:
+            raise Unavailable(f"the manager dies before {what}")
+        self.left -= 1
+
+
+async def test_MUL_7_a_removal_is_finished_by_the_next_manager_wherever_the_first_one_died(stage: Stage) -> None:
+    await begin(stage)
+    for passing in range(6):
+        name = f"brief-{passing}"
+        await stage.create_tenant(name, f"10.{20 + passing}.0.0/16")
+        await stage.until_status(name)
+        await stage.settled()
+        dying = stage.counting.before_write = Dying(passing)
+        await stage.cluster.delete(TENANTS, name)
+        await stage.until(partial(has_died, stage, dying, name))
+        await stage.kill()
+        stage.counting.before_write = lambda what: None
+        stage.start()
+        await stage.acting()
+        await stage.until(partial(is_gone, stage, name))
+        await stage.end_namespace(f"tenant-{name}")
+    assert len(await left_of(stage, "acme")) == 4
+
+
+def has_died(stage: Stage, dying: Dying, tenant: str) -> bool:
+    """Whether a manager has come as far as it may, or to the end."""
+    return not dying.left or tenant not in stage.manager.memory.tenants
+
+
+async def is_gone(stage: Stage, tenant: str) -> bool:
+    """Whether nothing is left of a tenant."""
+    return not await left_of(stage, tenant)
 
 
 async def test_a_group_that_is_made_later_serves_who_waits(stage: Stage) -> None:

@@ -1,5 +1,6 @@
 """Pools, grants and quotas that a platform team gives for a while."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from fleetlb.contracts.objects import AddressPool, AddressPoolSpec, ObjectMeta, Quotas
 from fleetlb.domain.conditions import READY
 from fleetlb.kube.cluster import PatchKind
+from fleetlb.kube.errors import NotFound
 from fleetlb.kube.fleet_objects import ADDRESS_POOLS, TENANTS
 from tests.e2e.fleet import Fleet, eventually
 from tests.stage.tenants import Tenant
@@ -34,7 +36,18 @@ async def pool_for(
     finally:
         await tenant.clean()
         await set_tenant(fleet, tenant.name, pools=[*before.pools], groups=[*before.groups])
-        await fleet.management.delete(ADDRESS_POOLS, name)
+        with contextlib.suppress(NotFound):
+            await fleet.management.delete(ADDRESS_POOLS, name)
+        await until_pool_gone(fleet, name)
+
+
+async def until_pool_gone(fleet: Fleet, name: str) -> None:
+    """Wait for the end of a deleted pool: that of its last address, quarantine and all."""
+
+    async def is_gone() -> bool:
+        return name not in [pool.metadata.name for pool in await fleet.management.list(ADDRESS_POOLS)]
+
+    await eventually(is_gone, f"the end of pool {name}", NOTICE_SECONDS)
 
 
 @asynccontextmanager

@@ -177,9 +177,11 @@ _TENANT_COLUMNS = [
     _column("Addresses", ".status.usage.addresses", "integer"),
     _column("Node CIDRs", ".spec.nodeCIDRs", priority=1),
     _column("Pod CIDRs", ".spec.podCIDRs", priority=1),
+    _condition("Removal", "Removed", "reason", priority=1),
     _condition("Reason", "Ready", "reason", priority=1),
 ]
 _POOL_COLUMNS = [
+    _condition("Ready", "Ready"),
     _column("Auto assign", ".spec.autoAssign", "boolean"),
     _column("Used", ".status.ipv4.used", "integer"),
     _column("Free", ".status.ipv4.free", "integer"),

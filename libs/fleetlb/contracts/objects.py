@@ -28,6 +28,13 @@ CLUSTER_LABEL = "fleetlb.dev/origin-cluster"
 NAMESPACE_LABEL = "fleetlb.dev/origin-namespace"
 NAME_LABEL = "fleetlb.dev/origin-name"
 
+POOL_FINALIZER = "fleetlb.dev/addresses-in-use"
+"""Keeps an AddressPool that is deleted until nobody has an address of it."""
+TENANT_FINALIZER = "fleetlb.dev/tenant-cleanup"
+"""Keeps a Tenant that is deleted until nothing is left that the hub made for it."""
+CONFIRM_REMOVAL = "fleetlb.dev/confirm-removal"
+"""The annotation that, with the Tenant's own name, lets a deleted Tenant go although its load balancers are live."""
+
 WATCHER_CREDENTIALS_SECRET = "fleetlb-watcher-creds"  # noqa: S105 - the name of an object
 WATCHER_CREDENTIALS_KEY = "nats.creds"
 

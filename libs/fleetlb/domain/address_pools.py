@@ -41,6 +41,8 @@ class AddressRange(msgspec.Struct, frozen=True, kw_only=True):
     avoid_buggy: bool = False
     quarantine_seconds: int = 60
     group: str = "default"
+    closed: bool = False
+    """Gives no address any more; those that are held stay."""
 
 
 def number_of(address: IPAddress) -> tuple[Family, int]:

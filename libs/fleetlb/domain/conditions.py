@@ -4,13 +4,17 @@ The types and reasons follow KEP-4631, which is unmerged: its names stand here a
 """
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 PROVISIONED = "fleetlb.dev/Provisioned"
 SERVING = "fleetlb.dev/Serving"
 READY = "Ready"
+REMOVED = "Removed"
+"""Of a Tenant that is deleted: False, and what it waits for; one that is removed says nothing any more."""
+ADDRESSES_OUTSIDE = "AddressesOutside"
+"""Of an AddressPool: addresses are in use that its ranges do not hold any more."""
 
 
 class Reason(enum.StrEnum):
@@ -72,6 +76,11 @@ def transition(previous: Iterable[Condition], wanted: Condition, now: str) -> Co
     """`wanted` with the time of its last change of status: kept from `previous` unless the status flips (STA-11)."""
     since = next((c.last_transition_time for c in previous if c.type == wanted.type and c.status == wanted.status), "")
     return msgspec.structs.replace(wanted, last_transition_time=since or now)
+
+
+def all_say_the_same(some: Sequence[Condition], others: Sequence[Condition]) -> bool:
+    """Whether two lists of conditions tell a reader the same, in the same order."""
+    return len(some) == len(others) and all(map(says_the_same, some, others))
 
 
 def says_the_same(one: Condition, other: Condition) -> bool:

@@ -107,6 +107,9 @@ class Bus(Protocol):
     async def purge_subject(self, stream: str, subject: str) -> None:
         """Remove the messages of one subject from a stream; none there is success."""
 
+    async def delete_stream(self, name: str) -> None:
+        """Remove a stream with all that it holds; none there is success."""
+
     def on_reconnect(self, callback: Callback) -> None:
         """Call back each time the connection stands again; not for the first time."""
 

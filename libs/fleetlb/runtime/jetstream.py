@@ -173,6 +173,11 @@ class JetStreamBus:
         """Remove the messages of one subject."""
         await call(self._connection.current(), f"{API}.STREAM.PURGE.{stream}", {"filter": subject}, _Done)
 
+    async def delete_stream(self, name: str) -> None:
+        """Remove a stream with all that it holds."""
+        with contextlib.suppress(StreamMissing):
+            await call(self._connection.current(), f"{API}.STREAM.DELETE.{name}", None, _Done)
+
     def on_reconnect(self, callback: Callback) -> None:
         """Call back each time the connection stands again."""
         self._connection.on_reconnect(callback)

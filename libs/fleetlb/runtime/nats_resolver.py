@@ -36,6 +36,12 @@ async def delete_account(system: Requesting, deletion_jwt: str, *, timeout: floa
     _check(await system.request(_DELETE, deletion_jwt.encode(), timeout))
 
 
+async def forget_account(system: Requesting, account_public: str, deletion_jwt: str) -> None:
+    """Delete an account, unless the server does not know it. Raises AccountRefused, or Transient."""
+    if await look_up_account(system, account_public) is not None:
+        await delete_account(system, deletion_jwt)
+
+
 async def look_up_account(system: Requesting, account_public: str, *, timeout: float = _TIMEOUT_SECONDS) -> str | None:
     """The JWT that the server holds for an account, or None."""
     answer = await system.request(f"$SYS.REQ.ACCOUNT.{account_public}.CLAIMS.LOOKUP", b"", timeout)

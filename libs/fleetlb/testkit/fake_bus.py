@@ -234,6 +234,12 @@ class FakeBus:
             raise StreamMissing(f"stream not found: {stream}")
         found.purge(subject)
 
+    async def delete_stream(self, name: str) -> None:
+        """Remove a stream with all that it holds."""
+        await self._link(b"")
+        if name in self.server.streams:
+            self.server.delete_stream(name)
+
     def on_reconnect(self, callback: Callback) -> None:
         """Call back each time the connection stands again."""
         self._callbacks.append(callback)

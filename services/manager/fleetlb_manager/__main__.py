@@ -9,7 +9,7 @@ from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.errors import AlreadyExists, Forbidden, NotFound
 from fleetlb.kube.resources import NAMESPACES
 from fleetlb.runtime.jetstream import JetStreamBus
-from fleetlb.runtime.nats_resolver import push_account
+from fleetlb.runtime.nats_resolver import forget_account, push_account
 from fleetlb.runtime.process import Process, run
 from fleetlb_manager.assembly import Manager, Surroundings
 from fleetlb_manager.minting import Operator
@@ -41,6 +41,7 @@ async def serve(process: Process, settings: ManagerSettings) -> None:
             cluster=cluster,
             bus=bus,
             push_account=partial(push_account, system),
+            forget_account=partial(forget_account, system),
             operator=operator,
             system_namespace=settings.system_namespace,
             identity=settings.identity,

@@ -5,23 +5,24 @@ repeated for every tenant whenever the system connection stands anew: the server
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import structlog
 
 from fleetlb.contracts import streams
-from fleetlb.contracts.objects import WATCHER_CREDENTIALS_SECRET, Tenant
+from fleetlb.contracts.objects import TENANT_FINALIZER, WATCHER_CREDENTIALS_SECRET, Tenant
 from fleetlb.contracts.streams import StreamSpec
-from fleetlb.domain.conditions import READY, Condition, Reason, Status, says_the_same, transition
+from fleetlb.domain.conditions import READY, Condition, Reason, Status, all_say_the_same, transition
 from fleetlb.domain.errors import Transient
-from fleetlb.kube.errors import AlreadyExists, Conflict, Forbidden, NotFound
+from fleetlb.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from fleetlb.runtime import nats_accounts
 from fleetlb.runtime.nats_accounts import KeyKind
 from fleetlb_manager import minting, timestamps
 from fleetlb_manager.identities import namespace_of
 from fleetlb_manager.minting import Object, Operator
 from fleetlb_manager.registering import Registration
+from fleetlb_manager.standing import removal_condition
 from fleetlb_manager.workbench import Workbench
 
 log = structlog.get_logger(__name__)
@@ -44,6 +45,9 @@ class AccountStore(Protocol):
 
     async def replace_secret_data(self, name: str, namespace: str, item: Object) -> None:
         """Put other data into a Secret."""
+
+    async def set_tenant_finalizers(self, tenant: Tenant, finalizers: Sequence[str]) -> Tenant:
+        """Replace the finalizers of this version. Raises Conflict, NotFound, or Invalid for one that is deleted."""
 
     async def set_tenant_status(self, tenant: Tenant, status: dict[str, Any]) -> Tenant:
         """Say how a Tenant is. Raises Conflict, NotFound."""
@@ -97,8 +101,9 @@ class Accounts:
         registration = self._memory.registrations.get(name)
         if tenant is None or registration is None or not self._authority.acting:
             return
+        await self._guard(tenant)
         if tenant.status.account and self._pushed.get(name) == tenant.status.account:
-            await self._report(tenant, tenant.status.account, registration)
+            await self._report(name, tenant.status.account, registration)
             return
         namespace = namespace_of(name)
         await self._ensure_namespace(name, namespace)
@@ -109,7 +114,7 @@ class Accounts:
         await self._push(minting.account_jwt(name, account, self._operator, issued_at=now))
         await self._want_stream(streams.observed_stream(account))
         self._pushed[name] = account
-        await self._report(tenant, account, registration)
+        await self._report(name, account, registration)
 
     async def _ensure_namespace(self, tenant: str, namespace: str) -> None:
         try:
@@ -151,23 +156,42 @@ class Accounts:
             await self._store.replace_secret_data(WATCHER_CREDENTIALS_SECRET, namespace, wanted)
             log.info("credentials renewed", tenant=tenant)
 
-    async def _report(self, tenant: Tenant, account: str, registration: Registration) -> None:
-        condition = condition_of(registration, tenant.metadata.generation)
-        before = next((c for c in tenant.status.conditions if c.type == READY), None)
-        namespace = namespace_of(tenant.metadata.name)
-        same_names = (tenant.status.account, tenant.status.namespace) == (account, namespace)
-        if same_names and before is not None and says_the_same(before, condition):
+    async def _guard(self, tenant: Tenant) -> None:
+        """From now on the Tenant cannot go without us."""
+        meta = tenant.metadata
+        if TENANT_FINALIZER in meta.finalizers or meta.deletion_timestamp is not None:
+            return
+        try:
+            guarded = await self._store.set_tenant_finalizers(tenant, (*meta.finalizers, TENANT_FINALIZER))
+        except (NotFound, Conflict, Invalid) as problem:
+            raise Transient(f"tenant {meta.name} changed meanwhile") from problem
+        self._on_tenant(guarded)
+
+    async def _report(self, name: str, account: str, registration: Registration) -> None:
+        tenant = self._memory.tenants.get(name)
+        if tenant is None:
+            return
+        conditions = conditions_of(tenant, registration, self._memory.live_in(name))
+        known, namespace = tenant.status, namespace_of(name)
+        if (known.account, known.namespace) == (account, namespace) and all_say_the_same(known.conditions, conditions):
             return
         now = timestamps.to_text(self._clock.wall())
         status = {
             "account": account,
             "namespace": namespace,
-            "conditions": [transition(tenant.status.conditions, condition, now)],
+            "conditions": [transition(known.conditions, condition, now) for condition in conditions],
         }
         try:
             self._on_tenant(await self._store.set_tenant_status(tenant, status))
         except (NotFound, Conflict):
-            log.debug("a tenant changed while its status was written", tenant=tenant.metadata.name)
+            log.debug("a tenant changed while its status was written", tenant=name)
+
+
+def conditions_of(tenant: Tenant, registration: Registration, live: int) -> tuple[Condition, ...]:
+    """Whether a tenant is served and, if it is deleted, what it waits for. `live`: as for `removal_condition`."""
+    ready = condition_of(registration, tenant.metadata.generation)
+    removal = removal_condition(tenant, live)
+    return (ready,) if removal is None else (ready, removal)
 
 
 def condition_of(registration: Registration, generation: int) -> Condition:

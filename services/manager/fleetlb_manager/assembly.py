@@ -4,11 +4,11 @@ The one place that knows all parts; it decides nothing. Reads neither environmen
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple
 
 from fleetlb.contracts.objects import BalancerGroup, Tenant
-from fleetlb.contracts.streams import PARKED_STREAM
+from fleetlb.contracts.streams import PARKED_STREAM, observed_stream
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.fleet_objects import (
     ADDRESS_CLAIMS,
@@ -26,6 +26,7 @@ from fleetlb_manager.accounts import Accounts, Pusher
 from fleetlb_manager.choosing import Chooser
 from fleetlb_manager.claiming import Claiming
 from fleetlb_manager.clusters import Clusters
+from fleetlb_manager.draining import Draining
 from fleetlb_manager.folding_messages import MessageFolding
 from fleetlb_manager.folding_objects import ObjectFolding
 from fleetlb_manager.following import Following
@@ -40,12 +41,15 @@ from fleetlb_manager.planning import Planner
 from fleetlb_manager.publishing import Publishing
 from fleetlb_manager.queues import Queues, Work
 from fleetlb_manager.releasing import Releasing
+from fleetlb_manager.removing import Removing
 from fleetlb_manager.serving import Serving
 from fleetlb_manager.statuses import Statuses
 from fleetlb_manager.streams import Streams
 from fleetlb_manager.tenancy import Tenancy
 from fleetlb_manager.workbench import Workbench
 
+Forgetter = Callable[[str, str], Awaitable[None]]
+"""Makes the NATS servers forget an account, by its public key and the operator's word on it. Raises Transient."""
 LEASE_NAME = "fleetlb-manager"
 
 
@@ -55,6 +59,7 @@ class Surroundings(NamedTuple):
     cluster: Cluster
     bus: Bus
     push_account: Pusher
+    forget_account: Forgetter
     operator: Operator
     system_namespace: str
     identity: str
@@ -122,6 +127,7 @@ class Manager:
             queues.account(name)
             queues.status(StatusKey("tenant", name))
         for name in memory.pools:
+            queues.pool(name)
             queues.status(StatusKey("pool", name))
         for name in memory.groups:
             queues.status(StatusKey("group", name))
@@ -147,16 +153,32 @@ class Manager:
         cluster = given.cluster.writing_while(lambda: self.leadership.acting)
         claims, load_balancers, store = ClaimObjects(cluster), LoadBalancerObjects(cluster), AccountObjects(cluster)
         chooser = Chooser(memory.book, memory.lines, memory.capabilities, self._objects.address_free)
+        draining = Draining(bench, store, chooser)
         publishing = Publishing(bench, given.bus, on_stream_missing=self.streams.look_now)
         releasing = Releasing(bench, claims, load_balancers, given.bus, chooser)
         serving = Serving(
             bench,
             load_balancers,
             chooser=chooser,
-            claiming=Claiming(bench, claims, chooser),
+            claiming=Claiming(bench, claims, chooser, draining.guard),
             releasing=releasing,
             planner=Planner(bench, publishing),
         )
+        self.queues.begin(
+            Work(
+                service=serving.reconcile,
+                slot=publishing.reconcile,
+                claim=releasing.reconcile_claim,
+                cluster=Clusters(bench, ClusterObjects(cluster), given.bus).reconcile,
+                account=self._wire_accounts(bench, store).reconcile,
+                tenancy=Tenancy(memory, self.queues, allow_loopback=given.allow_loopback).reconcile,
+                pool=draining.reconcile,
+                status=Statuses(bench, store).reconcile,
+            )
+        )
+
+    def _wire_accounts(self, bench: Workbench, store: AccountObjects) -> Removing:
+        given = self._given
         self._accounts = Accounts(
             bench,
             store,
@@ -166,16 +188,13 @@ class Manager:
             on_tenant=self._tenant_set,
             system_namespace=given.system_namespace,
         )
-        self.queues.begin(
-            Work(
-                service=serving.reconcile,
-                slot=publishing.reconcile,
-                claim=releasing.reconcile_claim,
-                cluster=Clusters(bench, ClusterObjects(cluster), given.bus).reconcile,
-                account=self._accounts.reconcile,
-                tenancy=Tenancy(memory, self.queues, allow_loopback=given.allow_loopback).reconcile,
-                status=Statuses(bench, store).reconcile,
-            )
+        return Removing(
+            bench,
+            store,
+            given.operator,
+            keep=self._accounts.reconcile,
+            disconnect=self._disconnect,
+            system_namespace=given.system_namespace,
         )
 
     def _watches(self) -> tuple[Reflector[Any], ...]:
@@ -196,6 +215,12 @@ class Manager:
     def _tenant_gone(self, tenant: Tenant) -> None:
         self._objects.tenant_gone(tenant)
         self._following.tenant_gone(tenant.metadata.name)
+
+    async def _disconnect(self, name: str, account: str, deletion_jwt: str) -> None:
+        """The account first, so that nobody can put anything into a stream that is not looked after."""
+        await self._given.forget_account(account, deletion_jwt)
+        self._following.leave(name, account)
+        await self.streams.remove(observed_stream(account).name)
 
     def _group_set(self, group: BalancerGroup) -> None:
         self._objects.group_set(group)

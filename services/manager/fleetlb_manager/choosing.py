@@ -127,6 +127,10 @@ class Chooser:
         if rest:
             self._proposed[key] = rest
 
+    def is_proposing(self, pool: str) -> bool:
+        """Whether an address of a pool is chosen and neither claimed nor dropped yet. O(proposals)."""
+        return any(pool in self._book.pools_of(a) for addresses in self._proposed.values() for a in addresses)
+
     def abandon(self, key: ServiceKey) -> None:
         """The Service wants no address any more."""
         self._drop(key, self._proposed.pop(key, ()))
@@ -168,15 +172,31 @@ class Chooser:
         return None
 
     def _pools(self, wish: Wish, names: Iterable[str]) -> list[str]:
-        """Those of the pools that the wish may use and whose group exists, in order."""
-        service, usable = wish.service, []
-        for name in sorted(names):
+        """Those of the pools that the wish may use, that are open and whose group exists, in order."""
+        usable = []
+        for name in self._granted(wish, names):
             pool = self._book.pools[name]
-            if service.pool not in ("", name) or not wish.grant.may_use_pool(name, pool.group):
-                continue
-            if self._capabilities(pool.group) is not None:
+            if not pool.closed and self._capabilities(pool.group) is not None:
                 usable.append(name)
         return usable
+
+    def _granted(self, wish: Wish, names: Iterable[str]) -> list[str]:
+        """Those of the pools that the tenant may use and the wish does not exclude."""
+        return [
+            name
+            for name in sorted(names)
+            if wish.service.pool in ("", name) and wish.grant.may_use_pool(name, self._book.pools[name].group)
+        ]
+
+    def _no_pool(self, wish: Wish) -> Denial:
+        """No pool is left to choose from: none is granted, or those that are granted are being removed."""
+        closed = any(self._book.pools[name].closed for name in self._granted(wish, self._book.pools))
+        if wish.service.pool:
+            why = "is being removed: ask for another one" if closed else "is not granted to this tenant"
+            text = f"fleetlb.dev/pool: pool {wish.service.pool!r} {why}"
+        else:
+            text = "no address pool is granted to this tenant" + (", but some that are being removed" if closed else "")
+        return Denial(Refusal(Reason.ADDRESS_NOT_ALLOWED, text))
 
     def _complete(self, wish: Wish, fixed: dict[Family, Holding]) -> Choice | Denial:
         """Choose for the families that are not fixed; all addresses in one group, all or none."""
@@ -195,9 +215,7 @@ class Chooser:
                 return outcome
             denials.append(outcome)
         if not denials:
-            asked = f"fleetlb.dev/pool: pool {wish.service.pool!r}" if wish.service.pool else "no address pool"
-            verb = "is not granted to this tenant" if wish.service.pool else "is granted to this tenant"
-            return Denial(Refusal(Reason.ADDRESS_NOT_ALLOWED, f"{asked} {verb}"))
+            return self._no_pool(wish)
         waits = tuple(resource for denial in denials for resource in denial.waits_for)
         first = next((denial for denial in denials if denial.waits_for), denials[0])
         return Denial(first.refusal, waits)

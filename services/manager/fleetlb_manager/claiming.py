@@ -4,6 +4,7 @@ The book in memory only proposed; a lost race is folded and the caller chooses a
 manager.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from prometheus_client import Counter
@@ -41,16 +42,21 @@ class ClaimStore(Protocol):
         """Change which virtual servers the claim stands for. Raises Conflict, NotFound."""
 
 
+Guard = Callable[[str], Awaitable[None]]
+"""Returns once a pool, by its name, cannot be removed unnoticed. Raises Transient."""
+
+
 class Claiming:
     """Claims the addresses of a choice."""
 
-    def __init__(self, bench: Workbench, store: ClaimStore, chooser: Chooser) -> None:
-        """`chooser` is told which proposals are settled."""
+    def __init__(self, bench: Workbench, store: ClaimStore, chooser: Chooser, guard: Guard) -> None:
+        """`chooser` is told which proposals are settled; `guard` is asked before a claim is made."""
         self._memory = bench.memory
         self._folding = bench.folding
         self._authority = bench.authority
         self._store = store
         self._chooser = chooser
+        self._guard = guard
 
     async def claim_all(self, key: ServiceKey, service: TenantService, choice: Choice) -> bool:
         """Make every address of a choice ours, with the ports of the wish; False when somebody else was faster."""
@@ -58,6 +64,7 @@ class Claiming:
         for holding in choice.holdings:
             claim = self._memory.claims.at(holding.address)
             if claim is None or owner_of(claim) != key:
+                await self._guard(holding.pool)
                 claim = await self._claim(_new_claim(key, service, holding, ports, self._authority.generation))
                 self._chooser.settle(key, holding.address)
             if owner_of(claim) != key or claim.spec.phase is not ClaimPhase.BOUND:

@@ -14,6 +14,7 @@ from fleetlb.domain.tenancy import Usage
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb_manager.identities import ClusterKey, ServiceKey, Slot
 from fleetlb_manager.newest import Newest
+from fleetlb_manager.pool_holdings import PoolHoldings
 from fleetlb_manager.usage import UsageLedger
 
 _HOLDS = {
@@ -34,6 +35,7 @@ class Claims:
         self._of_owner: dict[ServiceKey, dict[str, AddressClaim]] = {}
         self._owners_of: dict[ClusterKey, set[ServiceKey]] = {}
         self._passing: dict[str, None] = {}
+        self.of_pools = PoolHoldings()
 
     def __len__(self) -> int:
         """How many addresses are claimed."""
@@ -89,6 +91,7 @@ class Claims:
         owner, address = owner_of(claim), claim.spec.address
         self._of_owner.setdefault(owner, {})[address] = claim
         self._owners_of.setdefault(owner.cluster_key, set()).add(owner)
+        self.of_pools.put(claim)
         if claim.spec.phase is not ClaimPhase.BOUND:
             self._passing[address] = None
         if not self._book.take(address, str(owner), _HOLDS[claim.spec.phase]):
@@ -99,6 +102,7 @@ class Claims:
     def _forget(self, claim: AddressClaim) -> None:
         owner, address = owner_of(claim), claim.spec.address
         self._passing.pop(address, None)
+        self.of_pools.drop(claim)
         rest = self._of_owner[owner]
         del rest[address]
         if not rest:

@@ -18,6 +18,7 @@ from fleetlb_manager import timestamps
 from fleetlb_manager.identities import ClusterKey, ServiceKey, namespace_of
 from fleetlb_manager.inventories import Absences, is_out_of_step
 from fleetlb_manager.observations import Inventory, ObservedCluster
+from fleetlb_manager.standing import Standing
 from fleetlb_manager.workbench import Workbench
 
 RESYNC_SECONDS = 10.0
@@ -75,6 +76,8 @@ class Clusters:
         """Do what is left to do for one cluster; the seconds until it must be looked at again."""
         observed = self._memory.observations.cluster(key)
         if not self._authority.acting or observed is None or key.tenant not in self._memory.tenants:
+            return None
+        if self._memory.standing_of(key.tenant) is Standing.LEAVING:
             return None
         item = await self._ensure_object(key, observed)
         inventory = observed.inventory

@@ -8,14 +8,15 @@ from typing import Any
 
 import msgspec
 
-from fleetlb.contracts.objects import AddressPoolStatus, BalancerGroup, PoolCounts, TenantUsage
+from fleetlb.contracts.objects import AddressPool, AddressPoolStatus, BalancerGroup, PoolCounts, TenantUsage
 from fleetlb.contracts.v1 import NodeRealized
 from fleetlb.domain.address_pools import SHOWN_LIMIT
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.allocation import AddressBook
-from fleetlb.domain.conditions import READY, Condition, Status
+from fleetlb.domain.conditions import ADDRESSES_OUTSIDE, READY, Condition, Status
 from fleetlb.domain.tenancy import Usage
 from fleetlb_manager.balancer_groups import nodes_as_heard
+from fleetlb_manager.pool_holdings import PoolUse
 
 
 def tenant_usage(usage: Usage) -> TenantUsage:
@@ -37,6 +38,38 @@ def pool_counts(book: AddressBook, pool: str, family: Family) -> PoolCounts:
 def pool_status(book: AddressBook, pool: str) -> AddressPoolStatus:
     """How full a pool is."""
     return AddressPoolStatus(ipv4=pool_counts(book, pool, Family.IPV4), ipv6=pool_counts(book, pool, Family.IPV6))
+
+
+def pool_conditions(pool: AddressPool, book: AddressBook, use: PoolUse) -> tuple[Condition, ...]:
+    """What a pool says of itself: whether addresses are given out of it, and whether it is rid of those it lost."""
+    generation = pool.metadata.generation
+    if pool.metadata.deletion_timestamp is not None:
+        ready = draining_condition(use, generation)
+    else:
+        ready = pools_condition(pool.metadata.name, book, generation)
+    return (ready, outside_condition(use, generation)) if use.outside else (ready,)
+
+
+def draining_condition(use: PoolUse, generation: int) -> Condition:
+    """Why a pool that is deleted is still there, and what ends that."""
+    text = (
+        f"this pool is being removed; addresses in use: {use.addresses}, of {use.tenants} tenants; at rest:"
+        f" {use.resting}. They stay and are served, none is given out any more, and the pool goes when the last is"
+        " free: have those Services ask for another pool, or delete them (kubectl get addressclaims names them)"
+    )
+    return Condition(type=READY, status=Status.FALSE, reason="Draining", message=text, observed_generation=generation)
+
+
+def outside_condition(use: PoolUse, generation: int) -> Condition:
+    """Addresses in use that the pool's ranges do not hold any more."""
+    more = ", …" if use.outside > len(use.named) else ""
+    text = (
+        f"addresses in use outside spec.addresses: {use.outside} ({', '.join(use.named)}{more}). They stay and are"
+        " served, none is given out there: put their range back, or have those Services ask for other addresses"
+    )
+    return Condition(
+        type=ADDRESSES_OUTSIDE, status=Status.TRUE, reason="InUse", message=text, observed_generation=generation
+    )
 
 
 def pools_condition(pool: str, book: AddressBook, generation: int) -> Condition:

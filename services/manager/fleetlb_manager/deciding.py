@@ -40,9 +40,14 @@ def decide_course(
     absent: bool,
     load_balancer: LoadBalancer | None,
     claims: Iterable[AddressClaim],
+    *,
+    leaving: bool = False,
 ) -> Course:
-    """Serve, release, or leave alone. `absent`: inventories have proven that the Service is gone."""
-    if absent or (observed is not None and observed.service is None):
+    """Serve, release, or leave alone.
+
+    `absent`: inventories have proven that the Service is gone; `leaving`: its tenant is being removed.
+    """
+    if leaving or absent or (observed is not None and observed.service is None):
         return Course.RELEASE
     if observed is None:
         return Course.KEEP

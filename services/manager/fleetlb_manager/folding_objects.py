@@ -6,13 +6,16 @@ Synchronous; decides nothing. An answer to our own write is folded like a watch 
 from collections.abc import Iterable
 
 import structlog
+from msgspec.structs import replace
 
 from fleetlb.contracts.objects import (
+    CONFIRM_REMOVAL,
     AddressClaim,
     AddressPool,
     BalancerGroup,
     ClaimPhase,
     LoadBalancer,
+    ObjectMeta,
     Tenant,
     TenantCluster,
 )
@@ -44,50 +47,47 @@ class ObjectFolding:
         if not _is_newer(tenant, known):
             return
         self._memory.tenants[name] = tenant
-        if known is None or known.spec != tenant.spec or known.metadata.uid != tenant.metadata.uid:
+        if known is not None and known.metadata.uid != tenant.metadata.uid:
+            known = None
+        if known is None or known.spec != tenant.spec:
             self._marks.tenancy()
-        if known is None or known.status != tenant.status or known.metadata.uid != tenant.metadata.uid:
-            self._marks.account(name)
+        if known is None or known.status != tenant.status:
             self._marks.status(StatusKey("tenant", name))
+        if known is None or (known.status, _keeping(known.metadata)) != (tenant.status, _keeping(tenant.metadata)):
+            self._marks.account(name)
 
     def tenant_gone(self, tenant: Tenant) -> None:
         """A Tenant was deleted: its objects stay, nothing is decided for it any more."""
-        self._memory.tenants.pop(tenant.metadata.name, None)
+        self._memory.forget_tenant(tenant.metadata.name)
         self._marks.tenancy()
         self._marks.account(tenant.metadata.name)
 
     def pool_set(self, pool: AddressPool) -> None:
         """An AddressPool is there; ranges that cannot be read leave the last good ones in force."""
         name, spec = pool.metadata.name, pool.spec
-        if not _is_newer(pool, self._memory.pools.get(name)):
+        known = self._memory.pools.get(name)
+        if not _is_newer(pool, known):
             return
         self._memory.pools[name] = pool
+        if known is None or _keeping(known.metadata) != _keeping(pool.metadata):
+            self._marks.pool(name)
         try:
-            intervals = parse_intervals(spec.addresses)
+            wanted = _range_of(pool)
             networks = parse_pool_networks(spec.group, spec.addresses)
         except ValueError as problem:
             log.error("an address pool cannot be read; its last ranges stay", pool=name, problem=str(problem))
+            last = self._memory.book.pools.get(name)
+            if last is not None:
+                self._range_changed(replace(last, closed=pool.metadata.deletion_timestamp is not None))
             return
-        wanted = AddressRange(
-            name=name,
-            intervals=intervals,
-            auto_assign=spec.auto_assign,
-            avoid_buggy=spec.avoid_buggy_ips,
-            quarantine_seconds=spec.quarantine_seconds,
-            group=spec.group,
-        )
-        self._marks.status(StatusKey("pool", name))
-        if self._memory.book.pools.get(name) != wanted:
-            self._memory.book.set_pool(wanted)
-            self._pools_changed()
-            self._wake_wanting()
-            self._mark_quarantined()
+        self._range_changed(wanted)
         self._networks_changed(name, networks)
 
     def pool_gone(self, pool: AddressPool) -> None:
         """An AddressPool was deleted: addresses given out of it stay."""
         self._memory.pools.pop(pool.metadata.name, None)
         self._memory.book.drop_pool(pool.metadata.name)
+        self._memory.claims.of_pools.set_ranges(pool.metadata.name, None)
         self._pools_changed()
         self._mark_quarantined()
         self._networks_changed(pool.metadata.name, None)
@@ -156,6 +156,7 @@ class ObjectFolding:
         key = self._memory.load_balancers.drop(item.metadata)
         if key is not None:
             self._marks.service(key)
+            self._tenant_has_less(key.tenant)
 
     def cluster_set(self, item: TenantCluster) -> None:
         """A TenantCluster is there; its nodes concern every load balancer of the cluster."""
@@ -175,6 +176,16 @@ class ObjectFolding:
         """Units of resources were kept for a Service that did not need them."""
         for resource in resources:
             self._call(resource)
+
+    def _range_changed(self, wanted: AddressRange) -> None:
+        self._marks.status(StatusKey("pool", wanted.name))
+        if self._memory.book.pools.get(wanted.name) == wanted:
+            return
+        self._memory.book.set_pool(wanted)
+        self._memory.claims.of_pools.set_ranges(wanted.name, wanted.intervals)
+        self._pools_changed()
+        self._wake_wanting()
+        self._mark_quarantined()
 
     def _pools_changed(self) -> None:
         """What one pool says depends on whether another overlaps it."""
@@ -199,8 +210,18 @@ class ObjectFolding:
         for slot in self._memory.slots_at(claim.spec.address):
             self._marks.slot(slot)
         self._marks.status(StatusKey("tenant", owner.tenant))
-        for pool in self._memory.book.pools_of(claim.spec.address):
-            self._marks.status(StatusKey("pool", pool))
+        for name in {claim.spec.pool, *self._memory.book.pools_of(claim.spec.address)}:
+            self._marks.status(StatusKey("pool", name))
+        self._tenant_has_less(owner.tenant)
+        pool = self._memory.pools.get(claim.spec.pool)
+        if pool is not None and pool.metadata.deletion_timestamp is not None:
+            self._marks.pool(claim.spec.pool)
+
+    def _tenant_has_less(self, name: str) -> None:
+        """A Tenant that is deleted may wait for this."""
+        tenant = self._memory.tenants.get(name)
+        if tenant is not None and tenant.metadata.deletion_timestamp is not None:
+            self._marks.account(name)
 
     def _call(self, resource: str) -> None:
         key = self._memory.lines.call(resource)
@@ -215,6 +236,25 @@ class ObjectFolding:
     def _mark_quarantined(self) -> None:
         for address in list(self._memory.claims.passing()):
             self._marks.claim(address)
+
+
+def _range_of(pool: AddressPool) -> AddressRange:
+    """A pool as the allocator sees it. Raises ValueError."""
+    spec = pool.spec
+    return AddressRange(
+        name=pool.metadata.name,
+        intervals=parse_intervals(spec.addresses),
+        auto_assign=spec.auto_assign,
+        avoid_buggy=spec.avoid_buggy_ips,
+        quarantine_seconds=spec.quarantine_seconds,
+        group=spec.group,
+        closed=pool.metadata.deletion_timestamp is not None,
+    )
+
+
+def _keeping(meta: ObjectMeta) -> tuple[object, ...]:
+    """What says whether an object is to be removed, and whether we keep it."""
+    return meta.uid, meta.finalizers, meta.deletion_timestamp, meta.annotations.get(CONFIRM_REMOVAL)
 
 
 def _prefix_in(networks: PoolNetworks | None, claim: AddressClaim) -> str:

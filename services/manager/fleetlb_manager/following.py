@@ -59,11 +59,12 @@ class Following:
         self._tasks = tasks
         self._followed: dict[str, asyncio.Task[None]] = {}
         self._accounts: dict[str, str] = {}
+        self._left: set[str] = set()
 
     def tenant(self, tenant: Tenant) -> None:
         """Follow a tenant's stream under its present account, if it has one."""
         name, account = tenant.metadata.name, tenant.status.account
-        if self._accounts.get(name, "") == account:
+        if self._accounts.get(name, "") == account or account in self._left:
             return
         self.tenant_gone(name)
         if not account:
@@ -84,6 +85,12 @@ class Following:
         if account:
             self._stop(streams.observed_stream(account).name)
             self._memory.observations.forget_tenant(name)
+
+    def leave(self, name: str, account: str) -> None:
+        """Follow a tenant no more, and its account never again: it is removed, and a namesake gets another one."""
+        self._left.add(account)
+        if self._accounts.get(name) == account:
+            self.tenant_gone(name)
 
     def group(self, group: BalancerGroup) -> None:
         """Follow both streams of a balancer group."""

@@ -1,6 +1,6 @@
 """The LoadBalancer and TenantCluster objects as last known, by identity. Pure memory; every operation is O(1)."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TypeVar
 
 from fleetlb.contracts.objects import LoadBalancer, ObjectMeta, TenantCluster
@@ -18,6 +18,8 @@ class LoadBalancers:
         self._newest: Newest[LoadBalancer] = Newest()
         self._in_cluster: dict[ClusterKey, set[ServiceKey]] = {}
         self._in_group: dict[str, set[ServiceKey]] = {}
+        self._of_tenant: dict[str, set[ServiceKey]] = {}
+        self._live: dict[str, set[ServiceKey]] = {}
         self._wanting: dict[ServiceKey, None] = {}
 
     def get(self, key: ServiceKey) -> LoadBalancer | None:
@@ -37,6 +39,14 @@ class LoadBalancers:
         """Services whose object has its addresses in one balancer group."""
         return self._in_group.get(group, ())
 
+    def of_tenant(self, tenant: str) -> Collection[ServiceKey]:
+        """Services of one tenant that have an object."""
+        return self._of_tenant.get(tenant, ())
+
+    def live(self, tenant: str) -> int:
+        """How many objects of one tenant have addresses."""
+        return len(self._live.get(tenant, ()))
+
     def wanting(self) -> Iterable[ServiceKey]:
         """Services whose object says no, or has fewer addresses than the Service would like to have."""
         return self._wanting
@@ -51,6 +61,11 @@ class LoadBalancers:
             self._forget(known)
         self._in_cluster.setdefault(key.cluster_key, set()).add(key)
         self._in_group.setdefault(item.spec.group, set()).add(key)
+        self._of_tenant.setdefault(key.tenant, set()).add(key)
+        if item.spec.addresses:
+            self._live.setdefault(key.tenant, set()).add(key)
+        else:
+            _take_out(self._live, key.tenant, key)
         if item.spec.refusal or item.spec.is_short:
             self._wanting[key] = None
         else:
@@ -71,6 +86,8 @@ class LoadBalancers:
         self._wanting.pop(key, None)
         _take_out(self._in_cluster, key.cluster_key, key)
         _take_out(self._in_group, item.spec.group, key)
+        _take_out(self._of_tenant, key.tenant, key)
+        _take_out(self._live, key.tenant, key)
 
 
 def _take_out(index: dict[K, set[ServiceKey]], place: K, key: ServiceKey) -> None:
@@ -90,6 +107,10 @@ class TenantClusters:
     def get(self, key: ClusterKey) -> TenantCluster | None:
         """The object of a cluster."""
         return self._newest.get(key.cluster, namespace_of(key.tenant))
+
+    def of_tenant(self, tenant: str) -> list[TenantCluster]:
+        """The objects of one tenant. O(all), for what an operator does once."""
+        return [item for item in self._newest.values() if item.metadata.namespace == namespace_of(tenant)]
 
     def put(self, item: TenantCluster) -> ClusterKey | None:
         """Note a version of an object; the cluster if its nodes are not what was known."""

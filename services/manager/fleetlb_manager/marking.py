@@ -39,5 +39,8 @@ class Marks(Protocol):
     def tenancy(self) -> None:
         """Tenants, judged together."""
 
+    def pool(self, name: str) -> None:
+        """An AddressPool: whether it is kept from being removed, or can go."""
+
     def status(self, key: StatusKey) -> None:
         """A status; written after a while, with all that changed meanwhile."""

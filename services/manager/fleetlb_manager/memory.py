@@ -14,6 +14,7 @@ from fleetlb_manager.inventories import Absences
 from fleetlb_manager.load_balancers import LoadBalancers, TenantClusters
 from fleetlb_manager.observations import Observations
 from fleetlb_manager.registering import Registration
+from fleetlb_manager.standing import Standing, decide_standing
 from fleetlb_manager.usage import UsageLedger
 from fleetlb_manager.virtual_server_tables import DesiredTable, RealizedTable
 from fleetlb_manager.waiting_lines import WaitingLines
@@ -61,6 +62,20 @@ class Memory:
     def begin_adoption(self, now: float) -> None:
         """A term begins: whoever lost its addresses chooses first. O(all)."""
         self.adoption.begin(filter(self.is_orphan, self.observations.services()), now)
+
+    def live_in(self, tenant: str) -> int:
+        """How many load balancers of a tenant hold an address, as claims or as objects tell it: the larger number."""
+        return max(self.usage.of(tenant).load_balancers, self.load_balancers.live(tenant))
+
+    def standing_of(self, tenant: str) -> Standing:
+        """Whether a tenant stays or goes. Only for who acts: before that, what is live is not known."""
+        return decide_standing(self.tenants.get(tenant), self.live_in(tenant))
+
+    def forget_tenant(self, tenant: str) -> None:
+        """A Tenant is gone: a namesake begins with nothing proven."""
+        self.tenants.pop(tenant, None)
+        for key in [key for key in self.absences if key.tenant == tenant]:
+            del self.absences[key]
 
     def account_of(self, tenant: str) -> str:
         """A tenant's NATS account; empty while it has none."""

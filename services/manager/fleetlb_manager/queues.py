@@ -22,8 +22,9 @@ class Work(NamedTuple):
     slot: Callable[[Slot], Awaitable[float | None]]
     claim: Callable[[str], Awaitable[float | None]]
     cluster: Callable[[ClusterKey], Awaitable[float | None]]
-    account: Callable[[str], Awaitable[None]]
+    account: Callable[[str], Awaitable[float | None]]
     tenancy: Callable[[str], Awaitable[None]]
+    pool: Callable[[str], Awaitable[float | None]]
     status: Callable[[StatusKey], Awaitable[None]]
 
 
@@ -39,6 +40,7 @@ class Queues:
         self._clusters: Reconciler[ClusterKey] = Reconciler(self._cluster, name="clusters", concurrency=8)
         self._accounts: Reconciler[str] = Reconciler(self._account, name="accounts", concurrency=4)
         self._tenancy: Reconciler[str] = Reconciler(self._judge_tenants, name="tenancy", concurrency=1)
+        self._pools: Reconciler[str] = Reconciler(self._pool, name="pools", concurrency=1)
         self._statuses: Reconciler[StatusKey] = Reconciler(self._status, name="statuses", concurrency=2)
         self._turns = Turns(self._services.add)
 
@@ -55,13 +57,14 @@ class Queues:
             "clusters": self._clusters.run,
             "accounts": self._accounts.run,
             "tenancy": self._tenancy.run,
+            "pools": self._pools.run,
             "statuses": self._statuses.run,
         }
 
     def idle(self) -> bool:
         """Whether nothing is queued or running; what waits for a time does not count."""
-        queues = (self._services, self._slots, self._claims, self._clusters, self._accounts, self._tenancy)
-        return not self._turns.waiting() and all(queue.idle() for queue in (*queues, self._statuses))
+        tenants = (self._services, self._slots, self._claims, self._clusters, self._accounts, self._tenancy)
+        return not self._turns.waiting() and all(queue.idle() for queue in (*tenants, self._pools, self._statuses))
 
     def service(self, key: ServiceKey) -> None:
         """See `Marks`."""
@@ -87,6 +90,10 @@ class Queues:
         """See `Marks`."""
         self._tenancy.add(ALL_TENANTS)
 
+    def pool(self, name: str) -> None:
+        """See `Marks`."""
+        self._pools.add(name)
+
     def status(self, key: StatusKey) -> None:
         """See `Marks`."""
         self._statuses.add_after(key, COALESCE_SECONDS)
@@ -106,11 +113,14 @@ class Queues:
     async def _cluster(self, key: ClusterKey) -> float | None:
         return await self._begun.cluster(key)
 
-    async def _account(self, tenant: str) -> None:
-        await self._begun.account(tenant)
+    async def _account(self, tenant: str) -> float | None:
+        return await self._begun.account(tenant)
 
     async def _judge_tenants(self, which: str) -> None:
         await self._begun.tenancy(which)
+
+    async def _pool(self, name: str) -> float | None:
+        return await self._begun.pool(name)
 
     async def _status(self, key: StatusKey) -> None:
         await self._begun.status(key)

@@ -46,6 +46,7 @@ from fleetlb_manager.load_balancers import key_of
 from fleetlb_manager.observations import ObservedService
 from fleetlb_manager.planning import Planner
 from fleetlb_manager.releasing import Releasing
+from fleetlb_manager.standing import Standing
 from fleetlb_manager.waiting_lines import quota_resource
 from fleetlb_manager.workbench import Workbench
 
@@ -101,7 +102,8 @@ class Serving:
         observed = self._memory.observations.service(key)
         known = self._memory.load_balancers.get(key)
         claims = self._memory.claims.of(key)
-        course = decide_course(observed, self._memory.is_absent(key), known, claims)
+        leaving = self._memory.standing_of(key.tenant) is Standing.LEAVING
+        course = decide_course(observed, self._memory.is_absent(key), known, claims, leaving=leaving)
         if course is Course.RELEASE:
             self._memory.adoption.done(key)
             await self._releasing.release_service(key)

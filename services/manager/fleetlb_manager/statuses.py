@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import structlog
 
 from fleetlb.contracts.objects import AddressPool, BalancerGroup, Tenant
-from fleetlb.domain.conditions import Condition, says_the_same, transition
+from fleetlb.domain.conditions import Condition, all_say_the_same, transition
 from fleetlb.kube.errors import Conflict, NotFound
 from fleetlb_manager import timestamps
 from fleetlb_manager.balancer_groups import nodes_as_heard
-from fleetlb_manager.counting import group_condition, in_full, pool_status, pools_condition, tenant_usage
+from fleetlb_manager.counting import group_condition, in_full, pool_conditions, pool_status, tenant_usage
 from fleetlb_manager.marking import StatusKey
 from fleetlb_manager.workbench import Workbench
 
@@ -73,14 +73,14 @@ class Statuses:
         if pool is None or name not in self._memory.book.pools:
             return
         wanted = pool_status(self._memory.book, name)
-        condition = pools_condition(name, self._memory.book, pool.metadata.generation)
+        conditions = pool_conditions(pool, self._memory.book, self._memory.claims.of_pools.of(name))
         known = pool.status
-        if (known.ipv4, known.ipv6) == (wanted.ipv4, wanted.ipv6) and _says(known.conditions, condition):
+        if (known.ipv4, known.ipv6) == (wanted.ipv4, wanted.ipv6) and all_say_the_same(known.conditions, conditions):
             return
         status = {
             "ipv4": in_full(wanted.ipv4),
             "ipv6": in_full(wanted.ipv6),
-            "conditions": [self._stamped(known.conditions, condition)],
+            "conditions": [self._stamped(known.conditions, condition) for condition in conditions],
         }
         self._folding.pool_set(await self._store.set_pool_status(pool, status))
 
@@ -91,7 +91,7 @@ class Statuses:
         heard = self._memory.realized.nodes(name)
         nodes = nodes_as_heard(group, heard)
         condition = group_condition(group, heard)
-        if group.status.nodes == nodes and _says(group.status.conditions, condition):
+        if group.status.nodes == nodes and all_say_the_same(group.status.conditions, (condition,)):
             return
         status = {
             "nodes": nodes,
@@ -101,7 +101,3 @@ class Statuses:
 
     def _stamped(self, before: tuple[Condition, ...], condition: Condition) -> Condition:
         return transition(before, condition, timestamps.to_text(self._clock.wall()))
-
-
-def _says(conditions: tuple[Condition, ...], wanted: Condition) -> bool:
-    return any(says_the_same(condition, wanted) for condition in conditions)

@@ -21,10 +21,13 @@ log = structlog.get_logger(__name__)
 
 
 class StreamBus(Protocol):
-    """The one thing needed of a bus."""
+    """What is needed of a bus."""
 
     async def ensure_stream(self, spec: StreamSpec) -> StreamState:
         """Make a stream with these settings exist."""
+
+    async def delete_stream(self, name: str) -> None:
+        """Remove a stream; none there is success."""
 
 
 class Permission(Protocol):
@@ -43,6 +46,7 @@ class Streams:
         self._wanted: dict[str, StreamSpec] = {}
         self._hurry = asyncio.Event()
         self._failing: set[str] = set()
+        self._one_at_a_time = asyncio.Lock()
 
     def want(self, spec: StreamSpec) -> None:
         """From now on this stream must exist."""
@@ -62,11 +66,26 @@ class Streams:
         """Return when the stream exists. Raises Transient."""
         self._wanted[spec.name] = spec
         try:
-            await self._bus.ensure_stream(spec)
+            async with self._one_at_a_time:
+                await self._bus.ensure_stream(spec)
         except Transient:
             raise
         except FleetlbError as problem:
             raise Transient(f"stream {spec.name}: {problem}", retry_after=LOOK_SECONDS) from problem
+
+    async def remove(self, name: str) -> None:
+        """Look after a stream no more, and return when it does not exist. Raises Transient.
+
+        Whoever is about to make it is waited for, and nobody begins to afterwards.
+        """
+        self._wanted.pop(name, None)
+        try:
+            async with self._one_at_a_time:
+                await self._bus.delete_stream(name)
+        except Transient:
+            raise
+        except FleetlbError as problem:
+            raise Transient(f"stream {name}: {problem}", retry_after=LOOK_SECONDS) from problem
 
     async def run(self) -> NoReturn:
         """Look after the streams for ever."""
@@ -82,7 +101,9 @@ class Streams:
 
     async def _look(self, spec: StreamSpec) -> None:
         try:
-            await self._bus.ensure_stream(spec)
+            async with self._one_at_a_time:
+                if spec.name in self._wanted:
+                    await self._bus.ensure_stream(spec)
         except FleetlbError as problem:
             if spec.name not in self._failing:
                 self._failing.add(spec.name)

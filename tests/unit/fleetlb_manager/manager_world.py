@@ -4,13 +4,14 @@ Every effect (a write, a publish, a purge, a notification) is counted; the world
 What survives is the store and the streams; `World.rebuild` makes a new memory out of them, as a new process would.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from fleetlb.contracts import codec, streams, subjects
 from fleetlb.contracts.objects import (
+    POOL_FINALIZER,
     AddressClaim,
     AddressClaimSpec,
     AddressPool,
@@ -46,6 +47,7 @@ from fleetlb.runtime.bus import Ack, Message
 from fleetlb_manager.choosing import Chooser
 from fleetlb_manager.claiming import Claiming
 from fleetlb_manager.clusters import Clusters
+from fleetlb_manager.draining import Draining
 from fleetlb_manager.folding_messages import MessageFolding
 from fleetlb_manager.folding_objects import ObjectFolding
 from fleetlb_manager.identities import ClusterKey, ServiceKey, Slot
@@ -78,6 +80,7 @@ class Marked:
         self.claims: dict[str, None] = {}
         self.clusters: dict[ClusterKey, None] = {}
         self.accounts: dict[str, None] = {}
+        self.pools: dict[str, None] = {}
         self.statuses: dict[StatusKey, None] = {}
         self.tenancies = 0
 
@@ -98,6 +101,9 @@ class Marked:
 
     def tenancy(self) -> None:
         self.tenancies += 1
+
+    def pool(self, name: str) -> None:
+        self.pools[name] = None
 
     def status(self, key: StatusKey) -> None:
         self.statuses[key] = None
@@ -138,6 +144,9 @@ class Kept:
         self.load_balancers: dict[tuple[str, str], LoadBalancer] = {}
         self.clusters: dict[tuple[str, str], TenantCluster] = {}
         self.streams: dict[str, bytes] = {}
+        self.namespaces: dict[str, dict[str, Any]] = {}
+        self.secrets: dict[tuple[str, str], dict[str, Any]] = {}
+        self.accounts: set[str] = set()
         self.notified: list[str] = []
         self.effects: list[str] = []
         self.crash_after: int | None = None
@@ -288,6 +297,28 @@ class ClustersInMemory:
         return changed
 
 
+class PoolsInMemory:
+    """The API server's pools."""
+
+    def __init__(self, kept: Kept) -> None:
+        self.kept = kept
+
+    async def set_pool_finalizers(self, pool: AddressPool, finalizers: Sequence[str]) -> AddressPool:
+        name = pool.metadata.name
+        found = self.kept.pools.get(name)
+        if found is None:
+            raise NotFound(name)
+        if found.metadata != pool.metadata:
+            raise Conflict(name)
+        changed = self.kept.stamp(replace(found, metadata=replace(found.metadata, finalizers=tuple(finalizers))))
+        if changed.metadata.deletion_timestamp and not finalizers:
+            del self.kept.pools[name]
+        else:
+            self.kept.pools[name] = changed
+        self.kept.effect(f"finalizers of pool {name}: {' '.join(finalizers)}")
+        return changed
+
+
 class World:
     """One manager's workers around what is kept; `work` goes on until nothing is marked."""
 
@@ -311,7 +342,8 @@ class World:
         self.chooser = Chooser(memory.book, memory.lines, memory.capabilities, self.folding.address_free)
         self.publishing = Publishing(self.bench, self)
         self.releasing = Releasing(self.bench, claims, load_balancers, self, self.chooser)
-        self.claiming = Claiming(self.bench, claims, self.chooser)
+        self.draining = Draining(self.bench, PoolsInMemory(self.kept), self.chooser)
+        self.claiming = Claiming(self.bench, claims, self.chooser, self.draining.guard)
         self.serving = Serving(
             self.bench,
             load_balancers,
@@ -465,7 +497,19 @@ class World:
             or await _take(marks.slots, self.publishing.reconcile)
             or await _take(marks.claims, self.releasing.reconcile_claim)
             or await _take(marks.clusters, self.clusters.reconcile)
+            or await _take(marks.pools, self.draining.reconcile)
         )
+
+    def delete_pool(self, name: str = "default") -> None:
+        """An operator deletes a pool: it goes at once, unless a finalizer keeps it."""
+        found = self.kept.pools[name]
+        meta = replace(found.metadata, deletion_timestamp="2026-11-25T13:00:00Z")
+        if meta.finalizers:
+            self.kept.pools[name] = self.kept.stamp(replace(found, metadata=meta))
+            self.folding.pool_set(self.kept.pools[name])
+        else:
+            del self.kept.pools[name]
+            self.folding.pool_gone(found)
 
     # What a test asks.
 
@@ -535,9 +579,23 @@ def a_tenant(name: str = "acme", *cidrs: str, quotas: Quotas | None = None, **sp
     )
 
 
-def a_pool(*ranges: str, name: str = "default", quarantine: int = 0, **spec: Any) -> AddressPool:
+def a_pool(
+    *ranges: str,
+    name: str = "default",
+    quarantine: int = 0,
+    finalizers: tuple[str, ...] = (POOL_FINALIZER,),
+    deleted: str | None = None,
+    **spec: Any,
+) -> AddressPool:
     return AddressPool(
-        metadata=ObjectMeta(name=name, uid=f"uid-{name}", resource_version="1", generation=1),
+        metadata=ObjectMeta(
+            name=name,
+            uid=f"uid-{name}",
+            resource_version="1",
+            generation=1,
+            finalizers=finalizers,
+            deletion_timestamp=deleted,
+        ),
         spec=AddressPoolSpec(addresses=ranges or ("192.0.2.0/29",), quarantine_seconds=quarantine, **spec),
     )
 

@@ -1,9 +1,10 @@
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import Tenant, TenantStatus
+from fleetlb.contracts.objects import TENANT_FINALIZER, Tenant, TenantStatus
 from fleetlb.contracts.streams import StreamSpec
 from fleetlb.domain.conditions import Reason, Refusal
 from fleetlb.domain.errors import Transient
@@ -14,7 +15,7 @@ from fleetlb_manager import minting
 from fleetlb_manager.accounts import Accounts, condition_of
 from fleetlb_manager.minting import Object, Operator
 from fleetlb_manager.registering import Registration
-from tests.unit.fleetlb_manager.manager_world import World, a_tenant, a_world
+from tests.unit.fleetlb_manager.manager_world import World, a_claim, a_tenant, a_world
 
 OPERATOR = Operator(
     nats_accounts.new_seed(KeyKind.OPERATOR), nats_accounts.public_key(nats_accounts.new_seed(KeyKind.ACCOUNT))
@@ -75,6 +76,12 @@ class Minted:
         self.order.append(f"replace {name}")
         self.secrets[namespace, name] = item
 
+    async def set_tenant_finalizers(self, tenant: Tenant, finalizers: Sequence[str]) -> Tenant:
+        if self.conflict:
+            raise Conflict("changed")
+        self.order.append("finalizers")
+        return self.world.kept.stamp(replace(tenant, metadata=replace(tenant.metadata, finalizers=tuple(finalizers))))
+
     async def set_tenant_status(self, tenant: Tenant, status: dict[str, Any]) -> Tenant:
         if self.conflict:
             raise Conflict("changed")
@@ -99,6 +106,7 @@ async def test_everything_is_there_before_the_status_names_the_account() -> None
     await minted.accounts.reconcile("acme")
     account = minted.world.memory.account_of("acme")
     assert minted.order == [
+        "finalizers",
         "namespace",
         "secret fleetlb-account-acme",
         "secret fleetlb-watcher-creds",
@@ -155,11 +163,56 @@ async def test_a_spoilt_seed_is_not_replaced_by_a_new_identity() -> None:
 async def test_a_tenant_that_changed_meanwhile_is_written_next_time() -> None:
     minted = fresh()
     minted.conflict = True
+    with pytest.raises(Transient):
+        await minted.accounts.reconcile("acme")
+    assert minted.order == []
+    guarded = minted.world.memory.tenants["acme"]
+    guarded = replace(guarded, metadata=replace(guarded.metadata, finalizers=(TENANT_FINALIZER,)))
+    minted.world.folding.tenant_set(minted.world.kept.stamp(guarded))
     await minted.accounts.reconcile("acme")
     assert minted.statuses == []
     minted.conflict = False
     await minted.accounts.reconcile("acme")
     assert len(minted.statuses) == 1
+
+
+async def test_a_tenant_that_is_known_for_long_is_guarded_beside_other_finalizers() -> None:
+    minted = fresh()
+    await minted.accounts.reconcile("acme")
+    tenant = minted.world.memory.tenants["acme"]
+    assert tenant.metadata.finalizers == (TENANT_FINALIZER,)
+    bare = replace(tenant, metadata=replace(tenant.metadata, finalizers=("other/one",)))
+    minted.world.folding.tenant_set(minted.world.kept.stamp(bare))
+    await minted.accounts.reconcile("acme")
+    assert minted.world.memory.tenants["acme"].metadata.finalizers == ("other/one", TENANT_FINALIZER)
+
+
+async def test_a_deleted_tenant_whose_load_balancers_are_live_says_how_to_confirm() -> None:
+    minted = fresh()
+    await minted.accounts.reconcile("acme")
+    tenant = minted.world.memory.tenants["acme"]
+    deleted = replace(
+        tenant, metadata=replace(tenant.metadata, deletion_timestamp="2026-11-25T13:00:00Z", finalizers=())
+    )
+    minted.world.folding.tenant_set(minted.world.kept.stamp(deleted))
+    minted.world.folding.claim_set(a_claim())
+    done = len(minted.order)
+    await minted.accounts.reconcile("acme")
+    await minted.accounts.reconcile("acme")
+    assert minted.order[done:] == ["status"]
+    assert [c.reason for c in minted.statuses[-1]["conditions"]] == ["Complete", "LoadBalancersLive"]
+    assert "confirm-removal=acme" in minted.statuses[-1]["conditions"][1].message
+
+
+async def test_nothing_is_said_of_a_tenant_that_went_meanwhile() -> None:
+    minted = fresh()
+
+    async def push(jwt: str) -> None:
+        minted.world.folding.tenant_gone(minted.world.memory.tenants["acme"])
+
+    minted.accounts._push = push
+    await minted.accounts.reconcile("acme")
+    assert minted.statuses == []
 
 
 async def test_only_who_acts_mints_and_only_for_known_tenants() -> None:

@@ -104,6 +104,22 @@ async def test_a_change_of_address_interrupted_after_every_effect_frees_the_old_
     assert crashes >= 8
 
 
+async def test_the_removal_of_a_pool_interrupted_after_every_effect_ends_with_its_last_address() -> None:
+    crashes = 0
+    for point in range(1, ENDINGS):
+        world = await served()
+        world.delete_pool()
+        world.say(a_key("u1"), None)
+        await world.work()
+        assert world.kept.pools
+        world.say(a_key("g1", "globex"), None)
+        crashes += await play(world, point)
+        is_sound(world)
+        assert world.addresses() == {"u2": ()}
+        assert not world.kept.pools
+    assert crashes >= 5
+
+
 async def test_a_release_never_frees_an_address_that_a_node_still_serves() -> None:
     world = await served()
     world.kept.answering = False

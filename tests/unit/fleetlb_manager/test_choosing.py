@@ -69,6 +69,44 @@ def test_an_exhausted_pool_is_told_with_its_size() -> None:
     assert denial.refusal.message == "no free IPv4 address in pool gold, pool silver: 3 of 3 taken"
 
 
+def test_a_closed_pool_gives_nothing_and_keeps_what_is_held() -> None:
+    asked = Choosing(a_range("gold", "192.0.2.0/30", closed=True), a_range("iron", "198.51.100.0/30"))
+    assert asked.choose("any") == "198.51.100.0 in default"
+    assert asked.choose("named", addresses=("192.0.2.1",)).startswith("AddressNotAllowed")
+    assert asked.choose("had", preferred=("192.0.2.1",)) == "198.51.100.1 in default"
+    held = a_claim("192.0.2.1")
+    held = replace(held, spec=replace(held.spec, pool="gold"))
+    assert asked.choose("holder", claims=(held,)) == "192.0.2.1 in default"
+
+
+@pytest.mark.parametrize(
+    ("wish", "text"),
+    [
+        ({"pool": "gold"}, "fleetlb.dev/pool: pool 'gold' is being removed: ask for another one"),
+        ({}, "no address pool is granted to this tenant, but some that are being removed"),
+        (
+            {"pool": "gold", "tenant": {"pools": ("iron",)}},
+            "fleetlb.dev/pool: pool 'gold' is not granted to this tenant",
+        ),
+        ({"tenant": {"pools": ("iron",)}}, "no address pool is granted to this tenant"),
+    ],
+)
+def test_who_asks_for_a_pool_that_is_being_removed_is_told(wish: dict[str, Any], text: str) -> None:
+    denial = Choosing(a_range("gold", "192.0.2.0/30", closed=True)).outcome(**wish)
+    assert isinstance(denial, Denial)
+    assert (denial.refusal.reason, denial.refusal.message) == ("AddressNotAllowed", text)
+
+
+def test_it_is_known_which_pools_are_about_to_be_claimed_from() -> None:
+    asked = Choosing()
+    assert not asked.chooser.is_proposing("default")
+    asked.choose()
+    assert asked.chooser.is_proposing("default")
+    assert not asked.chooser.is_proposing("other")
+    asked.chooser.settle(a_key(), "192.0.2.0")
+    assert not asked.chooser.is_proposing("default")
+
+
 def test_to_ask_again_is_to_be_proposed_the_same() -> None:
     asked = Choosing()
     assert asked.choose() == asked.choose() == "192.0.2.0 in default"

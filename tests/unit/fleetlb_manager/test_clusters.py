@@ -185,3 +185,13 @@ async def test_a_standby_or_an_unknown_tenant_does_nothing() -> None:
     world.folding.tenant_gone(world.kept.tenants["acme"])
     assert await world.clusters.reconcile(CLUSTER) is None
     assert world.kept.effects == []
+
+
+async def test_nothing_is_made_for_a_tenant_that_leaves() -> None:
+    world = a_world()
+    tenant = world.kept.tenants["acme"]
+    meta = replace(tenant.metadata, deletion_timestamp="2026-11-25T13:00:00Z")
+    world.folding.tenant_set(world.kept.stamp(replace(tenant, metadata=meta)))
+    nodes(world, "node-a", cluster="cluster-2")
+    await world.work()
+    assert world.kept.effects == []

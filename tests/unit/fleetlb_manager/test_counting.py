@@ -3,8 +3,16 @@ from fleetlb.contracts.v1 import NodeRealized
 from fleetlb.domain.address_pools import SHOWN_LIMIT, AddressRange, parse_intervals
 from fleetlb.domain.allocation import AddressBook, Hold
 from fleetlb.domain.tenancy import Usage
-from fleetlb_manager.counting import group_condition, in_full, pool_status, pools_condition, tenant_usage
-from tests.unit.fleetlb_manager.manager_world import a_group
+from fleetlb_manager.counting import (
+    group_condition,
+    in_full,
+    pool_conditions,
+    pool_status,
+    pools_condition,
+    tenant_usage,
+)
+from fleetlb_manager.pool_holdings import PoolUse
+from tests.unit.fleetlb_manager.manager_world import a_group, a_pool
 
 
 def a_book(**pools: str) -> AddressBook:
@@ -33,6 +41,22 @@ def test_an_overlap_is_said() -> None:
     }
     assert "pool b" in said["a"].message
     assert said["c"].observed_generation == 4
+
+
+def test_a_pool_that_is_removed_says_who_keeps_it_and_how_to_end_that() -> None:
+    pool = a_pool(deleted="2026-11-25T13:00:00Z")
+    (condition,) = pool_conditions(pool, a_book(), PoolUse(addresses=3, tenants=2, resting=1))
+    assert (condition.type, condition.status, condition.reason) == ("Ready", "False", "Draining")
+    assert "in use: 3, of 2 tenants; at rest: 1" in condition.message
+    assert "another pool" in condition.message
+
+
+def test_addresses_outside_a_pools_ranges_are_counted_and_some_are_named() -> None:
+    book, named = a_book(default="192.0.2.0/30"), ("192.0.2.9", "192.0.2.10", "192.0.2.11")
+    ready, outside = pool_conditions(a_pool(), book, PoolUse(addresses=9, tenants=1, outside=4, named=named))
+    assert (ready.status, outside.status, outside.reason) == ("True", "True", "InUse")
+    assert "4 (192.0.2.9, 192.0.2.10, 192.0.2.11, …)" in outside.message
+    assert [c.type for c in pool_conditions(a_pool(), book, PoolUse(addresses=9))] == ["Ready"]
 
 
 def test_a_group_is_ready_when_all_its_nodes_are() -> None:

@@ -65,6 +65,13 @@ def test_the_course(
     assert decide_course(observed, absent, item, claims) is course
 
 
+@pytest.mark.parametrize("observed", [None, WANTED, GONE])
+def test_a_service_of_a_tenant_that_leaves_is_released_whatever_was_said_of_it(
+    observed: ObservedService | None,
+) -> None:
+    assert decide_course(observed, False, OWNED, (BOUND,), leaving=True) is Course.RELEASE
+
+
 def registered(**quotas: int) -> Registration:
     return Registration(grant=grant_of(a_tenant(quotas=Quotas(**quotas)), allow_loopback=False))
 

@@ -1,6 +1,15 @@
+from typing import Any
+
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import ClaimPhase, ObjectMeta, TenantCluster, TenantClusterSpec
+from fleetlb.contracts.objects import (
+    CONFIRM_REMOVAL,
+    TENANT_FINALIZER,
+    ClaimPhase,
+    ObjectMeta,
+    TenantCluster,
+    TenantClusterSpec,
+)
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.services import TenantNode
@@ -50,6 +59,83 @@ def test_a_claim_marks_its_service_slots_and_statuses() -> None:
     folded.marks.clear()
     folded.fold.claim_set(a_claim(version=1))
     assert not folded.marks.services
+
+
+def test_a_tenant_marks_its_account_when_what_keeps_it_changes_and_not_its_judgement() -> None:
+    folded = Folded()
+    folded.fold.tenant_set(a_tenant())
+    steps: list[dict[str, Any]] = [
+        {"finalizers": (TENANT_FINALIZER,)},
+        {"deletion_timestamp": "2026-11-25T13:00:00Z"},
+        {"deletion_timestamp": "2026-11-25T13:00:00Z", "annotations": {CONFIRM_REMOVAL: "acme"}},
+    ]
+    for version, changes in enumerate(steps, start=2):
+        folded.marks.clear()
+        metadata = replace(a_tenant().metadata, resource_version=str(version), **changes)
+        folded.fold.tenant_set(replace(a_tenant(), metadata=metadata))
+        assert (list(folded.marks.accounts), folded.marks.tenancies) == (["acme"], 0)
+    folded.marks.clear()
+    metadata = replace(a_tenant().metadata, resource_version="9", annotations={CONFIRM_REMOVAL: "acme", "other": "x"})
+    folded.fold.tenant_set(replace(a_tenant(), metadata=replace(metadata, **steps[1])))
+    assert not folded.marks.statuses
+
+
+def test_what_a_deleted_tenant_gives_back_marks_its_account_alone() -> None:
+    folded = Folded()
+    for name, deleted in (("acme", "2026-11-25T13:00:00Z"), ("globex", None)):
+        tenant = a_tenant(name)
+        folded.fold.tenant_set(replace(tenant, metadata=replace(tenant.metadata, deletion_timestamp=deleted)))
+    claims = [a_claim(f"192.0.2.{n}", a_key("u1", name)) for n, name in ((1, "acme"), (2, "globex"))]
+    for claim in claims:
+        folded.fold.claim_set(claim)
+    folded.fold.load_balancer_set(a_load_balancer(a_key()))
+    folded.marks.clear()
+    for claim in claims:
+        folded.fold.claim_gone(claim)
+    assert list(folded.marks.accounts) == ["acme"]
+    folded.marks.clear()
+    folded.fold.load_balancer_gone(a_load_balancer(a_key()))
+    assert list(folded.marks.accounts) == ["acme"]
+
+
+def test_a_pool_marks_itself_when_what_keeps_it_changes() -> None:
+    folded = Folded()
+    folded.fold.pool_set(a_pool())
+    assert list(folded.marks.pools) == ["default"]
+    folded.marks.clear()
+    folded.fold.pool_set(folded.versioned(a_pool(quarantine=7), 2))
+    folded.fold.claim_set(a_claim())
+    folded.fold.claim_gone(a_claim())
+    assert not folded.marks.pools
+    folded.fold.pool_set(folded.versioned(a_pool(deleted="2026-11-25T13:00:00Z"), 3))
+    assert list(folded.marks.pools) == ["default"]
+    assert folded.memory.book.pools["default"].closed
+    folded.marks.clear()
+    folded.fold.claim_set(a_claim(uid="again"))
+    assert list(folded.marks.pools) == ["default"]
+
+
+def test_a_deleted_pool_that_cannot_be_read_is_closed_with_its_last_ranges() -> None:
+    folded = Folded()
+    folded.fold.pool_set(a_pool())
+    folded.fold.pool_set(folded.versioned(a_pool("garbage", deleted="2026-11-25T13:00:00Z"), 2))
+    assert folded.memory.book.pools["default"].closed
+    assert folded.memory.book.pools_of("192.0.2.1") == ["default"]
+    folded.fold.pool_set(folded.versioned(a_pool("garbage", name="new"), 3))
+    assert "new" not in folded.memory.book.pools
+
+
+def test_a_claim_outside_its_pools_ranges_marks_that_pool_too() -> None:
+    folded = Folded()
+    folded.fold.pool_set(a_pool("198.51.100.0/24"))
+    folded.marks.clear()
+    folded.fold.claim_set(a_claim())
+    assert StatusKey("pool", "default") in folded.marks.statuses
+    assert folded.memory.claims.of_pools.of("default").named == ("192.0.2.1",)
+    folded.fold.pool_set(folded.versioned(a_pool("192.0.2.0/24"), 2))
+    assert folded.memory.claims.of_pools.of("default").outside == 0
+    folded.fold.pool_gone(a_pool())
+    assert folded.memory.claims.of_pools.of("default").addresses == 1
 
 
 def test_a_freed_address_calls_the_oldest_who_waits() -> None:

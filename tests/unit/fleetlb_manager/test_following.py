@@ -83,6 +83,18 @@ async def test_another_account_is_another_stream(followed: Followed) -> None:
     assert list(followed.following._followed) == [streams.observed_stream("ASECOND").name]
 
 
+async def test_an_account_that_was_left_is_never_followed_again_but_a_namesakes_is(followed: Followed) -> None:
+    followed.following.tenant(a_tenant())
+    await eventually(lambda: OBSERVED.name in followed.bus.server.streams)
+    followed.following.leave("acme", "AACME")
+    followed.following.tenant(a_tenant())
+    assert not followed.following._followed
+    tenant = a_tenant()
+    followed.following.tenant(replace(tenant, status=replace(tenant.status, account="ASECOND")))
+    followed.following.leave("acme", "AACME")
+    assert list(followed.following._followed) == [streams.observed_stream("ASECOND").name]
+
+
 async def test_a_group_is_ready_when_both_streams_are_read(followed: Followed) -> None:
     followed.memory.load_balancers.put(a_load_balancer(a_key(), "192.0.2.1"))
     followed.memory.claims.passing()

@@ -77,3 +77,30 @@ def test_a_cluster_is_news_only_when_its_nodes_changed() -> None:
     assert known.put(replace(item, metadata=replace(meta, resource_version="3"), spec=nodes)) == CLUSTER
     assert known.drop(meta) == CLUSTER
     assert known.drop(meta) is None
+
+
+def test_a_tenants_objects_are_known_and_those_with_addresses_are_live() -> None:
+    known = LoadBalancers()
+    known.put(a_load_balancer(a_key(), "192.0.2.1"))
+    known.put(a_load_balancer(a_key("u2"), refusal=EXHAUSTED))
+    known.put(a_load_balancer(a_key("u1", "globex"), "192.0.2.9"))
+    assert (set(known.of_tenant("acme")), known.live("acme")) == ({a_key(), a_key("u2")}, 1)
+    known.put(a_load_balancer(a_key(), refusal=EXHAUSTED, version=2))
+    assert known.live("acme") == 0
+    again = a_load_balancer(a_key(), "192.0.2.1", version=3)
+    known.put(again)
+    bare = a_load_balancer(a_key(), "192.0.2.1", version=4)
+    known.put(replace(bare, spec=replace(bare.spec, addresses=())))
+    assert known.live("acme") == 0
+    known.put(a_load_balancer(a_key(), "192.0.2.1", version=5))
+    for uid in ("u1", "u2"):
+        known.drop(a_load_balancer(a_key(uid)).metadata)
+    assert (list(known.of_tenant("acme")), known.live("acme"), known.live("globex")) == ([], 0, 1)
+
+
+def test_a_tenants_clusters_are_found_by_its_namespace() -> None:
+    known = TenantClusters()
+    for tenant in ("acme", "globex"):
+        meta = ObjectMeta(name="cluster-1", namespace=f"tenant-{tenant}", uid=tenant, resource_version="1")
+        known.put(TenantCluster(metadata=meta, spec=TenantClusterSpec(tenant=tenant)))
+    assert [item.metadata.uid for item in known.of_tenant("acme")] == ["acme"]

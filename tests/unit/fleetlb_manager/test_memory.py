@@ -55,3 +55,14 @@ def test_groups_and_slots_are_looked_up() -> None:
     assert world.memory.slots_at("192.0.2.1") == {slot}
     assert world.memory.account_of("acme") == "AACME"
     assert world.memory.account_of("nobody") == ""
+
+
+def test_live_is_what_claims_or_objects_tell_whichever_is_more() -> None:
+    world = a_world()
+    assert world.memory.live_in("acme") == 0
+    world.memory.load_balancers.put(a_load_balancer(a_key("u1"), "192.0.2.1"))
+    assert world.memory.live_in("acme") == 1
+    for number in (2, 3):
+        world.memory.claims.put(a_claim(f"192.0.2.{number}", a_key(f"c{number}")))
+    assert world.memory.live_in("acme") == 2
+    assert world.memory.live_in("globex") == 0

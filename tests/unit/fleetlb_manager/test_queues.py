@@ -30,6 +30,7 @@ async def _every_mark() -> list[str]:
     queues.cluster(ClusterKey("acme", "cluster-1"))
     queues.account("acme")
     queues.tenancy()
+    queues.pool("default")
     for _ in range(5):
         queues.status(StatusKey("pool", "default"))
     assert not queues.idle()
@@ -47,11 +48,34 @@ def test_every_mark_wakes_its_worker_and_statuses_wait_for_more() -> None:
         "account acme 0.0",
         "claim 192.0.2.1 0.0",
         "cluster acme/cluster-1 0.0",
+        "pool default 0.0",
         "service acme/cluster-1/u1 0.0",
         "slot default/192.0.2.1:443/tcp 0.0",
         f"status pool/default {COALESCE_SECONDS:.1f}",
         "tenancy all 0.0",
     ]
+
+
+async def _an_account_looked_at_again() -> list[float]:
+    queues, seen = Queues(), []
+
+    async def nothing(key: object) -> None:
+        return None
+
+    async def look(key: object) -> float | None:
+        seen.append(asyncio.get_running_loop().time())
+        return 5.0 if len(seen) == 1 else None
+
+    queues.begin(Work(*([nothing] * len(Work._fields)))._replace(account=look))
+    task = asyncio.get_running_loop().create_task(queues.runs()["accounts"]())
+    queues.account("acme")
+    await asyncio.sleep(20)
+    task.cancel()
+    return seen
+
+
+def test_an_account_is_looked_at_again_when_its_worker_asks_for_it() -> None:
+    assert run_virtually(_an_account_looked_at_again()) == [0.0, 5.0]
 
 
 async def test_a_flood_is_worked_off_although_every_service_fails() -> None:
@@ -64,7 +88,7 @@ async def test_a_flood_is_worked_off_although_every_service_fails() -> None:
     async def nothing(key: object) -> None:
         return None
 
-    queues.begin(Work(fail, *([nothing] * 6)))
+    queues.begin(Work(fail, *([nothing] * (len(Work._fields) - 1))))
     task = asyncio.get_running_loop().create_task(queues.runs()["services"]())
     keys = {a_key(f"u{number}") for number in range(100)}
     for key in keys:

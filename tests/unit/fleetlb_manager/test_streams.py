@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from fleetlb.contracts.streams import PARKED_STREAM, desired_stream
+from fleetlb.contracts.streams import PARKED_STREAM, StreamSpec, desired_stream
 from fleetlb.domain.errors import FleetlbError, Transient
 from fleetlb.runtime.bus import StreamState
 from fleetlb.testkit.eventually import eventually
@@ -20,6 +20,41 @@ class Refusing:
     async def ensure_stream(self, spec: object) -> StreamState:
         self.asked += 1
         raise self.problem
+
+    async def delete_stream(self, name: str) -> None:
+        raise self.problem
+
+
+class Slow(FakeBus):
+    """A server that takes its time to make a stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def ensure_stream(self, spec: StreamSpec) -> StreamState:
+        self.begun.set()
+        await self.go_on.wait()
+        return await super().ensure_stream(spec)
+
+
+async def test_a_stream_that_is_removed_is_not_made_again_by_who_was_about_to() -> None:
+    bus = Slow()
+    streams = Streams(bus, may_create=lambda: True)
+    loop = asyncio.get_running_loop()
+    streams.want(PARKED_STREAM)
+    streams.want(desired_stream("default"))
+    keeping = loop.create_task(streams.run())
+    await bus.begun.wait()
+    removals = [loop.create_task(streams.remove(spec.name)) for spec in (PARKED_STREAM, desired_stream("default"))]
+    await asyncio.sleep(0)
+    bus.go_on.set()
+    await asyncio.gather(*removals)
+    streams.want(desired_stream("other"))
+    await eventually(lambda: bus.server.streams)
+    assert list(bus.server.streams) == [desired_stream("other").name]
+    await streams.remove(PARKED_STREAM.name)
+    keeping.cancel()
 
 
 async def test_wanted_streams_are_made_and_made_again() -> None:
@@ -56,6 +91,8 @@ async def test_one_that_cannot_be_made_is_tried_again(problem: FleetlbError) -> 
     streams = Streams(bus, may_create=lambda: True)
     with pytest.raises(Transient):
         await streams.ensure(PARKED_STREAM)
+    with pytest.raises(Transient):
+        await streams.remove("S")
     task = asyncio.get_running_loop().create_task(streams.run())
     streams.look_now()
     await eventually(lambda: bus.asked == 2)

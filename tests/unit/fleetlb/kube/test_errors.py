@@ -43,7 +43,7 @@ def test_status_codes_become_kinds(status: int, reason: str, kind: type[errors.A
 
 def test_only_the_environments_failures_are_transient() -> None:
     transient = {kind.__name__ for kind in vars(errors).values() if _is_api_error(kind) and issubclass(kind, Transient)}
-    assert transient == {"TooManyRequests", "Unavailable"}
+    assert transient == {"TooManyRequests", "Unavailable", "NotPermitted"}
     assert issubclass(errors.Undecodable, Poison)
     assert issubclass(errors.ApiError, FleetlbError)
 

@@ -1,7 +1,7 @@
 import pytest
 
 from fleetlb.domain.errors import Transient
-from fleetlb.runtime.nats_resolver import AccountRefused, delete_account, look_up_account, push_account
+from fleetlb.runtime.nats_resolver import AccountRefused, delete_account, forget_account, look_up_account, push_account
 
 
 class System:
@@ -21,6 +21,23 @@ async def test_an_account_is_pushed_and_deleted() -> None:
     await push_account(system, "a.b.c")
     await delete_account(system, "d.e.f")
     assert system.asked == [("$SYS.REQ.CLAIMS.UPDATE", b"a.b.c"), ("$SYS.REQ.CLAIMS.DELETE", b"d.e.f")]
+
+
+class Holding(System):
+    """One that knows an account until it is deleted."""
+
+    async def request(self, subject: str, body: bytes, timeout: float) -> bytes:
+        answer = await super().request(subject, body, timeout)
+        return b'{"data":{"code":200}}' if subject.endswith("DELETE") else answer
+
+
+async def test_only_an_account_that_is_known_is_forgotten() -> None:
+    system = Holding(b"")
+    await forget_account(system, "A1", "d.e.f")
+    assert [subject for subject, _ in system.asked] == ["$SYS.REQ.ACCOUNT.A1.CLAIMS.LOOKUP"]
+    system = Holding(b"a.b.c")
+    await forget_account(system, "A1", "d.e.f")
+    assert system.asked[1] == ("$SYS.REQ.CLAIMS.DELETE", b"d.e.f")
 
 
 async def test_a_refusal_is_told_apart_from_trouble() -> None:

@@ -1,0 +1,71 @@
+"""Whether a Tenant stays, waits for a word before it goes, or goes: the two-step guard of its removal. Pure.
+
+A deleted Tenant whose load balancers are live is served on until somebody confirms with its name; one that has none
+needs no confirmation. What is said of it follows from the same decision.
+"""
+
+import enum
+
+from fleetlb.contracts.objects import CONFIRM_REMOVAL, Tenant
+from fleetlb.domain.conditions import READY, REMOVED, Condition, Status
+
+
+class Standing(enum.Enum):
+    """Where a Tenant stands."""
+
+    STAYS = "stays"
+    UNCONFIRMED = "unconfirmed"
+    """Deleted, served as before, and new Services too, until it is confirmed."""
+    LEAVING = "leaving"
+    """Everything of it is released and removed."""
+
+
+def decide_standing(tenant: Tenant | None, live: int) -> Standing:
+    """`live`: load balancers that hold an address. A Tenant that is not there stays: silence removes nothing."""
+    if tenant is None or tenant.metadata.deletion_timestamp is None:
+        return Standing.STAYS
+    return Standing.UNCONFIRMED if live and not is_confirmed(tenant) else Standing.LEAVING
+
+
+def is_confirmed(tenant: Tenant) -> bool:
+    """Whether somebody wrote the Tenant's own name where the removal is confirmed."""
+    return tenant.metadata.annotations.get(CONFIRM_REMOVAL) == tenant.metadata.name
+
+
+def removal_condition(tenant: Tenant, live: int) -> Condition | None:
+    """What a deleted Tenant waits for; None if it is not deleted."""
+    standing = decide_standing(tenant, live)
+    if standing is Standing.STAYS:
+        return None
+    if standing is Standing.UNCONFIRMED:
+        return _said(tenant, REMOVED, "LoadBalancersLive", f"{live} load balancers are live and {_cure(tenant)}")
+    if live:
+        return _said(tenant, REMOVED, "InProgress", "its load balancers are being released, node by node")
+    text = "its account, its stream, its objects and its namespace are being removed"
+    return _said(tenant, REMOVED, "InProgress", text)
+
+
+def leaving_conditions(tenant: Tenant, live: int) -> tuple[Condition, ...]:
+    """What a Tenant that is leaving says of itself."""
+    ready = _said(tenant, READY, "Removing", "this tenant is being removed; nothing new is served")
+    removal = removal_condition(tenant, live)
+    return (ready,) if removal is None else (ready, removal)
+
+
+def _cure(tenant: Tenant) -> str:
+    name, said = tenant.metadata.name, tenant.metadata.annotations.get(CONFIRM_REMOVAL)
+    wrong = "" if said is None else f"; it says {said[:64]!r}"
+    return (
+        f"served on. To cut them off and remove the tenant: kubectl annotate tenant {name}"
+        f" --overwrite {CONFIRM_REMOVAL}={name}{wrong}"
+    )
+
+
+def _said(tenant: Tenant, kind: str, reason: str, message: str) -> Condition:
+    return Condition(
+        type=kind,
+        status=Status.FALSE,
+        reason=reason,
+        message=message,
+        observed_generation=tenant.metadata.generation,
+    )
