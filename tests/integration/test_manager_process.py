@@ -182,7 +182,7 @@ async def test_accounts_are_pushed_again_to_a_server_that_lost_them(
     for path in (nats.directory / "accounts").glob("*.jwt"):
         path.unlink()
     nats.start()
-    async with asyncio.TaskGroup() as tasks, asyncio.timeout(30):
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(90):
         tenant = await JetStreamBus.connect(nats.url, tasks=tasks, creds=creds, max_payload=256 * 1024)
         watcher = Watcher(tenant, account, "cluster-1")
 
@@ -193,7 +193,7 @@ async def test_accounts_are_pushed_again_to_a_server_that_lost_them(
                 return False
             return True
 
-        await stage.until(is_heard)
+        await stage.until(is_heard, seconds=60)
         await tenant.close()
     await stage.until_addresses({"u1": ("192.0.2.0",)})
 
