@@ -322,7 +322,7 @@ async def test_STA_16_the_address_stays_over_restarts_and_edits(acme: Tenant, fl
             pass
         for edit in (
             {"ports": [tcp(8081, second)]},
-            {"externalTrafficPolicy": "Local"},
+            {"externalTrafficPolicy": "Local", "healthCheckNodePort": next_node_port()},
             {"externalTrafficPolicy": "Cluster", "sessionAffinity": "ClientIP"},
             {"sessionAffinity": "None", "ports": [tcp(8080, first), tcp(8081, second)]},
         ):

@@ -75,9 +75,12 @@ class Tenant(TenantCluster):
     async def make(self, name: str, ports: list[Object], **spec: Any) -> Object:
         """Create a Service. Under traffic policy Local every node says that it has a pod, until the test ends, unless
         the test has a health check node port of its own."""
+        is_own = "healthCheckNodePort" in spec
+        if spec.get("externalTrafficPolicy") == "Local" and not is_own:
+            spec["healthCheckNodePort"] = next_node_port()  # one that is allocated may be that of a later test
         made = await super().make(name, ports, **spec)
         health = made["spec"].get("healthCheckNodePort")
-        if health and "healthCheckNodePort" not in spec:
+        if health and not is_own:
             await self._stack.enter_async_context(health_ports(self, health))
         return made
 
