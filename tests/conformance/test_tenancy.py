@@ -25,6 +25,7 @@ from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.kube.fleet_objects import LOAD_BALANCERS, TENANT_CLUSTERS, TENANTS
 from tests.e2e.fleet import Fleet, eventually, key, next_node_port, tcp
 from tests.stage import nodes
+from tests.stage.doubles import paused, second
 from tests.stage.hub import GROUP, at_rest, claims_of, desired_message, observed_message
 from tests.stage.networks import Network
 from tests.stage.pools import granted, of_addresses, pool_for, quotas_of, set_tenant
@@ -324,9 +325,15 @@ async def test_MUL_6_annotations_are_allowed_denied_and_defaulted_by_tenant(
             await acme.clean()
 
 
-@pytest.mark.xfail(reason="there are rules for a tenant, and none for the whole fleet", run=False)
-async def test_MUL_6_a_tenants_rules_go_before_those_of_the_fleet() -> None:
-    raise NotImplementedError
+async def test_MUL_6_a_tenants_rules_go_before_those_of_the_fleet(acme: Tenant, globex: Tenant, fleet: Fleet) -> None:
+    async with second(fleet, "manager", IDENTITY="manager-strict", ANNOTATIONS_DENY="scheduler"):
+        with paused(fleet, "manager"):
+            for tenant in (acme, globex):
+                await tenant.create("web", [tcp(80, next_node_port())], annotations={"fleetlb.dev/scheduler": "rr"})
+                assert "fleetlb.dev/scheduler" in await tenant.reason("web", PROVISIONED, "AnnotationNotAllowed")
+            async with granted(fleet, acme, annotations={"allow": ["scheduler"]}):
+                await acme.address("web")
+                await globex.reason("web", PROVISIONED, "AnnotationNotAllowed")
 
 
 NOISE = 600

@@ -1,6 +1,7 @@
-"""Which annotations a tenant may use, and what holds where it uses none: a Tenant's `spec.annotations`. Pure."""
+"""Which annotations a tenant may use, and what holds where it uses none: a Tenant's `spec.annotations`, and before it
+the rules of the whole fleet. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -31,19 +32,37 @@ class AnnotationPolicy(msgspec.Struct, frozen=True, kw_only=True):
     defaults: Asked = Asked()
 
 
-def parse_policy(allow: Iterable[str] | None, deny: Iterable[str], default: Mapping[str, str]) -> AnnotationPolicy:
-    """From names with or without the prefix. Raises ValueError that names the field and the cure."""
-    defaults: dict[str, str] = {_named("default", name): text for name, text in default.items()}
+def parse_policy(
+    allow: Iterable[str] | None,
+    deny: Iterable[str],
+    default: Mapping[str, str],
+    *,
+    called: Callable[[str], str] = "spec.annotations.{}".format,
+) -> AnnotationPolicy:
+    """From names with or without the prefix. Raises ValueError naming the field, as it is `called`, and the cure."""
+    defaults: dict[str, str] = {_named(called("default"), name): text for name, text in default.items()}
     for annotation in _NO_DEFAULT:
         if annotation in defaults:
-            raise ValueError(f"spec.annotations.default: {annotation.short} fits one Service only; remove it")
+            raise ValueError(f"{called('default')}: {annotation.short} fits one Service only; remove it")
     asked = parse_annotations(defaults)
     if isinstance(asked, Refusal):
-        raise ValueError(f"spec.annotations.default: {asked.message}")
+        raise ValueError(f"{called('default')}: {asked.message}")
     return AnnotationPolicy(
-        allow=None if allow is None else frozenset(_named("allow", name) for name in allow),
-        deny=frozenset(_named("deny", name) for name in deny),
+        allow=None if allow is None else frozenset(_named(called("allow"), name) for name in allow),
+        deny=frozenset(_named(called("deny"), name) for name in deny),
         defaults=asked,
+    )
+
+
+def before(tenant: AnnotationPolicy, fleet: AnnotationPolicy) -> AnnotationPolicy:
+    """The rules of a tenant before those of the fleet: what it is allowed by name, the fleet does not deny it."""
+    changes = {
+        field: getattr(tenant.defaults, field) for field in _FIELDS.values() if _is_asked(tenant.defaults, field)
+    }
+    return AnnotationPolicy(
+        allow=fleet.allow if tenant.allow is None else tenant.allow,
+        deny=tenant.deny | (fleet.deny - (tenant.allow or frozenset())),
+        defaults=msgspec.structs.replace(fleet.defaults, **changes),
     )
 
 
@@ -77,7 +96,7 @@ def _named(where: str, name: str) -> Annotation:
         return Annotation(name if name.startswith(PREFIX) else PREFIX + name)
     except ValueError:
         known = ", ".join(annotation.short for annotation in Annotation)
-        raise ValueError(f"spec.annotations.{where}: {name[:64]!r} is no annotation; use one of {known}") from None
+        raise ValueError(f"{where}: {name[:64]!r} is no annotation; use one of {known}") from None
 
 
 _NOTHING = Asked()

@@ -46,6 +46,7 @@ async def serve(process: Process, settings: ManagerSettings) -> None:
             system_namespace=settings.system_namespace,
             identity=settings.identity,
             allow_loopback=settings.allow_loopback_backends,
+            rules=settings.rules(),
             tasks=process.tasks,
         )
     )

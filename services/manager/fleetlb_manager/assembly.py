@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from fleetlb.contracts.objects import BalancerGroup, Tenant
 from fleetlb.contracts.streams import PARKED_STREAM, observed_stream
+from fleetlb.domain.annotation_policy import AnnotationPolicy
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.fleet_objects import (
     ADDRESS_CLAIMS,
@@ -40,6 +41,7 @@ from fleetlb_manager.parking import Parking
 from fleetlb_manager.planning import Planner
 from fleetlb_manager.publishing import Publishing
 from fleetlb_manager.queues import Queues, Work
+from fleetlb_manager.registering import NO_RULES
 from fleetlb_manager.releasing import Releasing
 from fleetlb_manager.removing import Removing
 from fleetlb_manager.serving import Serving
@@ -66,6 +68,8 @@ class Surroundings(NamedTuple):
     allow_loopback: bool
     tasks: asyncio.TaskGroup
     clock: Clock = SYSTEM_CLOCK
+    rules: AnnotationPolicy = NO_RULES
+    """The fleet's, about annotations."""
 
 
 class Manager:
@@ -171,7 +175,7 @@ class Manager:
                 claim=releasing.reconcile_claim,
                 cluster=Clusters(bench, ClusterObjects(cluster), given.bus).reconcile,
                 account=self._wire_accounts(bench, store).reconcile,
-                tenancy=Tenancy(memory, self.queues, allow_loopback=given.allow_loopback).reconcile,
+                tenancy=Tenancy(memory, self.queues, allow_loopback=given.allow_loopback, rules=given.rules).reconcile,
                 pool=draining.reconcile,
                 status=Statuses(bench, store).reconcile,
             )

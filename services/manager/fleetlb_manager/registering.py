@@ -11,7 +11,7 @@ import msgspec
 
 from fleetlb.contracts.objects import Tenant
 from fleetlb.domain.addresses import IPNetwork
-from fleetlb.domain.annotation_policy import parse_policy
+from fleetlb.domain.annotation_policy import AnnotationPolicy, before, parse_policy
 from fleetlb.domain.conditions import Reason, Refusal
 from fleetlb.domain.tenancy import Grant, parse_node_networks, parse_pod_networks, parse_port_range
 
@@ -29,14 +29,19 @@ NOT_READY = Refusal(
 """What a tenant is told: the reason may name somebody else."""
 
 
-def register(tenants: Iterable[Tenant], *, allow_loopback: bool) -> dict[str, Registration]:
-    """Judge all tenants; O(n log n) for n networks."""
+NO_RULES = AnnotationPolicy()
+
+
+def register(
+    tenants: Iterable[Tenant], *, allow_loopback: bool, rules: AnnotationPolicy = NO_RULES
+) -> dict[str, Registration]:
+    """Judge all tenants; O(n log n) for n networks. `rules`: those of the fleet about annotations."""
     taken = _Networks()
     registered: dict[str, Registration] = {}
     for tenant in sorted(tenants, key=lambda t: (t.metadata.creation_timestamp or "", t.metadata.name)):
         name = tenant.metadata.name
         try:
-            grant = grant_of(tenant, allow_loopback=allow_loopback)
+            grant = grant_of(tenant, allow_loopback=allow_loopback, rules=rules)
         except ValueError as problem:
             registered[name] = Registration(refusal=Refusal(Reason.INVALID, str(problem)))
             continue
@@ -45,9 +50,10 @@ def register(tenants: Iterable[Tenant], *, allow_loopback: bool) -> dict[str, Re
     return registered
 
 
-def grant_of(tenant: Tenant, *, allow_loopback: bool) -> Grant:
+def grant_of(tenant: Tenant, *, allow_loopback: bool, rules: AnnotationPolicy = NO_RULES) -> Grant:
     """A Tenant's spec, parsed. Raises ValueError naming the field."""
     spec = tenant.spec
+    own = parse_policy(spec.annotations.allow, spec.annotations.deny, spec.annotations.default)
     return Grant(
         tenant=tenant.metadata.name,
         node_networks=parse_node_networks(spec.node_cidrs),
@@ -59,7 +65,7 @@ def grant_of(tenant: Tenant, *, allow_loopback: bool) -> Grant:
         max_addresses=spec.quotas.addresses,
         max_ports=spec.quotas.ports,
         failure_policy=spec.failure_policy,
-        annotations=parse_policy(spec.annotations.allow, spec.annotations.deny, spec.annotations.default),
+        annotations=before(own, rules),
         allow_loopback=allow_loopback,
     )
 

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import msgspec
 
-from fleetlb.runtime.settings import ProcessSettings
+from fleetlb.domain.annotation_policy import AnnotationPolicy, parse_policy
+from fleetlb.runtime.settings import ProcessSettings, variable_of
 
 
 class ManagerSettings(ProcessSettings, frozen=True, kw_only=True):
@@ -31,3 +32,31 @@ class ManagerSettings(ProcessSettings, frozen=True, kw_only=True):
     allow_loopback_backends: Annotated[
         bool, msgspec.Meta(description="true lets tenants have backends on loopback: for a fleet on one machine only")
     ] = False
+    annotations_allow: Annotated[
+        tuple[str, ...] | None,
+        msgspec.Meta(description="annotations that tenants may use; unset: all"),
+    ] = None
+    annotations_deny: Annotated[
+        tuple[str, ...], msgspec.Meta(description="annotations that tenants may not use, unless one is allowed by name")
+    ] = ()
+    annotations_default: Annotated[
+        tuple[str, ...],
+        msgspec.Meta(description="what holds where nobody says anything, such as pool=gold,scheduler=rr"),
+    ] = ()
+
+    def rules(self) -> AnnotationPolicy:
+        """The fleet's rules about annotations. Raises ValueError naming the variable."""
+        defaults = dict(entry.partition("=")[::2] for entry in self.annotations_default)
+        return parse_policy(self.annotations_allow, self.annotations_deny, defaults, called=_variable)
+
+    def problems(self) -> list[str]:
+        """What is wrong beyond each setting by itself."""
+        try:
+            self.rules()
+        except ValueError as problem:
+            return [*super().problems(), str(problem)]
+        return super().problems()
+
+
+def _variable(field: str) -> str:
+    return variable_of(f"annotations_{field}")

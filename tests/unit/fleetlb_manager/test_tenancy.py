@@ -1,5 +1,7 @@
 from msgspec.structs import replace
 
+from fleetlb.domain.annotation_policy import parse_policy
+from fleetlb.domain.annotations import Annotation
 from fleetlb_manager.tenancy import Tenancy
 from tests.unit.fleetlb_manager.manager_world import a_key, a_tenant, a_wish, a_world
 
@@ -18,6 +20,14 @@ async def test_a_judgement_that_changed_marks_whom_it_concerns() -> None:
     await tenancy.reconcile("all")
     assert list(world.marks.services) == [a_key("u1", "acme")]
     assert list(world.marks.accounts) == ["acme"]
+
+
+async def test_MUL_6_the_rules_of_the_fleet_are_those_of_a_tenant_without_any() -> None:
+    world = a_world()
+    await Tenancy(world.memory, world.marks, allow_loopback=False, rules=parse_policy(None, ["pool"], {})).reconcile("")
+    grant = world.memory.registrations["acme"].grant
+    assert grant is not None
+    assert grant.annotations.deny == {Annotation.POOL}
 
 
 async def test_a_deleted_tenant_has_no_registration() -> None:

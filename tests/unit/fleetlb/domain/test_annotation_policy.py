@@ -1,6 +1,12 @@
 import pytest
 
-from fleetlb.domain.annotation_policy import AnnotationPolicy, judge_annotations, parse_policy, with_defaults
+from fleetlb.domain.annotation_policy import (
+    AnnotationPolicy,
+    before,
+    judge_annotations,
+    parse_policy,
+    with_defaults,
+)
 from fleetlb.domain.annotations import Annotation
 from fleetlb.domain.conditions import Reason
 from fleetlb.domain.services import ServicePort, TenantService
@@ -69,3 +75,24 @@ def test_a_policy_that_cannot_be_read_names_its_field(
     with pytest.raises(ValueError, match=r"spec\.annotations\.") as caught:
         parse_policy(allow, deny, default)
     assert [word for word in words if word not in str(caught.value)] == []
+
+
+FLEET = parse_policy(["scheduler", "pool"], ["pool", "hostname"], {"pool": "silver", "scheduler": "rr"})
+
+
+def test_MUL_6_the_rules_of_the_fleet_hold_where_a_tenant_has_none() -> None:
+    assert before(AnnotationPolicy(), FLEET) == FLEET
+    assert before(FLEET, AnnotationPolicy()) == FLEET
+
+
+def test_MUL_6_what_a_tenant_is_allowed_by_name_the_fleet_does_not_deny_it() -> None:
+    own = parse_policy(["pool", "addresses"], ["addresses"], {})
+    assert before(own, FLEET).allow == frozenset({Annotation.POOL, Annotation.ADDRESSES})
+    assert before(own, FLEET).deny == {Annotation.HOSTNAME, Annotation.ADDRESSES}
+    assert before(parse_policy(None, ["addresses"], {}), FLEET).allow == FLEET.allow
+
+
+def test_MUL_6_defaults_of_a_tenant_replace_those_of_the_fleet_one_by_one() -> None:
+    both = before(parse_policy(None, [], {"pool": "gold", "drain-seconds": "7"}), FLEET)
+    served = with_defaults(both, PLAIN)
+    assert (served.pool, served.scheduler, served.drain_seconds) == ("gold", Scheduler.ROUND_ROBIN, 7)
