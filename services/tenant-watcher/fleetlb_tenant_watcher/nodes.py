@@ -45,6 +45,7 @@ class Nodes:
         """`address_types`: which addresses are told, the preferred ones first."""
         self._address_types = tuple(address_types)
         self._known: dict[str, _Known] = {}
+        self._held_back: set[str] = set()
 
     def __len__(self) -> int:
         """How many nodes there are."""
@@ -53,7 +54,7 @@ class Nodes:
     @property
     def holds_back(self) -> bool:
         """Whether a taint is known that goes with whatever is news next."""
-        return any(known.doomed and not known.told_doomed for known in self._known.values())
+        return bool(self._held_back)
 
     def put(self, node: Node) -> bool:
         """Fold a node; whether the hub should hear of it. Heartbeats are no news (NOD-7)."""
@@ -62,14 +63,19 @@ class Nodes:
         known = self._known.get(seen.name)
         told_doomed = known is not None and known.told_doomed
         self._known[seen.name] = _Known(seen, doomed, told_doomed)
+        self._held_back.discard(seen.name)
+        if doomed and not told_doomed:
+            self._held_back.add(seen.name)
         return known is None or known.node != seen or (told_doomed and not doomed)
 
     def drop(self, name: str) -> bool:
         """A node is gone; whether that is news."""
+        self._held_back.discard(name)
         return self._known.pop(name, None) is not None
 
     def tell(self) -> tuple[TenantNode, ...]:
         """Every node, in the order of names, for the hub to be told."""
+        self._held_back.clear()
         told: list[TenantNode] = []
         for _, known in sorted(self._known.items()):
             known.told_doomed = known.doomed

@@ -110,6 +110,7 @@ class Publisher:
         if record.published not in ("", message.digest) and not record.is_unsaid:
             left = self._time_to_show(record, endpoints)
             if left > 0:
+                self._memory.arrivals.pop(uid, None)  # what waits is no change of the tenant's
                 return left
         if record.published != message.digest or record.is_unsaid:
             # Noted before it is sent: an inventory sent later must not contradict it.

@@ -125,6 +125,10 @@ def test_NOD_3_a_taint_of_the_autoscaler_counts_but_is_no_reason() -> None:
     assert not nodes.put(node("a", version=4, taints=(DOOMED_TAINT,)))
     assert [(n.name, n.eligible) for n in nodes.tell()] == [("a", False), ("b", True)]
     assert not nodes.holds_back
+    nodes.put(node("c", taints=(DOOMED_TAINT,)))
+    assert nodes.holds_back
+    nodes.drop("c")
+    assert not nodes.holds_back
     assert not nodes.put(node("a", version=5, taints=(DOOMED_TAINT,)))
     assert nodes.put(node("a", version=6)), "it stays after all"
     assert all(n.eligible for n in nodes.tell())

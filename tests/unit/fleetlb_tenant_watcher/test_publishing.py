@@ -110,12 +110,14 @@ SHOWING: dict[str, Any] = {"finalizers": GUARDED, "ingress": ({"ip": "192.0.2.1"
 
 
 async def test_what_a_service_shows_is_told_after_a_while(
-    publisher: Publisher, hub: NoteTaker, clocks: HandClocks, see: See
+    publisher: Publisher, memory: Memory, hub: NoteTaker, clocks: HandClocks, see: See
 ) -> None:
     see(finalizers=GUARDED)
     await publisher.reconcile("uid-1")
     see(version=2, **SHOWING)
+    memory.arrivals["uid-1"] = 42
     assert await publisher.reconcile("uid-1") == SHOWN_SECONDS
+    assert memory.arrivals == {}, "the wait is no part of the next change's journey"
     clocks.seconds += SHOWN_SECONDS - 1
     assert await publisher.reconcile("uid-1") == 1.0
     clocks.seconds += 1
