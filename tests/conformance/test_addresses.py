@@ -277,7 +277,8 @@ async def test_IPA_9_a_pools_counts_equal_the_truth(acme: Tenant, fleet: Fleet) 
                 with contextlib.suppress(AlreadyExists):  # it is being deleted
                     await acme.create(name, [a_port()], annotations=annotations)
             elif service.vip and chance.random() < 0.5:
-                await acme.patch(name, {"spec": {"type": chance.choice(["NodePort", "LoadBalancer"])}})
+                with contextlib.suppress(NotFound):
+                    await acme.patch(name, {"spec": {"type": chance.choice(["NodePort", "LoadBalancer"])}})
             else:
                 with contextlib.suppress(NotFound):
                     await acme.delete(name)
