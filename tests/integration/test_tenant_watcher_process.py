@@ -1,6 +1,7 @@
 """The watcher's process: alone, with nothing to talk to, and with a real API server and a real NATS."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -185,9 +186,23 @@ async def test_alone_it_lives_is_not_ready_and_says_so_once(tmp_path: Path) -> N
         watcher.child.wait()
 
 
-@pytest.mark.timeout(120)
+@contextlib.asynccontextmanager
+async def hub_of(nats: NatsServer, tenant: TenantAccount) -> AsyncIterator[Fleet]:
+    """The hub on a server that runs, and the tenant's account in it."""
+    async with asyncio.TaskGroup() as tasks, contextlib.AsyncExitStack() as stack:
+        system = await JetStreamBus.connect(nats.url, tasks=tasks, creds=nats.system_creds, name="system")
+        stack.push_async_callback(system.close)
+        await push_account(system, tenant.jwt)
+        bus = await JetStreamBus.connect(nats.url, tasks=tasks, creds=nats.hub_creds, name="hub")
+        stack.push_async_callback(bus.close)
+        fleet = Fleet(bus, tenant, tasks)
+        following = tasks.create_task(fleet.begin())
+        stack.callback(following.cancel)
+        yield fleet
+
+
 async def test_it_waits_for_nats_serves_survives_a_restart_of_nats_and_ends(
-    tmp_path: Path, kube_apis: KubeApis, nats: NatsServer, tasks: asyncio.TaskGroup
+    tmp_path: Path, kube_apis: KubeApis, nats: NatsServer
 ) -> None:
     kubeconfig = kube_apis.start("watcher-process").kubeconfig
     tenant = nats.mint_tenant("acme")
@@ -200,54 +215,47 @@ async def test_it_waits_for_nats_serves_survives_a_restart_of_nats_and_ends(
         node_address_types="ExternalIP,InternalIP",
     )
     cluster = await Cluster.connect(kubeconfig)
-    spec = {"type": "LoadBalancer", "ports": [{"port": 443}], "selector": {"app": "web"}}
-    running: list[asyncio.Task[None]] = []
-    connections: list[JetStreamBus] = []
     try:
         await until(lambda: watcher.count("watching"))
         assert await watcher.ready() == 503
-        await cluster.create(SERVICES, {"metadata": {"name": "web", "namespace": "default"}, "spec": spec})
-
-        async def shows(reason: str, name: str = "web", seconds: float = 20.0) -> None:
-            deadline = time.monotonic() + seconds
-            while True:
-                service = await cluster.get(SERVICES, name, "default")
-                if any(c["reason"] == reason for c in service["status"].get("conditions", [])):
-                    return
-                assert time.monotonic() < deadline, service["status"]
-                await asyncio.sleep(0.02)
-
-        await shows("HubUnreachable")
+        await _create(cluster, "web")
+        await _shows(cluster, "web", "HubUnreachable")
         nats.start()
-        system = await JetStreamBus.connect(nats.url, tasks=tasks, creds=nats.system_creds, name="system")
-        connections.append(system)
-        await push_account(system, tenant.jwt)
-        bus = await JetStreamBus.connect(nats.url, tasks=tasks, creds=nats.hub_creds, name="hub")
-        connections.append(bus)
-        fleet = Fleet(bus, tenant, tasks)
-        running.append(tasks.create_task(fleet.begin()))
-        await shows("ProbeAnswered")
-        assert await watcher.ready() == 200
-        await _backends_are_told_as_the_settings_say(cluster, fleet)
-        nats.restart(hard=True)
-        await fleet.make_stream()
-        await cluster.create(SERVICES, {"metadata": {"name": "next", "namespace": "default"}, "spec": spec})
-        await shows("ProbeAnswered", "next", seconds=30)
-        body = {"spec": {"type": "ClusterIP"}}
-        await cluster.patch(SERVICES, "next", body, kind=PatchKind.MERGE, namespace="default")
-        await _until_released(cluster, "next")
-        await cluster.delete(SERVICES, "web", "default")
-        await _until_gone(cluster, "web")
-        assert watcher.terminate() == 0
-        assert watcher.count("stopped")
+        async with hub_of(nats, tenant) as fleet:
+            await _shows(cluster, "web", "ProbeAnswered")
+            assert await watcher.ready() == 200
+            await _backends_are_told_as_the_settings_say(cluster, fleet)
+            nats.restart(hard=True)
+            await fleet.make_stream()
+            await _create(cluster, "next")
+            await _shows(cluster, "next", "ProbeAnswered")
+            body = {"spec": {"type": "ClusterIP"}}
+            await cluster.patch(SERVICES, "next", body, kind=PatchKind.MERGE, namespace="default")
+            await _until_released(cluster, "next")
+            await cluster.delete(SERVICES, "web", "default")
+            await _until_gone(cluster, "web")
+            assert watcher.terminate() == 0
+            assert watcher.count("stopped")
     finally:
         watcher.child.kill()
         watcher.child.wait()
-        for task in running:
-            task.cancel()
-        for connection in connections:
-            await connection.close()
         await cluster.close()
+
+
+async def _create(cluster: Cluster, name: str) -> None:
+    spec = {"type": "LoadBalancer", "ports": [{"port": 443}], "selector": {"app": "web"}}
+    await cluster.create(SERVICES, {"metadata": {"name": name, "namespace": "default"}, "spec": spec})
+
+
+async def _shows(cluster: Cluster, name: str, reason: str) -> None:
+    """Wait until a Service has a condition of this reason."""
+    deadline = time.monotonic() + 30
+    while True:
+        service = await cluster.get(SERVICES, name, "default")
+        if any(c["reason"] == reason for c in service["status"].get("conditions", [])):
+            return
+        assert time.monotonic() < deadline, service["status"]
+        await asyncio.sleep(0.02)
 
 
 async def _backends_are_told_as_the_settings_say(cluster: Cluster, fleet: Fleet) -> None:

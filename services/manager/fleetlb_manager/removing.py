@@ -144,6 +144,8 @@ class Removing:
         name = tenant.metadata.name
         namespace, seed_name = namespace_of(name), minting.account_secret_name(name)
         for account in await self._accounts_of(tenant, seed_name):
+            if not self._authority.acting:  # by now the seed may be that of a namesake
+                raise Transient(f"tenant {name}: the right to remove it is gone")
             deletion = nats_accounts.deletion_jwt((account,), self._operator.seed, issued_at=int(self._clock.wall()))
             await self._disconnect(name, account, deletion)
         for item in self._memory.clusters.of_tenant(name):

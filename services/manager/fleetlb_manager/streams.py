@@ -5,6 +5,7 @@ Must not know what is in a stream; whoever follows one notices by itself that it
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from typing import NoReturn, Protocol
 
 import structlog
@@ -65,13 +66,7 @@ class Streams:
     async def ensure(self, spec: StreamSpec) -> None:
         """Return when the stream exists. Raises Transient."""
         self._wanted[spec.name] = spec
-        try:
-            async with self._one_at_a_time:
-                await self._bus.ensure_stream(spec)
-        except Transient:
-            raise
-        except FleetlbError as problem:
-            raise Transient(f"stream {spec.name}: {problem}", retry_after=LOOK_SECONDS) from problem
+        await self._alone(spec.name, lambda: self._bus.ensure_stream(spec))
 
     async def remove(self, name: str) -> None:
         """Look after a stream no more, and return when it does not exist. Raises Transient.
@@ -79,13 +74,7 @@ class Streams:
         Whoever is about to make it is waited for, and nobody begins to afterwards.
         """
         self._wanted.pop(name, None)
-        try:
-            async with self._one_at_a_time:
-                await self._bus.delete_stream(name)
-        except Transient:
-            raise
-        except FleetlbError as problem:
-            raise Transient(f"stream {name}: {problem}", retry_after=LOOK_SECONDS) from problem
+        await self._alone(name, lambda: self._bus.delete_stream(name))
 
     async def run(self) -> NoReturn:
         """Look after the streams for ever."""
@@ -98,6 +87,16 @@ class Streams:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._hurry.wait()
+
+    async def _alone(self, name: str, act: Callable[[], Awaitable[object]]) -> None:
+        """Do this while nobody else makes or removes a stream. Raises Transient."""
+        try:
+            async with self._one_at_a_time:
+                await act()
+        except Transient:
+            raise
+        except FleetlbError as problem:
+            raise Transient(f"stream {name}: {problem}", retry_after=LOOK_SECONDS) from problem
 
     async def _look(self, spec: StreamSpec) -> None:
         try:

@@ -404,3 +404,18 @@ async def test_only_who_acts_removes_and_only_what_we_keep() -> None:
     assert hub.kept.effects == []
     assert await hub.removing.reconcile("globex") is None
     assert hub.kept_on == ["globex"]
+
+
+async def test_whoever_was_paused_forgets_no_account_that_a_namesake_may_have_by_now() -> None:
+    hub = await served()
+    hub.delete_tenant(confirmed="acme")
+    accounts, read = set(hub.kept.accounts), hub.removing._store.read_secret
+
+    async def read_late(name: str, namespace: str) -> dict[str, Any]:
+        hub.authority.acting = False
+        return await read(name, namespace)
+
+    hub.removing._store.read_secret = read_late  # type: ignore[method-assign]
+    await hub.work()
+    assert not hub.authority.acting, "it came as far as that"
+    assert hub.kept.accounts == accounts
