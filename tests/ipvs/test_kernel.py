@@ -363,17 +363,19 @@ def dump_once(kernel: Kernel) -> Query[Service]:
 def test_the_kernel_leaves_out_entries_without_a_word(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason why what comes in parts is read twice. If this fails, the kernel has learned to say so.
 
-    Usually it is one entry; many, if the kernel also makes its hash table larger between two parts.
+    Every second one is removed: the kernel may make its hash table larger at any moment, so nobody knows which one
+    stands before the place where the next part begins.
     """
     fill(kernel)
-    first, *_ = (service.key for service in kernel.services())
+    removed = set(map(numbered, range(0, 500, 2)))
     with contextlib.closing(Kernel()) as other:
-        intrude(kernel, monkeypatch, lambda: program(other, [Operation(Command.DEL_SERVICE, first)]), dumps=1)
+        removals = [Operation(Command.DEL_SERVICE, key) for key in removed]
+        intrude(kernel, monkeypatch, lambda: program(other, removals), dumps=1)
         query = dump_once(kernel)
     assert not query.is_interrupted
     assert query.parts > 1
     found = {service.key for service in query.entries}
-    assert set(map(numbered, range(500))) - found - {first}
+    assert set(map(numbered, range(500))) - found - removed
 
 
 def test_a_table_changed_while_it_is_read_is_whole(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
