@@ -455,6 +455,30 @@ async def test_reconnecting_is_told_to_those_who_asked(worlds: Worlds) -> None:
         await eventually(lambda: calls == ["again"])
 
 
+async def test_dialling_anew_is_another_connection_over_which_everything_goes_on(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        await world.bus.ensure_stream(SPEC)
+        calls, heard = [], []
+        world.bus.on_reconnect(lambda: calls.append("again"))
+        await world.bus.listen("news", lambda _, body: heard.append(body))
+        world.bus.dial_anew("for a reason")
+        await eventually(lambda: calls == ["again"] and world.bus.connected, seconds=10)
+        assert (await world.bus.publish("s.a", b"1", message_id="m1")).sequence == 1
+        await world.bus.notify("news", b"2")
+        await eventually(lambda: heard == [b"2"])
+
+
+async def test_a_responder_may_have_no_answer(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+
+        async def silence(subject: str, data: bytes) -> None:
+            return None
+
+        await world.bus.serve("ask", silence)
+        with pytest.raises(Transient):
+            await world.bus.request("ask", b"?", 0.3)
+
+
 async def test_a_tenant_speaks_its_own_words_and_the_hub_hears_whose_they_are(worlds: Worlds) -> None:
     async with worlds.open() as world:
         spec = StreamSpec(

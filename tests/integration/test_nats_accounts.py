@@ -350,6 +350,38 @@ async def test_a_revoked_user_is_cut_within_a_second(server: NatsServer) -> None
         await eventually(lambda: watcher.connected, seconds=10)
 
 
+async def test_everything_issued_up_to_a_time_is_cut_and_what_came_later_stays(server: NatsServer) -> None:
+    """Also when the revocation is taken back: the same credentials are good again."""
+    async with hub_of(server) as hub:
+        now = int(time.time())
+
+        def mint(issued_at: int) -> Path:
+            seed = nats_accounts.new_seed(KeyKind.USER)
+            user = nats_accounts.public_key(seed)
+            jwt = nats_accounts.user_jwt(f"w{issued_at}", user, hub.acme.account_seed, issued_at=issued_at)
+            path = server.directory / f"{issued_at}.creds"
+            path.write_text(nats_accounts.creds_file(jwt, seed))
+            return path
+
+        async def revoke(until: int | None) -> None:
+            void = {} if until is None else {"*": until}
+            claims = nats_accounts.tenant_account_claims("acme", hub.acme.account, server.hub_account, revocations=void)
+            jwt = nats_accounts.account_jwt(claims, hub.acme.account, server.operator_seed, issued_at=now)
+            await push_account(hub.system, jwt)
+
+        old, new, other = [await hub.bus(path) for path in (mint(now - 9), mint(now - 8), hub.globex.creds)]
+        await revoke(now - 9)
+        await eventually(lambda: not old.connected, seconds=1)
+        assert await published(new)
+        assert new.connected
+        assert other.connected
+        await revoke(None)
+        await eventually(lambda: old.connected, seconds=10)
+        await revoke(4_102_444_800)
+        await eventually(lambda: not old.connected and not new.connected, seconds=1)
+        assert other.connected
+
+
 async def test_expired_credentials_are_cut_and_renewed_ones_taken_up(server: NatsServer) -> None:
     async with hub_of(server) as hub:
         seed = nats_accounts.new_seed(KeyKind.USER)

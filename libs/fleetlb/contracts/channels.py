@@ -152,6 +152,25 @@ CHANNELS = (
         reply=v1.SnapshotAnswered,
         summary="Asks for every report of one cluster again; the answer says how many follow.",
     ),
+    Channel(
+        name="credentialsRequested",
+        subject=_template(subjects.ALL_CREDENTIALS),
+        local=subjects.LOCAL_CREDENTIALS,
+        message=v1.CredentialsRequested,
+        writer="tenant-watcher",
+        readers=("manager",),
+        reply=v1.CredentialsIssued,
+        summary="Asks for the next credentials; the answer holds them once it is time.",
+    ),
+    Channel(
+        name="renewalRequested",
+        subject=_template(subjects.renewal("ACCOUNT")),
+        local=subjects.LOCAL_RENEWAL,
+        message=v1.RenewalRequested,
+        writer="manager",
+        readers=("tenant-watcher",),
+        summary="Asks a tenant's watchers to ask for their next credentials.",
+    ),
 )
 
 MESSAGES: tuple[type[v1.Message], ...] = tuple(

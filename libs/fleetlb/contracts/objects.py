@@ -80,6 +80,24 @@ class AnnotationRules(_Object, frozen=True, kw_only=True):
     """Values for Services that say nothing; also of annotations that the tenant may not use itself."""
 
 
+Moment = Annotated[str, msgspec.Meta(max_length=40, extra_json_schema={"format": "date-time"})]
+
+
+class Revocation(_Object, frozen=True, kw_only=True):
+    """Which credentials of a tenant's watchers are void, by the time they were issued at (RFC 3339)."""
+
+    issued_before: Moment
+    """What was issued before this time is void."""
+    at: Moment = ""
+    """From this time on; until then watchers renew theirs and lose nothing. Absent: at once; they must join anew."""
+
+
+class CredentialRules(_Object, frozen=True, kw_only=True):
+    """What holds for the credentials of a tenant's watchers."""
+
+    revoked: Revocation | None = None
+
+
 class TenantSpec(_Object, frozen=True, kw_only=True):
     """What a platform team grants a tenant."""
 
@@ -95,6 +113,9 @@ class TenantSpec(_Object, frozen=True, kw_only=True):
     """Balancer groups the tenant may use; empty: every group."""
     quotas: Quotas = Quotas()
     annotations: AnnotationRules = AnnotationRules()
+    suspended: bool = False
+    """Its watchers are cut from the hub; what is served goes on, nothing changes until it is false again."""
+    credentials: CredentialRules = CredentialRules()
     failure_policy: FailurePolicy = FailurePolicy.OPEN
     """When most of a Service's backends fail their checks at once: `open` keeps the last set, `closed` serves by the
     healthy alone, or by none."""

@@ -63,6 +63,8 @@ class ObservedSubject(msgspec.Struct, frozen=True):
 
 # What a tenant's account calls its own subjects; the server puts the root and the account before them.
 LOCAL_SNAPSHOT = "snapshot"
+LOCAL_CREDENTIALS = "credentials"
+LOCAL_RENEWAL = "renewal.credentials"
 
 
 def local_observed_service(cluster: str, uid: str) -> str:
@@ -151,7 +153,8 @@ def released(account: str, cluster: str, uid: str) -> str:
 
 
 ALL_RELEASED = f"{ROOT}.released.>"
-ALL_SNAPSHOTS = f"{ROOT}.snapshot.*"
+ALL_SNAPSHOTS = f"{ROOT}.{LOCAL_SNAPSHOT}.*"
+ALL_CREDENTIALS = f"{ROOT}.{LOCAL_CREDENTIALS}.*"
 
 
 def parse_service(subject: str) -> tuple[str, str, str]:
@@ -173,12 +176,17 @@ def resync(account: str, cluster: str) -> str:
     return f"{ROOT}.resync.{account}.{token(cluster)}"
 
 
-def parse_snapshot(subject: str) -> str:
-    """The account of a `snapshot` request. Raises Poison."""
+def renewal(account: str) -> str:
+    """Where the manager asks every watcher of a tenant for a request for credentials."""
+    return f"{ROOT}.renewal.{account}.credentials"
+
+
+def parse_request(subject: str) -> str:
+    """The account that asks on `snapshot` or `credentials`. Raises Poison."""
     match _tokens(subject):
-        case ["snapshot", account]:
+        case ["snapshot" | "credentials", account]:
             return account
-    raise Poison(f"{subject[:120]!r} is no snapshot request")
+    raise Poison(f"{subject[:120]!r} is no request of an account")
 
 
 def parked(account: str, message: str) -> str:

@@ -197,6 +197,27 @@ class ServiceReported(Message, frozen=True, kw_only=True):
     hops: Hops = ()
 
 
+class CredentialsRequested(Message, frozen=True, kw_only=True):
+    """A watcher offers the public key that its next credentials could be for, and says how old the present ones are."""
+
+    user: Annotated[str, msgspec.Meta(pattern="^U[A-Z2-7]{55}$")]
+    """Its seed never leaves the watcher."""
+    issued_at: Whole
+    """When the present credentials were issued, in seconds since 1970."""
+    expires_at: Whole = 0
+    """When they expire; 0: never."""
+
+
+class CredentialsIssued(Message, frozen=True, kw_only=True):
+    """The JWT for the key that was offered; empty: the present credentials are good for some more time."""
+
+    jwt: Annotated[str, msgspec.Meta(max_length=4096)] = ""
+
+
+class RenewalRequested(Message, frozen=True, kw_only=True):
+    """Every watcher of a tenant should ask for its next credentials now: those that it has will be void before long."""
+
+
 class SnapshotRequested(Message, frozen=True, kw_only=True):
     """A watcher asks for every report of its cluster again."""
 

@@ -54,7 +54,7 @@ class TooLarge(FleetlbError):
 
 MessageHandler = Callable[[Message], None]
 SubjectHandler = Callable[[str, bytes], None]
-Responder = Callable[[str, bytes], Awaitable[bytes]]
+Responder = Callable[[str, bytes], Awaitable[bytes | None]]
 Callback = Callable[[], None]
 
 
@@ -84,7 +84,10 @@ class Bus(Protocol):
         """
 
     async def serve(self, subject: str, responder: Responder, queue: str = "") -> None:
-        """Answer requests on a subject, one at a time; members of one `queue` share them. No answer if it raises."""
+        """Answer requests on a subject, one at a time; members of one `queue` share them.
+
+        No answer if the responder returns None, or raises.
+        """
 
     async def ensure_stream(self, spec: StreamSpec) -> StreamState:
         """Make a stream with these settings exist, creating or updating it only where needed."""
@@ -109,6 +112,9 @@ class Bus(Protocol):
 
     async def delete_stream(self, name: str) -> None:
         """Remove a stream with all that it holds; none there is success."""
+
+    def dial_anew(self, reason: str) -> None:
+        """Begin another connection at once, with the credentials of now; what waits for an answer raises Transient."""
 
     def on_reconnect(self, callback: Callback) -> None:
         """Call back each time the connection stands again; not for the first time."""

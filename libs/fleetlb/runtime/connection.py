@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
@@ -22,23 +21,25 @@ from fleetlb.domain.errors import Transient
 from fleetlb.runtime import metrics
 from fleetlb.runtime.backoff import Backoff
 from fleetlb.runtime.bus import Callback
-from fleetlb.runtime.nats_accounts import parse_creds, sign_nonce
+from fleetlb.runtime.nats_accounts import sign_nonce
+from fleetlb.runtime.nats_credentials import Keyring
 from fleetlb.runtime.session import Session, cancels_so_far, discard, happens, honour_cancellation
 
 REDIAL = Backoff(initial=0.2, cap=5.0, factor=1.7, jitter=0.6)
 _KEEPALIVE_SECONDS = 10.0
 _ANSWER_SECONDS = 5.0
 _DIAL_SECONDS = 5
+_REFUSED_CREDENTIALS = ("authorization", "authentication")
 
 MessageReceiver = Callable[[Msg], Awaitable[None]]
 
 
 class Dialling(msgspec.Struct, frozen=True, kw_only=True):
-    """Where to connect and as whom. `creds` is read again at every attempt, so renewed credentials are taken up."""
+    """Where to connect and as whom. `creds` are asked at every attempt, so renewed ones are taken up."""
 
     url: str
     name: str
-    creds: Path | None = None
+    creds: Keyring | None = None
     max_payload: int = 1024 * 1024
     inbox_prefix: str = "_INBOX"
 
@@ -79,6 +80,11 @@ class Connection:
     def on_reconnect(self, callback: Callback) -> None:
         """Call back each time the connection stands again."""
         self._callbacks.append(callback)
+
+    def dial_anew(self, reason: str) -> None:
+        """End the current session, if there is one; the next one follows at once."""
+        if self._session is not None:
+            self._session.end(reason)
 
     async def session(self) -> Session:
         """The current session, waiting for one if there is none."""
@@ -156,7 +162,7 @@ class Connection:
             try:
                 session = await self._dial()
             except (NatsError, OSError, TimeoutError, ValueError) as problem:
-                text = str(problem) or type(problem).__name__
+                text = self._explain(problem)
                 if text != told:
                     self._log.warning("cannot connect to NATS; trying until it works", error=text)
                 told = text
@@ -165,6 +171,12 @@ class Connection:
             else:
                 self._log.info("connected to NATS", attempts=attempt + 1)
                 return session
+
+    def _explain(self, problem: Exception) -> str:
+        text = str(problem) or type(problem).__name__
+        if self._dialling.creds is None or not any(word in text.lower() for word in _REFUSED_CREDENTIALS):
+            return text
+        return f"{text}; the credentials are {self._dialling.creds.describe()}"
 
     async def _dial(self) -> Session:
         options = self._options()
@@ -209,9 +221,9 @@ class Connection:
             "pending_size": -1,
         }
         if self._dialling.creds is not None:
-            jwt, seed = parse_creds(self._dialling.creds.read_text())
-            options["user_jwt_cb"] = lambda: bytearray(jwt.encode())
-            options["signature_cb"] = lambda nonce: sign_nonce(seed, nonce)
+            newest = self._dialling.creds.newest()
+            options["user_jwt_cb"] = lambda: bytearray(newest.jwt.encode())
+            options["signature_cb"] = lambda nonce: sign_nonce(newest.seed, nonce)
         return options
 
     def _on_error(self, session: Session, problem: Exception) -> None:

@@ -29,6 +29,7 @@ from fleetlb.runtime.bus import (
 )
 from fleetlb.runtime.connection import Connection, Dialling
 from fleetlb.runtime.jetstream_api import API, Misconfigured, call, read
+from fleetlb.runtime.nats_credentials import Keyring
 from fleetlb.runtime.replay_progress import Pulling
 from fleetlb.runtime.replaying import Follower, Handlers
 from fleetlb.runtime.session import NobodyAnswers
@@ -64,16 +65,18 @@ class JetStreamBus:
         url: str,
         *,
         tasks: asyncio.TaskGroup,
-        creds: Path | None = None,
+        creds: Path | Keyring | None = None,
         name: str = "fleetlb",
         max_payload: int = 1024 * 1024,
         pulling: Pulling | None = None,
     ) -> "JetStreamBus":
         """Return once connected, however long that takes; the connection is kept by a task of `tasks`.
 
-        `max_payload`: what the user's account may send at once; a larger message would cost the connection.
+        `creds`: a credentials file, or a keyring that is given newer ones. `max_payload`: what the user's account may
+        send at once; a larger message would cost the connection.
         """
-        bus = cls(Dialling(url=url, name=name, creds=creds, max_payload=max_payload), pulling=pulling)
+        keyring = Keyring(creds) if isinstance(creds, Path) else creds
+        bus = cls(Dialling(url=url, name=name, creds=keyring, max_payload=max_payload), pulling=pulling)
         bus._keeper = tasks.create_task(bus._connection.run(), name="bus connection")
         try:
             await bus._connection.session()
@@ -131,7 +134,7 @@ class JetStreamBus:
         async def receive(message: Msg) -> None:
             try:
                 answer = await responder(message.subject, message.data)
-                if message.reply:
+                if answer is not None and message.reply:
                     await self._connection.current().publish(message.reply, answer)
             except Exception:
                 metrics.BUS_HANDLER_ERRORS.inc()
@@ -177,6 +180,10 @@ class JetStreamBus:
         """Remove a stream with all that it holds."""
         with contextlib.suppress(StreamMissing):
             await call(self._connection.current(), f"{API}.STREAM.DELETE.{name}", None, _Done)
+
+    def dial_anew(self, reason: str) -> None:
+        """Begin another connection, with the credentials of now."""
+        self._connection.dial_anew(reason)
 
     def on_reconnect(self, callback: Callback) -> None:
         """Call back each time the connection stands again."""

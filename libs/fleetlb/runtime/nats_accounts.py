@@ -17,13 +17,14 @@ from typing import Any
 import msgspec
 import nkeys
 
-from fleetlb.contracts.subjects import LOCAL_SNAPSHOT, ROOT
+from fleetlb.contracts.subjects import LOCAL_CREDENTIALS, LOCAL_SNAPSHOT, ROOT
 
 UNLIMITED = -1
 ACCOUNT_TOKEN = 4
 TENANT_MAX_PAYLOAD = 256 * 1024
 _HEADER = {"typ": "JWT", "alg": "ed25519-nkey"}
-_TENANT_TREES = ("observed", "reported", "resync")
+_TENANT_TREES = ("observed", "reported", "resync", "renewal")
+_TENANT_REQUESTS = (LOCAL_SNAPSHOT, LOCAL_CREDENTIALS)
 
 
 class KeyKind(Enum):
@@ -92,8 +93,8 @@ class Permissions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 WATCHER_PERMISSIONS = Permissions(
-    publish=("observed.>", LOCAL_SNAPSHOT),
-    subscribe=("reported.>", "resync.>", "_INBOX.>"),
+    publish=("observed.>", *_TENANT_REQUESTS),
+    subscribe=("reported.>", "resync.>", "renewal.>", "_INBOX.>"),
 )
 
 
@@ -193,7 +194,7 @@ def hub_account_claims() -> AccountClaims:
     """The hub account: it alone has JetStream; one export of each kind serves every tenant."""
     limits = Limits(mem_storage=UNLIMITED, disk_storage=UNLIMITED, streams=UNLIMITED, consumer=UNLIMITED)
     exports = [_export(tree, f"{ROOT}.{tree}.*.>") for tree in _TENANT_TREES]
-    exports.append(_export(LOCAL_SNAPSHOT, f"{ROOT}.{LOCAL_SNAPSHOT}.*"))
+    exports += [_export(request, f"{ROOT}.{request}.*") for request in _TENANT_REQUESTS]
     return AccountClaims(name="hub", limits=limits, exports=tuple(exports))
 
 
@@ -202,7 +203,9 @@ def tenant_account_claims(
 ) -> AccountClaims:
     """A tenant's account: no JetStream, small limits, and of the hub only what carries its own key."""
     imports = [_import(tree, f"{ROOT}.{tree}.{account_public}.>", hub_public, f"{tree}.>") for tree in _TENANT_TREES]
-    imports.append(_import(LOCAL_SNAPSHOT, f"{ROOT}.{LOCAL_SNAPSHOT}.{account_public}", hub_public, LOCAL_SNAPSHOT))
+    imports += [
+        _import(request, f"{ROOT}.{request}.{account_public}", hub_public, request) for request in _TENANT_REQUESTS
+    ]
     return AccountClaims(
         name=f"tenant-{tenant}",
         limits=Limits(subs=64, payload=TENANT_MAX_PAYLOAD, conn=16, imports=len(imports), exports=0),
@@ -225,7 +228,7 @@ def _armoured(text: str, what: str) -> str:
 
 
 def _kind_of(tree: str) -> str:
-    return "service" if tree in ("observed", LOCAL_SNAPSHOT) else "stream"
+    return "service" if tree in ("observed", *_TENANT_REQUESTS) else "stream"
 
 
 def _export(tree: str, subject: str) -> Export:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import structlog
 
 from fleetlb.contracts.streams import StreamSpec
-from fleetlb.contracts.subjects import LOCAL_SNAPSHOT, ROOT
+from fleetlb.contracts.subjects import LOCAL_CREDENTIALS, LOCAL_SNAPSHOT, ROOT
 from fleetlb.domain.errors import Transient
 from fleetlb.runtime.bus import (
     REQUEST_SECONDS,
@@ -31,6 +31,7 @@ from fleetlb.testkit.fake_streams import FakeStream, subject_matches
 T = TypeVar("T")
 
 _YIELD_EVERY = 100
+_SAID_TO_THE_HUB = ("observed", LOCAL_SNAPSHOT, LOCAL_CREDENTIALS)
 
 
 class FakeServer:
@@ -133,6 +134,12 @@ class FakeBus:
         for callback in self._callbacks:
             callback()
 
+    def dial_anew(self, reason: str) -> None:
+        """The connection is another one; it stands again when the loop comes to it."""
+        if self._connected:
+            self.disconnect()
+            asyncio.get_running_loop().call_soon(self.reconnect)
+
     @property
     def connected(self) -> bool:
         """Whether the connection stands right now."""
@@ -156,7 +163,7 @@ class FakeBus:
     async def notify(self, subject: str, body: bytes) -> None:
         """Send without waiting."""
         await self._link(body)
-        full = self._outward(subject, ("observed", LOCAL_SNAPSHOT))
+        full = self._outward(subject, _SAID_TO_THE_HUB)
         self.published.append((subject, body))
         stream = self.server.stream_for(full)
         if stream is not None:
@@ -166,7 +173,7 @@ class FakeBus:
     async def request(self, subject: str, body: bytes, timeout: float = REQUEST_SECONDS) -> bytes:
         """Ask, and return the first answer."""
         await self._link(body)
-        full = self._outward(subject, ("observed", LOCAL_SNAPSHOT))
+        full = self._outward(subject, _SAID_TO_THE_HUB)
         for pattern, responder, turn in self.server.responders:
             if subject_matches(pattern, full):
                 return await _answer(responder, turn, (full, body), timeout)
@@ -174,7 +181,7 @@ class FakeBus:
 
     async def listen(self, subject: str, handler: SubjectHandler) -> None:
         """Call the handler for every message sent on a subject."""
-        pattern = self._outward(subject, ("reported", "resync"))
+        pattern = self._outward(subject, ("reported", "resync", "renewal"))
 
         def receive(full: str, body: bytes) -> None:
             if self._connected:
@@ -281,9 +288,12 @@ def _guarded(call: Callable[..., None], *arguments: object) -> None:
 async def _answer(responder: Responder, turn: asyncio.Lock, question: tuple[str, bytes], timeout: float) -> bytes:
     try:
         async with asyncio.timeout(timeout), turn:
-            return await responder(*question)
+            answer = await responder(*question)
     except TimeoutError:
         raise Transient(f"no answer on {question[0]} in {timeout:g} s: outcome unknown") from None
     except Exception as problem:
         structlog.get_logger("fleetlb.bus").exception("a request could not be answered")
         raise Transient(f"no answer on {question[0]}: outcome unknown") from problem
+    if answer is None:
+        raise Transient(f"no answer on {question[0]} in {timeout:g} s: outcome unknown")
+    return answer

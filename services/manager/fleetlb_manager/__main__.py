@@ -47,6 +47,7 @@ async def serve(process: Process, settings: ManagerSettings) -> None:
             identity=settings.identity,
             allow_loopback=settings.allow_loopback_backends,
             rules=settings.rules(),
+            life_seconds=settings.credentials_seconds,
             tasks=process.tasks,
         )
     )

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple
 
+from fleetlb.contracts import subjects
 from fleetlb.contracts.objects import BalancerGroup, Tenant
 from fleetlb.contracts.streams import PARKED_STREAM, observed_stream
 from fleetlb.domain.annotation_policy import AnnotationPolicy
@@ -23,15 +24,17 @@ from fleetlb.kube.leases import SYSTEM_CLOCK, Clock, LeaseHolder
 from fleetlb.kube.watching import Reflector
 from fleetlb.runtime.bus import Bus
 from fleetlb_manager.account_objects import AccountObjects
-from fleetlb_manager.accounts import Accounts, Pusher
+from fleetlb_manager.accounts import Accounts, Pusher, Telling
 from fleetlb_manager.choosing import Chooser
 from fleetlb_manager.claiming import Claiming
 from fleetlb_manager.clusters import Clusters
+from fleetlb_manager.credential_terms import DEFAULT_LIFE_SECONDS
 from fleetlb_manager.draining import Draining
 from fleetlb_manager.folding_messages import MessageFolding
 from fleetlb_manager.folding_objects import ObjectFolding
 from fleetlb_manager.following import Following
 from fleetlb_manager.identities import ServiceKey
+from fleetlb_manager.issuing import Issuing
 from fleetlb_manager.leading import Leadership
 from fleetlb_manager.marking import StatusKey
 from fleetlb_manager.memory import Memory
@@ -70,6 +73,8 @@ class Surroundings(NamedTuple):
     clock: Clock = SYSTEM_CLOCK
     rules: AnnotationPolicy = NO_RULES
     """The fleet's, about annotations."""
+    life_seconds: int = DEFAULT_LIFE_SECONDS
+    """Of the credentials of tenants' watchers."""
 
 
 class Manager:
@@ -107,6 +112,7 @@ class Manager:
             **watches,
             "streams": self.streams.run,
             "parking": self._parking.run,
+            "credentials": self._answer_watchers,
             "leadership": lambda: self.leadership.run(self.resume),
             "lease": self.lease.run,
         }
@@ -126,6 +132,7 @@ class Manager:
         memory, queues = self.memory, self.queues
         memory.begin_adoption(self._given.clock.monotonic())
         self.streams.look_now()
+        self._accounts.forget()
         queues.tenancy()
         for name in memory.tenants:
             queues.account(name)
@@ -187,10 +194,10 @@ class Manager:
             bench,
             store,
             given.operator,
-            push=given.push_account,
-            want_stream=self.streams.ensure,
+            telling=Telling(given.push_account, self.streams.ensure, given.bus.notify),
             on_tenant=self._tenant_set,
             system_namespace=given.system_namespace,
+            life_seconds=given.life_seconds,
         )
         return Removing(
             bench,
@@ -229,6 +236,10 @@ class Manager:
     def _group_set(self, group: BalancerGroup) -> None:
         self._objects.group_set(group)
         self._following.group(group)
+
+    async def _answer_watchers(self) -> None:
+        issuing = Issuing(self._accounts.issuer, self._given.clock)
+        await self._given.bus.serve(subjects.ALL_CREDENTIALS, issuing.respond)
 
     def _on_reconnect(self) -> None:
         self.streams.look_now()

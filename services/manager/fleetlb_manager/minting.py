@@ -7,16 +7,21 @@ reads a tenant namespace's Secret can publish as that tenant's watcher and nothi
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from fleetlb.contracts.objects import TENANT_LABEL, WATCHER_CREDENTIALS_KEY, WATCHER_CREDENTIALS_SECRET
 from fleetlb.runtime import nats_accounts
+from fleetlb.runtime.nats_credentials import credentials_of
+from fleetlb_manager.credential_terms import Validity
 
 Object = dict[str, Any]
 
 SEED_KEY = "account.seed"
+EVERYBODY = "*"
+"""Instead of a user, where users are revoked."""
 _ACCOUNT_SEED = re.compile(r"SA[A-Z2-7]{56}")
 
 
@@ -43,33 +48,43 @@ def account_seed_of(secret: Object) -> str | None:
     return seed if _ACCOUNT_SEED.fullmatch(seed) else None
 
 
-def account_jwt(tenant: str, account: str, operator: Operator, *, issued_at: int) -> str:
-    """The account as the NATS servers must know it."""
-    claims = nats_accounts.tenant_account_claims(tenant, account, operator.hub_account)
+def account_jwt(
+    tenant: str, account: str, operator: Operator, *, issued_at: int, revoked: Mapping[str, int] | None = None
+) -> str:
+    """The account as the NATS servers must know it. `revoked`: by user, or for everybody, up to when issued."""
+    claims = nats_accounts.tenant_account_claims(tenant, account, operator.hub_account, revocations=revoked)
     return nats_accounts.account_jwt(claims, account, operator.seed, issued_at=issued_at)
 
 
-def watcher_secret(tenant: str, namespace: str, account_seed: str, user_seed: str, *, issued_at: int) -> Object:
-    """The Secret with the credentials of a tenant's watchers."""
-    jwt = nats_accounts.user_jwt(
+def watcher_jwt(tenant: str, user: str, account_seed: str, validity: Validity) -> str:
+    """The right of a tenant's watcher to connect, for the public key of a user."""
+    return nats_accounts.user_jwt(
         f"watcher-{tenant}",
-        nats_accounts.public_key(user_seed),
+        user,
         account_seed,
-        issued_at=issued_at,
+        issued_at=validity.issued_at,
+        expires_at=validity.expires_at,
         permissions=nats_accounts.WATCHER_PERMISSIONS,
     )
+
+
+def watcher_secret(tenant: str, namespace: str, account_seed: str, user_seed: str, validity: Validity) -> Object:
+    """The Secret with credentials that a tenant's watcher can join with."""
+    jwt = watcher_jwt(tenant, nats_accounts.public_key(user_seed), account_seed, validity)
     creds = nats_accounts.creds_file(jwt, user_seed)
     return _secret(WATCHER_CREDENTIALS_SECRET, namespace, tenant, {WATCHER_CREDENTIALS_KEY: creds})
 
 
-def belongs_to(secret: Object, account: str) -> bool:
-    """Whether the credentials in a Secret are those of a user of the account."""
+def validity_of(secret: Object, account: str) -> Validity | None:
+    """Of the credentials in a Secret; None if they are not those of a user of the account."""
     text = _read(secret, WATCHER_CREDENTIALS_KEY)
     try:
-        jwt, _ = nats_accounts.parse_creds(text)
-        return bool(nats_accounts.claims_of(jwt)["iss"] == account)
-    except (ValueError, KeyError):
-        return False
+        jwt, seed = nats_accounts.parse_creds(text)
+        found = credentials_of(jwt, seed)
+    except ValueError:
+        return None
+    is_of_account = nats_accounts.claims_of(jwt).get("iss") == account
+    return Validity(found.issued_at, found.expires_at or 0) if is_of_account else None
 
 
 def tenant_namespace(tenant: str, namespace: str) -> Object:

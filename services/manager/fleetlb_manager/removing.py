@@ -78,7 +78,7 @@ class Removing:
         store: RemovalStore,
         operator: Operator,
         *,
-        keep: Callable[[str], Awaitable[None]],
+        keep: Callable[[str], Awaitable[float | None]],
         disconnect: Disconnecting,
         system_namespace: str,
     ) -> None:
@@ -102,8 +102,8 @@ class Removing:
         if tenant is None or not self._authority.acting:
             return None
         if self._memory.standing_of(name) is not Standing.LEAVING:
-            await self._keep(name)
-            return LOOK_SECONDS if tenant.metadata.deletion_timestamp is not None else None
+            later = await self._keep(name)
+            return LOOK_SECONDS if tenant.metadata.deletion_timestamp is not None else later
         if TENANT_FINALIZER not in tenant.metadata.finalizers:
             return None
         self._mark_services(tenant)

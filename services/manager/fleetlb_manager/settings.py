@@ -7,6 +7,7 @@ import msgspec
 
 from fleetlb.domain.annotation_policy import AnnotationPolicy, parse_policy
 from fleetlb.runtime.settings import ProcessSettings, variable_of
+from fleetlb_manager.credential_terms import DEFAULT_LIFE_SECONDS
 
 
 class ManagerSettings(ProcessSettings, frozen=True, kw_only=True):
@@ -32,6 +33,12 @@ class ManagerSettings(ProcessSettings, frozen=True, kw_only=True):
     allow_loopback_backends: Annotated[
         bool, msgspec.Meta(description="true lets tenants have backends on loopback: for a fleet on one machine only")
     ] = False
+    credentials_seconds: Annotated[
+        int,
+        msgspec.Meta(
+            description="how long a tenant's credentials are good, in seconds; watchers renew them at half of it", ge=10
+        ),
+    ] = DEFAULT_LIFE_SECONDS
     annotations_allow: Annotated[
         tuple[str, ...] | None,
         msgspec.Meta(description="annotations that tenants may use; unset: all"),

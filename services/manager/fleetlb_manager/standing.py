@@ -6,8 +6,10 @@ needs no confirmation. What is said of it follows from the same decision.
 
 import enum
 
+import msgspec
+
 from fleetlb.contracts.objects import CONFIRM_REMOVAL, Tenant
-from fleetlb.domain.conditions import READY, REMOVED, Condition, Status
+from fleetlb.domain.conditions import READY, REMOVED, Condition, Reason, Refusal, Status
 
 
 class Standing(enum.Enum):
@@ -43,6 +45,23 @@ def removal_condition(tenant: Tenant, live: int) -> Condition | None:
         return _said(tenant, REMOVED, "InProgress", "its load balancers are being released, node by node")
     text = "its account, its stream, its objects and its namespace are being removed"
     return _said(tenant, REMOVED, "InProgress", text)
+
+
+def staying_conditions(tenant: Tenant, refusal: Refusal | None, live: int) -> tuple[Condition, ...]:
+    """What a Tenant that is not leaving says of itself; `refusal`: why it is not served."""
+    ready = _ready(tenant, refusal)
+    removal = removal_condition(tenant, live)
+    return (ready,) if removal is None else (ready, removal)
+
+
+def _ready(tenant: Tenant, refusal: Refusal | None) -> Condition:
+    if refusal is not None:
+        return _said(tenant, READY, refusal.reason, refusal.message)
+    if tenant.spec.suspended:
+        text = "its watchers are cut from the hub; what is served goes on until spec.suspended is false again"
+        return _said(tenant, READY, "Suspended", text)
+    ready = _said(tenant, READY, Reason.COMPLETE, "account, namespace and credentials are there")
+    return msgspec.structs.replace(ready, status=Status.TRUE)
 
 
 def leaving_conditions(tenant: Tenant, live: int) -> tuple[Condition, ...]:

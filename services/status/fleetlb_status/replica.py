@@ -174,7 +174,7 @@ class Replica:
         if self._term() is None:
             raise Transient("this replica stands by")
         try:
-            account = subjects.parse_snapshot(subject)
+            account = subjects.parse_request(subject)
             cluster = decode(SnapshotRequested, data).cluster
         except Poison as problem:
             self._unreadable("snapshot", subject, problem)

@@ -5,13 +5,17 @@ import random
 import sys
 from collections.abc import Callable
 
+from fleetlb.contracts import subjects
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.errors import ApiError
 from fleetlb.runtime.backoff import Backoff
 from fleetlb.runtime.jetstream import JetStreamBus
+from fleetlb.runtime.nats_credentials import Keyring
 from fleetlb.runtime.process import Process, run
+from fleetlb_tenant_watcher.renewing import Renewing, Shelf
 from fleetlb_tenant_watcher.service_views import Selection
 from fleetlb_tenant_watcher.settings import WatcherSettings
+from fleetlb_tenant_watcher.shelves import FileShelf, SecretShelf
 from fleetlb_tenant_watcher.watcher import Watcher
 
 SERVICE = "fleetlb-tenant-watcher"
@@ -25,7 +29,8 @@ async def watch(process: Process, settings: WatcherSettings) -> None:
     bus_gate, services_gate = process.health.gate("bus"), process.health.gate("services-synced")
     cluster = await Cluster.connect(settings.kubeconfig, field_manager=SERVICE)
     process.stack.push_async_callback(cluster.close)
-    dialling = process.tasks.create_task(_connect(process, settings), name="connect to the hub")
+    keyring = Keyring(settings.nats_creds)
+    dialling = process.tasks.create_task(_connect(process, settings, keyring), name="connect to the hub")
     uid = await _identify(process, cluster)
     selection = Selection(settings.load_balancer_class, settings.dialects)
     watcher = Watcher(
@@ -41,16 +46,28 @@ async def watch(process: Process, settings: WatcherSettings) -> None:
     opening = process.tasks.create_task(_open_when_synced(watcher, services_gate.open), name="sync")
     bus = await dialling
     bus_gate.open()
+    renewing = Renewing(keyring, bus, _shelf(settings, cluster))
+    bus.on_reconnect(renewing.want)
+    await bus.listen(subjects.LOCAL_RENEWAL, renewing.hear)
+    process.spawn(renewing.run(), "renew credentials")
     await watcher.join_hub(bus, process.spawn)
     await opening
     process.log.info("ready", services=len(watcher.memory))
 
 
-async def _connect(process: Process, settings: WatcherSettings) -> JetStreamBus:
+def _shelf(settings: WatcherSettings, cluster: Cluster) -> Shelf:
+    """Where renewed credentials are kept."""
+    if settings.nats_creds_secret is None:
+        return FileShelf(settings.nats_creds)
+    namespace, _, name = settings.nats_creds_secret.partition("/")
+    return SecretShelf(cluster, namespace, name)
+
+
+async def _connect(process: Process, settings: WatcherSettings, keyring: Keyring) -> JetStreamBus:
     bus = await JetStreamBus.connect(
         settings.nats_url,
         tasks=process.tasks,
-        creds=settings.nats_creds,
+        creds=keyring,
         name=f"{SERVICE} {settings.identity}",
         max_payload=MAX_PAYLOAD,
     )

@@ -5,6 +5,7 @@ import pytest
 from fleetlb.runtime import nats_accounts
 from fleetlb.runtime.nats_accounts import KeyKind
 from fleetlb_manager import minting
+from fleetlb_manager.credential_terms import Validity
 from fleetlb_manager.minting import Operator
 
 SEED = nats_accounts.new_seed(KeyKind.ACCOUNT)
@@ -42,9 +43,9 @@ def test_an_account_imports_from_the_hub_and_is_signed_by_the_operator() -> None
 
 
 def test_a_watchers_credentials_belong_to_one_account() -> None:
-    secret = minting.watcher_secret("acme", "tenant-acme", SEED, USER, issued_at=5)
-    assert minting.belongs_to(secret, ACCOUNT)
-    assert not minting.belongs_to(secret, OPERATOR.hub_account)
-    assert not minting.belongs_to({"data": {"nats.creds": base64.b64encode(b"nonsense").decode()}}, ACCOUNT)
-    assert not minting.belongs_to({}, ACCOUNT)
+    secret = minting.watcher_secret("acme", "tenant-acme", SEED, USER, Validity(5, 65))
+    assert minting.validity_of(secret, ACCOUNT) == Validity(5, 65)
+    assert minting.validity_of(secret, OPERATOR.hub_account) is None
+    assert minting.validity_of({"data": {"nats.creds": base64.b64encode(b"nonsense").decode()}}, ACCOUNT) is None
+    assert minting.validity_of({}, ACCOUNT) is None
     assert minting.tenant_namespace("acme", "tenant-acme")["metadata"]["labels"] == {"fleetlb.dev/tenant": "acme"}

@@ -54,6 +54,8 @@ def test_subjects_are_templates_of_the_grammar() -> None:
         "serviceReleased": "fleetlb.v1.released.{account}.{cluster}.service.{uid}",
         "serviceReported": "fleetlb.v1.reported.{account}.{cluster}.service.{uid}",
         "snapshotRequested": "fleetlb.v1.snapshot.{account}",
+        "credentialsRequested": "fleetlb.v1.credentials.{account}",
+        "renewalRequested": "fleetlb.v1.renewal.{account}.credentials",
     }
     reported = next(channel for channel in CHANNELS if channel.name == "serviceReported")
     assert reported.parameters == ("account", "cluster", "uid")

@@ -94,7 +94,11 @@ def test_defaults_stand_only_in_what_people_write() -> None:
         for kind in CRDS
     }
     assert {kind: defaults for kind, defaults in found.items() if defaults} == {
-        "Tenant": {"$.spec.nodePortRange": "30000-32767", "$.spec.failurePolicy": "open"},
+        "Tenant": {
+            "$.spec.nodePortRange": "30000-32767",
+            "$.spec.suspended": False,
+            "$.spec.failurePolicy": "open",
+        },
         "AddressPool": {
             "$.spec.autoAssign": True,
             "$.spec.avoidBuggyIPs": False,

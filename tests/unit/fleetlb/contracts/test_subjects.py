@@ -188,9 +188,10 @@ def test_hostile_tokens_are_poison_wherever_they_stand(hostile: str) -> None:
         "reported.c.service.{}",
         "fleetlb.v1.released.a.{}.service.u",
         "fleetlb.v1.snapshot.{}",
+        "fleetlb.v1.credentials.{}",
     ]
     for template in templates:
-        for parse in (subjects.parse_observed, subjects.parse_service, subjects.parse_snapshot):
+        for parse in (subjects.parse_observed, subjects.parse_service, subjects.parse_request):
             with pytest.raises(Poison) as problem:
                 parse(template.format(hostile))
             assert len(str(problem.value)) < 1024
@@ -201,7 +202,7 @@ def test_no_subject_makes_a_parser_fail_otherwise(subject: str) -> None:
     for parse in (
         subjects.parse_observed,
         subjects.parse_service,
-        subjects.parse_snapshot,
+        subjects.parse_request,
         subjects.parse_key_token,
     ):
         for text in (subject, f"fleetlb.v1.{subject}"):
@@ -240,11 +241,12 @@ def test_other_subjects_name_no_service(subject: str) -> None:
         subjects.parse_service(subject)
 
 
-def test_snapshots() -> None:
-    assert subjects.parse_snapshot(subjects.ALL_SNAPSHOTS.replace("*", ACCOUNT)) == ACCOUNT
+def test_requests() -> None:
+    for everybody in (subjects.ALL_SNAPSHOTS, subjects.ALL_CREDENTIALS):
+        assert subjects.parse_request(everybody.replace("*", ACCOUNT)) == ACCOUNT
     for subject in ("", "snapshot", f"snapshot.{ACCOUNT}", f"fleetlb.v1.snapshot.{ACCOUNT}.x", "fleetlb.v1.snapshot"):
-        with pytest.raises(Poison, match="is no snapshot request"):
-            subjects.parse_snapshot(subject)
+        with pytest.raises(Poison, match="is no request of an account"):
+            subjects.parse_request(subject)
 
 
 def test_every_other_subject() -> None:
@@ -254,5 +256,6 @@ def test_every_other_subject() -> None:
     assert subjects.realized_node("g", "node-1.a") == "fleetlb.v1.realized.g.node-1_a.node"
     assert subjects.realized_by("g", "node-1.a") == "fleetlb.v1.realized.g.node-1_a.>"
     assert subjects.realized_of("g") == "fleetlb.v1.realized.g.>"
+    assert subjects.renewal(ACCOUNT) == of_the_hub(subjects.LOCAL_RENEWAL)
     assert subjects.resync(ACCOUNT, CLUSTER) == of_the_hub(subjects.local_resync(CLUSTER))
     assert subjects.parked(ACCOUNT, "17") == f"fleetlb.v1.parked.{ACCOUNT}.17"

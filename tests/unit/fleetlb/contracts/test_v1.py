@@ -22,9 +22,12 @@ def test_messages_are_frozen_and_named_by_their_type_id(kind: type[v1.Message]) 
 
 def test_type_ids_are_stable() -> None:
     assert sorted(str(kind.__struct_config__.tag).removeprefix("dev.fleetlb.v1.") for kind in MESSAGES) == [
+        "credentials_issued",
+        "credentials_requested",
         "inventory_observed",
         "node_realized",
         "nodes_observed",
+        "renewal_requested",
         "resync_requested",
         "service_observed",
         "service_released",

@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 from fleetlb.domain.errors import Transient
 from fleetlb.runtime.backoff import Backoff
 from fleetlb.runtime.connection import Connection, Dialling
+from fleetlb.runtime.nats_credentials import Keyring
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.scripted_nats import ScriptedNats
 
@@ -130,7 +131,7 @@ async def test_credentials_that_are_not_there_yet_or_broken_are_waited_for(tmp_p
     nats = ScriptedNats()
     creds = tmp_path / "nats.creds"
     async with nats.listening():
-        connection = connection_to(nats, creds=creds)
+        connection = connection_to(nats, creds=Keyring(creds))
         with structlog.testing.capture_logs() as lines:
             async with running(connection):
                 await eventually(lambda: len(lines) == 1)

@@ -50,7 +50,9 @@ def test_a_tenants_account_has_no_jetstream_and_imports_only_its_own_subjects() 
         ("observed.>", f"fleetlb.v1.observed.{TENANT}.>", "service"),
         ("reported.>", f"fleetlb.v1.reported.{TENANT}.>", "stream"),
         ("resync.>", f"fleetlb.v1.resync.{TENANT}.>", "stream"),
+        ("renewal.>", f"fleetlb.v1.renewal.{TENANT}.>", "stream"),
         ("snapshot", f"fleetlb.v1.snapshot.{TENANT}", "service"),
+        ("credentials", f"fleetlb.v1.credentials.{TENANT}", "service"),
     }
     assert {i["account"] for i in nats["imports"]} == {HUB}
 
@@ -63,7 +65,9 @@ def test_the_hub_exports_each_tree_once_by_the_importers_token() -> None:
         ("fleetlb.v1.observed.*.>", "service", 4),
         ("fleetlb.v1.reported.*.>", "stream", 4),
         ("fleetlb.v1.resync.*.>", "stream", 4),
+        ("fleetlb.v1.renewal.*.>", "stream", 4),
         ("fleetlb.v1.snapshot.*", "service", 4),
+        ("fleetlb.v1.credentials.*", "service", 4),
     }
     assert nats["limits"]["streams"] == -1
 
