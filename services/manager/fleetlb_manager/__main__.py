@@ -53,6 +53,7 @@ async def serve(process: Process, settings: ManagerSettings) -> None:
     )
     system.on_reconnect(manager.forget_pushed_accounts)
     process.on_stop(partial(_stop_acting, manager))
+    await manager.answer_watchers()
     for name, work in manager.runs().items():
         process.spawn(work(), name)
     process.spawn(_keep_gates(process, manager, bus), "gates")

@@ -112,10 +112,14 @@ class Manager:
             **watches,
             "streams": self.streams.run,
             "parking": self._parking.run,
-            "credentials": self._answer_watchers,
             "leadership": lambda: self.leadership.run(self.resume),
             "lease": self.lease.run,
         }
+
+    async def answer_watchers(self) -> None:
+        """Answer those that ask for credentials, from now on."""
+        issuing = Issuing(self._accounts.issuer, self._given.clock)
+        await self._given.bus.serve(subjects.ALL_CREDENTIALS, issuing.respond)
 
     async def synced(self) -> None:
         """Wait until every watch has had its first full set."""
@@ -236,10 +240,6 @@ class Manager:
     def _group_set(self, group: BalancerGroup) -> None:
         self._objects.group_set(group)
         self._following.group(group)
-
-    async def _answer_watchers(self) -> None:
-        issuing = Issuing(self._accounts.issuer, self._given.clock)
-        await self._given.bus.serve(subjects.ALL_CREDENTIALS, issuing.respond)
 
     def _on_reconnect(self) -> None:
         self.streams.look_now()

@@ -29,7 +29,7 @@ class CredentialTerms(msgspec.Struct, frozen=True, kw_only=True):
     issued_before: int = 0
     """What was issued before this time is void, and is renewed from now on; 0: nothing."""
     void_at: int = 0
-    """When it becomes void."""
+    """When it becomes void; 0: at once."""
     suspended: bool = False
 
     def void_until(self, now: float) -> int | None:
@@ -43,11 +43,11 @@ class CredentialTerms(msgspec.Struct, frozen=True, kw_only=True):
         return now >= self._due_at(validity) or validity.issued_at < self.issued_before
 
     def is_open(self, now: float) -> bool:
-        """Whether watchers may be issued credentials: not those that would be void at once, and not by a thief's haste.
+        """Whether watchers may be issued credentials now.
 
-        What is being revoked at once can ask for nothing until its connection is surely cut.
+        What is revoked at once can have itself issued nothing until its connection is surely cut.
         """
-        return not self.suspended and now >= self.issued_before
+        return not self.suspended and (now >= self.issued_before or now < self.void_at)
 
     def issue(self, now: float) -> Validity:
         """Of credentials that are made now: never void ones, even if everything up to a time to come is."""
@@ -76,7 +76,7 @@ def terms_of(tenant: Tenant, life_seconds: int) -> CredentialTerms:
     return CredentialTerms(
         life_seconds=life_seconds,
         issued_before=issued_before,
-        void_at=_seconds("at", revoked.at) if revoked.at else issued_before,
+        void_at=_seconds("at", revoked.at) if revoked.at else 0,
         suspended=tenant.spec.suspended,
     )
 

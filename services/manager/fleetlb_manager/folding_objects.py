@@ -53,7 +53,7 @@ class ObjectFolding:
             self._marks.tenancy()
         if known is None or known.status != tenant.status:
             self._marks.status(StatusKey("tenant", name))
-        if known is None or (known.status, _keeping(known.metadata)) != (tenant.status, _keeping(tenant.metadata)):
+        if known is None or _about_accounts(known) != _about_accounts(tenant):
             self._marks.account(name)
 
     def tenant_gone(self, tenant: Tenant) -> None:
@@ -250,6 +250,11 @@ def _range_of(pool: AddressPool) -> AddressRange:
         group=spec.group,
         closed=pool.metadata.deletion_timestamp is not None,
     )
+
+
+def _about_accounts(tenant: Tenant) -> tuple[object, ...]:
+    """What of a Tenant its account and credentials depend on, beside the judgement over all tenants."""
+    return tenant.status, tenant.spec.suspended, tenant.spec.credentials, _keeping(tenant.metadata)
 
 
 def _keeping(meta: ObjectMeta) -> tuple[object, ...]:

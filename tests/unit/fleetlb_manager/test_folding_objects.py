@@ -6,7 +6,9 @@ from fleetlb.contracts.objects import (
     CONFIRM_REMOVAL,
     TENANT_FINALIZER,
     ClaimPhase,
+    CredentialRules,
     ObjectMeta,
+    Revocation,
     TenantCluster,
     TenantClusterSpec,
 )
@@ -209,6 +211,12 @@ def test_a_tenant_is_judged_when_its_spec_changed_and_looked_after_when_its_stat
     assert (folded.marks.tenancies, list(folded.marks.accounts)) == (0, ["acme"])
     assert folded.memory.account_of("acme") == "ASECOND"
     folded.marks.clear()
+    revoked = CredentialRules(revoked=Revocation(issued_before="2026-11-28T12:00:00Z"))
+    edits: list[dict[str, Any]] = [{"suspended": True}, {"credentials": revoked}]
+    for version, changes in enumerate(edits, start=3):
+        folded.fold.tenant_set(folded.versioned(a_tenant(), version, spec=replace(a_tenant().spec, **changes)))
+        assert list(folded.marks.accounts) == ["acme"], "the grant is the same, so the judgement marks nothing"
+        folded.marks.clear()
     folded.fold.tenant_gone(a_tenant())
     assert (folded.marks.tenancies, folded.memory.account_of("acme")) == (1, "")
 
