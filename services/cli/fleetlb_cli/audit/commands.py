@@ -1,0 +1,102 @@
+"""`fleetlb audit`: the command, and where it finds the fleet."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from rich.console import Console
+
+from fleetlb.domain.errors import FleetlbError
+from fleetlb_cli.audit.running import Sight, Target, audit_for_ever, audit_once
+from fleetlb_cli.borrowing import run_until_signalled
+from fleetlb_cli.local.layout import NoFleetError, read_environment
+
+NOTHING_FOUND, FOUND, USAGE, BLIND = 0, 1, 2, 3
+
+
+def audit(
+    *,
+    kubeconfig: Path | None = None,
+    nats_url: str | None = None,
+    nats_creds: Path | None = None,
+    state: Path | None = None,
+    settle: float = 5.0,
+    output: Literal["text", "json"] = "text",
+    serve: str | None = None,
+    every: float = 60.0,
+) -> int:
+    """Check on a live fleet, from outside and without writing anything, what it promises.
+
+    Looks twice and tells what was wrong both times. Exit codes: 0 nothing found, 1 something found, 2 usage, 3 the
+    fleet could not be looked at.
+
+    Parameters
+    ----------
+    kubeconfig
+        Of the management cluster; $KUBECONFIG otherwise.
+    nats_url
+        Where the hub's NATS is.
+    nats_creds
+        Credentials file of the hub account; reading streams is enough.
+    state
+        Folder of a local fleet, instead of the three above.
+    settle
+        Seconds between the two looks.
+    output
+        text or json.
+    serve
+        HOST:PORT: go on for ever, and show the findings as metrics there.
+    every
+        Seconds between audits then.
+    """
+    console = Console(stderr=True)
+    try:
+        target = _target(kubeconfig, nats_url, nats_creds, state)
+        address = None if serve is None else _address(serve)
+    except (ValueError, NoFleetError) as problem:
+        console.print(str(problem), markup=False)
+        return USAGE
+    try:
+        if address is not None:
+            return run_until_signalled(audit_for_ever(target, settle, every, address))
+        sight = asyncio.run(audit_once(target, settle))
+    except (FleetlbError, OSError) as problem:
+        console.print(f"the fleet cannot be looked at: {problem}", markup=False)
+        return BLIND
+    _show(sight, output)
+    return FOUND if sight.findings else NOTHING_FOUND
+
+
+def _target(kubeconfig: Path | None, url: str | None, creds: Path | None, state: Path | None) -> Target:
+    """Where the fleet is. Raises ValueError or NoFleetError."""
+    if state is not None:
+        place = read_environment(state.absolute())
+        return Target(Path(place.management.kubeconfig), place.nats.url, Path(place.nats.hub_creds), True)
+    given = kubeconfig or (Path(os.environ["KUBECONFIG"]) if os.environ.get("KUBECONFIG") else None)
+    if given is None or url is None or creds is None:
+        raise ValueError("say where the fleet is: --kubeconfig, --nats-url and --nats-creds, or --state of a local one")
+    for path in (given, creds):
+        if not path.is_file():
+            raise ValueError(f"there is no file {path}")
+    return Target(given, url, creds, False)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"--serve {text[:80]}: write HOST:PORT, such as 127.0.0.1:9105")
+    return host.strip("[]"), int(port)
+
+
+def _show(sight: Sight, output: str) -> None:
+    console = Console(soft_wrap=True)
+    if output == "json":
+        console.out(msgspec.json.format(msgspec.json.encode(sight), indent=2).decode(), highlight=False)
+        return
+    for finding in sight.findings:
+        console.print(f"{finding.invariant}: {finding.about} {finding.text}", markup=False, highlight=False)
+    looked = ", ".join(f"{count} {name}" for name, count in sight.looked_at.items())
+    verdict = f"{len(sight.findings)} findings" if sight.findings else "nothing found"
+    console.print(f"{verdict} ({looked}; checked {', '.join(sight.checked)})", markup=False, highlight=False)
