@@ -79,6 +79,10 @@ class Watch:
         if block.name in self._expected:
             self._expected[block.name] = block.fingerprint
 
+    def misses_all(self, head: bytes) -> bool:
+        """Whether the first lines of the table show that it is empty, though something of ours should be in it."""
+        return bool(self._expected) and not read_blocks(head)
+
     def suspects(self, blocks: Iterable[Block]) -> list[Block]:
         """Those of ours that do not look as they did."""
         seen = {block.name: block for block in blocks}

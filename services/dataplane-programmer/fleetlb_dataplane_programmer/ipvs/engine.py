@@ -99,6 +99,7 @@ class IpvsEngine:
             surroundings,
             on_repaired,
             read_text=lambda: self._kernel.text(),
+            read_head=lambda: self._kernel.head(),
             round_seconds=terms.round_seconds,
         )
         self._log = structlog.get_logger().bind(engine=self.name)

@@ -1,6 +1,7 @@
 """Goes round every few seconds and looks whether others changed what this node carries. Knows no diff and no wish.
 
-What looks different is read by netlink in slices, so that a large table never holds up a change for long.
+What looks different is read by netlink in slices, so that a large table never holds up a change for long. Between
+rounds a glance tells whether the whole table is gone, as after `ipvsadm -C`: a large one takes seconds to restore.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ DRIFT = prometheus_client.Counter("fleetlb_ipvs_drift", "Virtual servers that we
 
 ROUND_SECONDS = 3.0
 """With the time of a round, drift is mended within five seconds."""
+GLANCE_SECONDS = 0.5
 _SLICE = 16
 _NAMED = 5
 
@@ -34,14 +36,17 @@ class Patrol:
         on_repaired: OnRepaired,
         *,
         read_text: Callable[[], bytes],
+        read_head: Callable[[], bytes],
         round_seconds: float = ROUND_SECONDS,
     ) -> None:
-        """`read_text` gives the table as text. `is_right` reads and compares a virtual server; `mend` gets the bad;
-        both hear whether the text has nothing of it. `on_repaired` hears once a round how much was mended.
+        """`read_text` gives the table as text, `read_head` its first lines.
+
+        `is_right` reads and compares a virtual server; `mend` gets the bad; both hear whether the text has nothing of
+        it. `on_repaired` hears once a round how much was mended.
         """
         self._is_right, self._mend = is_right, mend
         self._surroundings, self._on_repaired = surroundings, on_repaired
-        self._read_text = read_text
+        self._read_text, self._read_head = read_text, read_head
         self._round_seconds = round_seconds
         self._watch = Watch()
         self._last_hash = 0
@@ -60,13 +65,22 @@ class Patrol:
     async def run(self) -> None:
         """Go round for ever."""
         while True:
-            await asyncio.sleep(self._round_seconds)
             try:
+                await self._until_round()
                 repaired = await self.look()
                 if repaired := repaired + await self._surroundings.audit():
                     self._on_repaired(repaired)
             except (Transient, OSError) as problem:
                 self._log.warning("the round could not be finished", problem=str(problem))
+
+    async def _until_round(self) -> None:
+        """Wait for the time of the next round, or until the table is found empty. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._round_seconds
+        while (left := end - loop.time()) > 0:
+            await asyncio.sleep(min(GLANCE_SECONDS, left))
+            if self._watch.misses_all(self._read_head()):
+                return
 
     async def look(self) -> int:
         """One round over the kernel's table; how many were wrong. Raises Transient, OSError."""
