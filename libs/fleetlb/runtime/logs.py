@@ -5,7 +5,7 @@ Names as readers of Kubernetes' components expect: `ts`, `level`, `msg`, `logger
 
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 import structlog
@@ -15,8 +15,12 @@ from fleetlb.runtime.settings import LogFormat, LogLevel
 _QUIET_LIBRARIES = ("aiohttp.access", "asyncio", "nats")
 
 
-def set_up_logs(service: str, level: LogLevel, log_format: LogFormat) -> None:
-    """Route every line of this process, structlog's and logging's, through one formatter."""
+def set_up_logs(service: str, level: LogLevel, log_format: LogFormat, to: TextIO | None = None) -> None:
+    """Route every line of this process, structlog's and logging's, through one formatter to standard output.
+
+    `to`: another file, for a command whose output is its answer.
+    """
+    stream = to or sys.stdout
     severity = logging.getLevelNamesMapping()[level.value.upper()]
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -24,14 +28,14 @@ def set_up_logs(service: str, level: LogLevel, log_format: LogFormat) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
         _naming(service),
     ]
-    final = _final(log_format)
+    final = _final(log_format, colors=stream.isatty())
     structlog.configure(
         processors=[*shared, *final],
         wrapper_class=structlog.make_filtering_bound_logger(severity),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
@@ -53,9 +57,9 @@ def _naming(service: str) -> Any:
     return add_service
 
 
-def _final(log_format: LogFormat) -> list[Any]:
+def _final(log_format: LogFormat, *, colors: bool) -> list[Any]:
     if log_format is LogFormat.CONSOLE:
-        return [structlog.dev.ConsoleRenderer(timestamp_key="ts", colors=sys.stdout.isatty())]
+        return [structlog.dev.ConsoleRenderer(timestamp_key="ts", colors=colors)]
     return [
         structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("msg"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,8 @@ import msgspec
 from rich.console import Console
 
 from fleetlb.domain.errors import FleetlbError
+from fleetlb.runtime.logs import set_up_logs
+from fleetlb.runtime.settings import LogFormat, LogLevel
 from fleetlb_cli.audit.running import Sight, Target, audit_for_ever, audit_once
 from fleetlb_cli.borrowing import run_until_signalled
 from fleetlb_cli.local.layout import NoFleetError, read_environment
@@ -52,6 +55,7 @@ def audit(
         Seconds between audits then.
     """
     console = Console(stderr=True)
+    set_up_logs("fleetlb-audit", LogLevel.WARNING, LogFormat.CONSOLE, to=sys.stderr)
     try:
         target = _target(kubeconfig, nats_url, nats_creds, state)
         address = None if serve is None else _address(serve)
