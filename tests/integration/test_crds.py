@@ -78,7 +78,12 @@ async def test_nothing_of_a_definition_is_dropped_or_found_wanting(cluster: Clus
 
 async def test_defaults_are_visible_in_what_people_write(cluster: Cluster) -> None:
     tenant = await stored(cluster, TENANTS, an_object("crd-defaults", {"nodeCIDRs": ["10.1.0.0/16"]}))
-    assert tenant["spec"] == {"nodeCIDRs": ["10.1.0.0/16"], "nodePortRange": "30000-32767", "failurePolicy": "open"}
+    assert tenant["spec"] == {
+        "nodeCIDRs": ["10.1.0.0/16"],
+        "nodePortRange": "30000-32767",
+        "suspended": False,
+        "failurePolicy": "open",
+    }
     pool = await stored(cluster, POOLS, an_object("p", {"addresses": ["192.0.2.0/24"]}))
     assert pool["spec"] == {
         "addresses": ["192.0.2.0/24"],
