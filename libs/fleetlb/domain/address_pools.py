@@ -1,7 +1,8 @@
 """Ranges that VIPs come from, as intervals of integers. Never enumerates a pool; knows nothing of who owns what."""
 
+import bisect
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -37,6 +38,7 @@ class AddressRange(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     intervals: tuple[Interval, ...]
+    """What it may give out, as `parse_intervals` makes them: sorted, apart, without what is excluded."""
     auto_assign: bool = True
     avoid_buggy: bool = False
     quarantine_seconds: int = 60
@@ -68,8 +70,14 @@ def parse_interval(text: str) -> Interval:
     return Interval(family, first, int(network.broadcast_address))
 
 
-def parse_intervals(texts: Iterable[str]) -> tuple[Interval, ...]:
-    """Read a pool's ranges, merged and sorted, so that every address is in one interval at the most."""
+def parse_intervals(texts: Iterable[str], excluded: Iterable[str] = ()) -> tuple[Interval, ...]:
+    """Read a pool's ranges without those that are excluded, merged and sorted, so that every address is in one interval
+    at the most. Raises ValueError with a sentence that names the text.
+    """
+    return without(_merged(texts), _merged(excluded))
+
+
+def _merged(texts: Iterable[str]) -> tuple[Interval, ...]:
     merged: list[Interval] = []
     for interval in sorted(parse_interval(text) for text in texts):
         previous = merged[-1] if merged else None
@@ -78,6 +86,43 @@ def parse_intervals(texts: Iterable[str]) -> tuple[Interval, ...]:
         else:
             merged.append(interval)
     return tuple(merged)
+
+
+def without(intervals: Iterable[Interval], holes: Sequence[Interval]) -> tuple[Interval, ...]:
+    """What is left of sorted intervals that lie apart, once holes of the same kind are cut out of them."""
+    rest = []
+    for interval in intervals:
+        first = interval.first
+        for hole in holes:
+            if not hole.overlaps(interval):
+                continue
+            if first < hole.first:
+                rest.append(Interval(interval.family, first, hole.first - 1))
+            first = hole.last + 1
+        if first <= interval.last:
+            rest.append(Interval(interval.family, first, interval.last))
+    return tuple(rest)
+
+
+def lies_in(intervals: Sequence[Interval], family: Family, value: int) -> bool:
+    """Whether an address lies in one of these intervals, which are sorted and lie apart. O(log n)."""
+    at = bisect.bisect_right(intervals, (family, value), key=_beginning) - 1
+    return at >= 0 and intervals[at].has(family, value)
+
+
+def overlap(some: Iterable[Interval], others: Sequence[Interval]) -> bool:
+    """Whether two sets of intervals, each sorted and lying apart, share an address. O(n log m)."""
+    return any(_meets(interval, others) for interval in some)
+
+
+def _meets(interval: Interval, others: Sequence[Interval]) -> bool:
+    """Of those that begin before this one ends, the last reaches furthest."""
+    at = bisect.bisect_right(others, (interval.family, interval.last), key=_beginning) - 1
+    return at >= 0 and others[at].overlaps(interval)
+
+
+def _beginning(interval: Interval) -> tuple[Family, int]:
+    return interval.family, interval.first
 
 
 def is_buggy(family: Family, value: int) -> bool:

@@ -2,20 +2,24 @@
 
 Invariants (checked by tests/unit/fleetlb/domain/test_allocation.py, after every operation of random histories):
   * an address has one holder at the most, whatever pool it lies in;
-  * used + quarantined + free = total, per pool and family;
+  * an address that is held counts in every pool whose ranges hold it, and in the pool that it was given out of, also
+    where that has lost or excluded it since;
+  * used + quarantined + free = total, per pool and family: `total` is what a pool may give out, and beside that what is
+    held of it although it would not be given out any more;
   * `choose` returns a free address of the pool if there is one.
 
-`choose`, `take` and `give_back` cost O(1), amortised over the life of a pool: a cursor walks each pool once and never
-looks back; addresses given back behind it queue up, the longest free first. The claims in the API server stay the
-lock (ADR 3): this book only proposes.
+`choose`, `take` and `give_back` do not depend on how full a pool is, amortised over its life: a cursor walks each pool
+once and never looks back; addresses given back behind it queue up, the longest free first. The claims in the API
+server stay the lock (ADR 3): this book only proposes.
 """
 
 import enum
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
-from fleetlb.domain.address_pools import AddressRange, is_buggy, number_of, size_of, spell
+from fleetlb.domain.address_pools import AddressRange, is_buggy, lies_in, number_of, size_of, spell
 from fleetlb.domain.addresses import Family, parse_address
 
 
@@ -39,10 +43,22 @@ class Counts(msgspec.Struct, frozen=True):
         return self.total - self.used - self.quarantined
 
 
-class _Cursor:
-    """Where the search through one family of a pool stands, and what was given back behind it."""
+class _Held(NamedTuple):
+    """Who holds an address, how, and out of which pool it was given."""
+
+    owner: str
+    hold: Hold
+    pool: str
+
+
+class _Shelf:
+    """One family of a pool: how much of it is held, where the search stands, and what was given back behind it."""
 
     def __init__(self, pool: AddressRange, family: Family) -> None:
+        self.size = size_of(pool, family)
+        self.held = dict.fromkeys(Hold, 0)
+        self.extra = 0
+        """Held addresses that the pool would not give out by itself, so that `size` does not count them."""
         self._spans = [i for i in pool.intervals if i.family is family]
         self._span = 0
         self._next = self._spans[0].first if self._spans else 0
@@ -84,11 +100,8 @@ class AddressBook:
 
     def __init__(self) -> None:
         self.pools: dict[str, AddressRange] = {}
-        self._held: dict[tuple[Family, int], tuple[str, Hold]] = {}
-        self._cursors: dict[tuple[str, Family], _Cursor] = {}
-        self._counts: dict[tuple[str, Family], dict[Hold, int]] = {}
-        self._oddities: dict[tuple[str, Family], int] = {}
-        """Held addresses that the pool would not give out by itself, so that `size_of` does not count them."""
+        self._held: dict[tuple[Family, int], _Held] = {}
+        self._shelves: dict[tuple[str, Family], _Shelf] = {}
 
     def set_pool(self, pool: AddressRange) -> None:
         """Add or change a pool; what is held stays held. O(held) for a changed pool, which is an operator's act."""
@@ -96,42 +109,42 @@ class AddressBook:
             return
         self.pools[pool.name] = pool
         for family in Family:
-            self._cursors[pool.name, family] = _Cursor(pool, family)
-            self._counts[pool.name, family] = dict.fromkeys(Hold, 0)
-            self._oddities[pool.name, family] = 0
-        for key, (_, hold) in self._held.items():
-            self._count_in(pool, key, hold, +1)
+            self._shelves[pool.name, family] = _Shelf(pool, family)
+        for key, held in self._held.items():
+            self._count_in(pool, key, held, +1)
 
     def drop_pool(self, name: str) -> None:
         """Forget a pool; what is held stays held."""
         self.pools.pop(name, None)
         for family in Family:
-            self._cursors.pop((name, family), None)
-            self._counts.pop((name, family), None)
-            self._oddities.pop((name, family), None)
+            self._shelves.pop((name, family), None)
 
     def holder(self, address: str) -> str | None:
         """Who holds an address."""
         held = self._held.get(number_of(parse_address(address)))
-        return held[0] if held else None
+        return held.owner if held else None
 
     def pools_of(self, address: str) -> list[str]:
         """Names of the pools that an address lies in."""
-        family, value = number_of(parse_address(address))
-        return [name for name, pool in self.pools.items() if _lies_in(pool, family, value)]
+        return self._pools_around(*number_of(parse_address(address)))
 
-    def take(self, address: str, owner: str, hold: Hold = Hold.USED) -> bool:
-        """Note that an address is held. False, and no change, if somebody else holds it."""
+    def is_virtual(self, address: str) -> bool:
+        """Whether an address lies in a pool, or is held although none has it any more."""
+        key = number_of(parse_address(address))
+        return key in self._held or bool(self._pools_around(*key))
+
+    def take(self, address: str, owner: str, hold: Hold = Hold.USED, pool: str = "") -> bool:
+        """Note that an address is held, given out of this pool. False, and no change, if somebody else holds it."""
         key = number_of(parse_address(address))
         held = self._held.get(key)
-        if held and held[0] != owner:
+        if held and held.owner != owner:
             return False
         if held:
-            self._count(key, held[1], -1)
-        self._held[key] = (owner, hold)
-        self._count(key, hold, +1)
+            self._count(key, held, -1)
+        self._held[key] = _Held(owner, hold, pool)
+        self._count(key, self._held[key], +1)
         for name in self.pools:
-            self._cursors[name, key[0]].forget(key[1])
+            self._shelves[name, key[0]].forget(key[1])
         return True
 
     def give_back(self, address: str) -> list[str]:
@@ -140,18 +153,18 @@ class AddressBook:
         held = self._held.pop(key, None)
         if held is None:
             return []
-        self._count(key, held[1], -1)
-        names = [name for name, pool in self.pools.items() if _lies_in(pool, *key)]
+        self._count(key, held, -1)
+        names = self._pools_around(*key)
         for name in names:
-            self._cursors[name, key[0]].give_back(key[1])
+            self._shelves[name, key[0]].give_back(key[1])
         return names
 
     def choose(self, pool: str, family: Family) -> str | None:
         """A free address of a pool, or None. The caller takes it, or gives it back with `decline`."""
-        cursor, found = self._cursors.get((pool, family)), self.pools.get(pool)
-        if cursor is None or found is None:
+        shelf, found = self._shelves.get((pool, family)), self.pools.get(pool)
+        if shelf is None or found is None:
             return None
-        for value in cursor.candidates():
+        for value in shelf.candidates():
             if (family, value) in self._held or (found.avoid_buggy and is_buggy(family, value)):
                 continue
             return spell(family, value)
@@ -160,24 +173,30 @@ class AddressBook:
     def decline(self, pool: str, address: str) -> None:
         """A chosen address was not taken after all."""
         family, value = number_of(parse_address(address))
-        if (family, value) not in self._held and (pool, family) in self._cursors:
-            self._cursors[pool, family].give_back(value)
+        if (family, value) not in self._held and (pool, family) in self._shelves:
+            self._shelves[pool, family].give_back(value)
+
+    def size(self, pool: str, family: Family) -> int:
+        """How many addresses of a family a pool may give out."""
+        return self._shelves[pool, family].size
 
     def counts(self, pool: str, family: Family) -> Counts:
         """How full a pool is."""
-        held = self._counts[pool, family]
-        total = size_of(self.pools[pool], family) + self._oddities[pool, family]
-        return Counts(total, held[Hold.USED], held[Hold.QUARANTINED])
+        shelf = self._shelves[pool, family]
+        return Counts(shelf.size + shelf.extra, shelf.held[Hold.USED], shelf.held[Hold.QUARANTINED])
 
-    def _count(self, key: tuple[Family, int], hold: Hold, step: int) -> None:
+    def _pools_around(self, family: Family, value: int) -> list[str]:
+        return [name for name, pool in self.pools.items() if lies_in(pool.intervals, family, value)]
+
+    def _count(self, key: tuple[Family, int], held: _Held, step: int) -> None:
         for pool in self.pools.values():
-            self._count_in(pool, key, hold, step)
+            self._count_in(pool, key, held, step)
 
-    def _count_in(self, pool: AddressRange, key: tuple[Family, int], hold: Hold, step: int) -> None:
-        if _lies_in(pool, *key):
-            self._counts[pool.name, key[0]][hold] += step
-            self._oddities[pool.name, key[0]] += step * (pool.avoid_buggy and is_buggy(*key))
-
-
-def _lies_in(pool: AddressRange, family: Family, value: int) -> bool:
-    return any(interval.has(family, value) for interval in pool.intervals)
+    def _count_in(self, pool: AddressRange, key: tuple[Family, int], held: _Held, step: int) -> None:
+        is_inside = lies_in(pool.intervals, *key)
+        if not is_inside and held.pool != pool.name:
+            return
+        shelf = self._shelves[pool.name, key[0]]
+        shelf.held[held.hold] += step
+        if not is_inside or (pool.avoid_buggy and is_buggy(*key)):
+            shelf.extra += step

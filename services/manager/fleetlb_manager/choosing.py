@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from fleetlb.contracts.objects import AddressClaim, ClaimPhase
-from fleetlb.domain.address_pools import is_buggy, number_of, size_of
+from fleetlb.domain.address_pools import is_buggy, number_of
 from fleetlb.domain.addresses import Family, family_of, parse_address
 from fleetlb.domain.allocation import AddressBook
 from fleetlb.domain.conditions import Reason, Refusal
@@ -235,7 +235,7 @@ class Chooser:
                     if holding.address not in had:
                         self._book.give_back(holding.address)
                 return found
-            self._book.take(found.address, owner)
+            self._book.take(found.address, owner, pool=found.pool)
             holdings.append(found)
         return Choice(group, tuple(holdings))
 
@@ -246,7 +246,7 @@ class Chooser:
             is_free = address not in going and self._book.holder(address) in (None, str(wish.key))
             if located is not None and located.pool in pools and is_free:
                 return located
-        sized = [pool for pool in pools if size_of(self._book.pools[pool], family)]
+        sized = [pool for pool in pools if self._book.size(pool, family)]
         if not sized:
             text = f"spec.ipFamilies: no address pool that this tenant may use has {family} addresses"
             return Denial(Refusal(Reason.UNSUPPORTED, text))
@@ -256,6 +256,6 @@ class Chooser:
                 free = self._book.choose(pool, family)
                 if free is not None:
                     return Holding(free, pool, self._book.pools[pool].group)
-        total = sum(size_of(self._book.pools[pool], family) for pool in sized)
+        total = sum(self._book.size(pool, family) for pool in sized)
         text = f"no free {family} address in {', '.join(f'pool {pool}' for pool in sized)}: {total} of {total} taken"
         return Denial(Refusal(Reason.POOL_EXHAUSTED, text), tuple(pool_resource(pool, family) for pool in sized))

@@ -94,9 +94,10 @@ class Claims:
         self.of_pools.put(claim)
         if claim.spec.phase is not ClaimPhase.BOUND:
             self._passing[address] = None
-        if not self._book.take(address, str(owner), _HOLDS[claim.spec.phase]):
+        held = (address, str(owner), _HOLDS[claim.spec.phase], claim.spec.pool)
+        if not self._book.take(*held):
             self._book.give_back(address)  # somebody was proposed an address that is really taken
-            self._book.take(address, str(owner), _HOLDS[claim.spec.phase])
+            self._book.take(*held)
         self._count(owner)
 
     def _forget(self, claim: AddressClaim) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from fleetlb.contracts.objects import AddressPool, AddressPoolStatus, BalancerGroup, PoolCounts, TenantUsage
 from fleetlb.contracts.v1 import NodeRealized
-from fleetlb.domain.address_pools import SHOWN_LIMIT
+from fleetlb.domain.address_pools import SHOWN_LIMIT, overlap
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.allocation import AddressBook
 from fleetlb.domain.conditions import ADDRESSES_OUTSIDE, READY, Condition, Status
@@ -76,7 +76,7 @@ def pools_condition(pool: str, book: AddressBook, generation: int) -> Condition:
     """Whether a pool can be used; that a range lies in another pool too, where counts are shared, is said."""
     mine = book.pools[pool].intervals
     for name in sorted(book.pools):
-        if name != pool and any(a.overlaps(b) for a in mine for b in book.pools[name].intervals):
+        if name != pool and overlap(mine, book.pools[name].intervals):
             text = f"a range of this pool lies in pool {name} too; an address is given once all the same"
             return Condition(
                 type=READY, status=Status.FALSE, reason="Overlap", message=text, observed_generation=generation

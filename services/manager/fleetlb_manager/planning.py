@@ -59,7 +59,7 @@ class Planner:
 
 
 def without_virtual_addresses(nodes: Iterable[TenantNode], book: AddressBook) -> tuple[TenantNode, ...]:
-    """Nodes without addresses that lie in a pool: a VIP as a backend of a VIP would send traffic in circles."""
+    """Nodes without addresses that are VIPs, or may become some: a VIP behind a VIP would send traffic in circles."""
     return tuple(_cleaned(node, book) for node in nodes)
 
 
@@ -81,6 +81,6 @@ def without_virtual_pods(endpoints: ServiceEndpoints | None, book: AddressBook) 
 
 def _is_virtual(address: str, book: AddressBook) -> bool:
     try:
-        return bool(book.pools_of(address))
+        return book.is_virtual(address)
     except ValueError:
         return False  # no address at all: the plan refuses it by itself

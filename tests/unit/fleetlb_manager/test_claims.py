@@ -31,21 +31,22 @@ def test_a_claim_is_found_by_address_owner_and_cluster() -> None:
     assert list(claims.passing()) == []
 
 
-def test_counts_follow_the_phases() -> None:
+@pytest.mark.parametrize("address", ["192.0.2.1", "198.51.100.1"], ids=["inside", "outside"])
+def test_counts_follow_the_phases_also_of_what_the_pool_does_not_hold_any_more(address: str) -> None:
     claims, book, usage = known()
     seen = []
     for version, phase in enumerate(ClaimPhase, start=1):
-        claims.put(a_claim(phase=phase, version=version))
+        claims.put(a_claim(address, phase=phase, version=version))
         counts = book.counts("default", Family.IPV4)
-        assert [*claims.bound()] == ([claims.at("192.0.2.1")] if phase is ClaimPhase.BOUND else [])
+        assert [*claims.bound()] == ([claims.at(address)] if phase is ClaimPhase.BOUND else [])
         seen.append(
             (phase.value, counts.used, counts.quarantined, usage.of("acme").addresses, len([*claims.passing()]))
         )
     assert seen == [("Bound", 1, 0, 1, 0), ("Releasing", 1, 0, 1, 1), ("Quarantined", 0, 1, 0, 1)]
-    assert claims.drop(a_claim(phase=ClaimPhase.QUARANTINED, version=3))
-    assert book.holder("192.0.2.1") is None
+    assert claims.drop(a_claim(address, phase=ClaimPhase.QUARANTINED, version=3))
+    assert book.holder(address) is None
     assert claims.of(a_key()) == ()
-    assert not claims.drop(a_claim())
+    assert not claims.drop(a_claim(address))
     assert len(claims) == 0
 
 

@@ -95,6 +95,13 @@ def test_a_virtual_address_is_no_backend() -> None:
     )
 
 
+def test_an_address_that_is_held_is_no_backend_though_its_pool_has_lost_it() -> None:
+    book = AddressBook()
+    book.take("10.1.0.7", "somebody", pool="p")
+    (node,) = without_virtual_addresses((TenantNode(name="b", addresses=("10.1.0.7", "10.1.0.8")),), book)
+    assert node.addresses == ("10.1.0.8",)
+
+
 def test_a_virtual_address_is_no_pod() -> None:
     book = AddressBook()
     book.set_pool(AddressRange(name="p", intervals=parse_intervals(["10.244.0.0/24"])))

@@ -5,11 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleetlb.domain import address_pools
 from fleetlb.domain.address_pools import (
     AddressRange,
     Interval,
     is_buggy,
+    lies_in,
     number_of,
+    overlap,
     parse_interval,
     parse_intervals,
     size_of,
@@ -103,6 +106,61 @@ def test_merging_keeps_the_set_of_addresses(pairs: list[tuple[int, int]]) -> Non
     expected = {value for low, length in pairs for value in range(low, low + length + 1)}
     assert [value for i in merged for value in range(i.first, i.last + 1)] == sorted(expected)
     assert all(one.last + 1 < two.first for one, two in itertools.pairwise(merged))
+
+
+def texts_of(pairs: list[tuple[int, int]]) -> list[str]:
+    return [f"{spell(V4, low)}-{spell(V4, low + length)}" for low, length in pairs]
+
+
+def values_of(pairs: list[tuple[int, int]]) -> set[int]:
+    return {value for low, length in pairs for value in range(low, low + length + 1)}
+
+
+@given(st.lists(spans, max_size=6), st.lists(spans, max_size=6))
+def test_excluding_takes_exactly_the_excluded_away(
+    pairs: list[tuple[int, int]], excluded: list[tuple[int, int]]
+) -> None:
+    left = parse_intervals(texts_of(pairs), texts_of(excluded))
+    expected = values_of(pairs) - values_of(excluded)
+    assert [value for i in left for value in range(i.first, i.last + 1)] == sorted(expected)
+    assert all(one.last + 1 < two.first for one, two in itertools.pairwise(left))
+    assert {value for value in range(345) if lies_in(left, V4, value)} == expected
+    assert not any(lies_in(left, V6, value) for value in range(345))
+    assert overlap(left, parse_intervals(texts_of(excluded))) is False
+
+
+@given(st.lists(spans, max_size=6), st.lists(spans, max_size=6))
+def test_sets_of_intervals_overlap_if_they_share_an_address(
+    some: list[tuple[int, int]], others: list[tuple[int, int]]
+) -> None:
+    one, two = parse_intervals([*texts_of(some), "fd00::/64"]), parse_intervals(texts_of(others))
+    assert overlap(one, two) is overlap(two, one) is bool(values_of(some) & values_of(others))
+
+
+def test_networks_ranges_and_single_addresses_of_both_families_are_excluded_without_walking_them() -> None:
+    excluded = ["fd00::/65", "10.0.0.0", "10.0.0.4-10.0.0.6", "10.0.0.254/31", "192.0.2.1", "::/96"]
+    assert parse_intervals(["10.0.0.0/24", "fd00::/64"], excluded) == (
+        interval("10.0.0.1", "10.0.0.3"),
+        interval("10.0.0.7", "10.0.0.253"),
+        interval("fd00::8000:0:0:0", "fd00::ffff:ffff:ffff:ffff"),
+    )
+    assert parse_intervals(["10.0.0.0/30"], ["0.0.0.0/0"]) == ()
+    with pytest.raises(ValueError, match=r"^'10\.0\.0\.1/8'"):
+        parse_intervals(["10.0.0.0/30"], ["10.0.0.1/8"])
+
+
+def test_a_look_into_a_pool_of_many_pieces_costs_a_logarithm(monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = parse_intervals(["10.0.0.0/16"], [f"10.0.{n}.1" for n in range(255)])
+    steps, original = [0], address_pools._beginning
+
+    def counting(piece: Interval) -> tuple[Family, int]:
+        steps[0] += 1
+        return original(piece)
+
+    monkeypatch.setattr(address_pools, "_beginning", counting)
+    assert lies_in(pieces, V4, pieces[99].last)
+    assert not lies_in(pieces, V4, pieces[99].last + 1)
+    assert (len(pieces), steps[0] <= 2 * 9) == (256, True)
 
 
 @given(st.lists(spans, max_size=6), st.booleans())

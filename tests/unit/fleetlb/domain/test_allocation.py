@@ -1,5 +1,5 @@
 import collections
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 from hypothesis import settings
@@ -14,8 +14,8 @@ from fleetlb.domain.allocation import AddressBook, Counts, Hold
 V4, V6 = Family.IPV4, Family.IPV6
 
 
-def a_pool(*texts: str, name: str = "p", avoid_buggy: bool = False) -> AddressRange:
-    return AddressRange(name=name, intervals=parse_intervals(texts), avoid_buggy=avoid_buggy)
+def a_pool(*texts: str, name: str = "p", avoid_buggy: bool = False, excluded: Iterable[str] = ()) -> AddressRange:
+    return AddressRange(name=name, intervals=parse_intervals(texts, excluded), avoid_buggy=avoid_buggy)
 
 
 def a_book(*pools: AddressRange) -> AddressBook:
@@ -151,6 +151,38 @@ def test_a_pool_that_shrinks_keeps_what_is_held() -> None:
     assert book.give_back("10.0.0.3") == []
 
 
+@pytest.mark.parametrize("lost", ["taken out", "excluded"])
+def test_what_a_pool_loses_counts_in_it_until_it_is_given_back_and_is_never_given_again(lost: str) -> None:
+    book = a_book(a_pool("10.0.0.0/29", "fd00::/64"))
+    assert book.take("10.0.0.6", "a", pool="p")
+    assert book.take("10.0.0.7", "b", Hold.QUARANTINED, "p")
+    assert book.counts("p", V4) == Counts(8, 1, 1)
+    rest = a_pool("10.0.0.0/30", "fd00::/64")
+    book.set_pool(rest if lost == "taken out" else a_pool("10.0.0.0/29", "fd00::/64", excluded=["10.0.0.4/30"]))
+    assert (book.counts("p", V4), book.counts("p", V4).free) == (Counts(6, 1, 1), 4)
+    assert (book.holder("10.0.0.6"), book.pools_of("10.0.0.6"), book.is_virtual("10.0.0.6")) == ("a", [], True)
+    assert [take_next(book, f"o{n}") for n in range(5)] == ["10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.3", None]
+    assert book.give_back("10.0.0.6") == []
+    assert book.give_back("10.0.0.7") == []
+    assert book.choose("p", V4) is None
+    assert (book.counts("p", V4), book.is_virtual("10.0.0.6")) == (Counts(4, 4, 0), False)
+
+
+def test_an_address_that_is_carved_out_for_another_pool_counts_there_alone() -> None:
+    book = a_book(a_pool("10.0.0.0/24", excluded=["10.0.0.128/25"]), a_pool("10.0.0.128/25", name="q"))
+    assert take_next(book, "a", "q") == "10.0.0.128"
+    assert (book.counts("p", V4), book.counts("q", V4)) == (Counts(128, 0, 0), Counts(128, 1, 0))
+
+
+def test_excluded_addresses_are_never_given() -> None:
+    texts = ["10.0.0.0", "10.0.0.3-10.0.0.4", "10.0.0.7/32", "fd00::/65", "192.0.2.1"]
+    book = a_book(a_pool("10.0.0.0/29", "fd00::/64", excluded=texts))
+    given = [take_next(book, f"o{n}") for n in range(5)]
+    assert given == ["10.0.0.1", "10.0.0.2", "10.0.0.5", "10.0.0.6", None]
+    assert take_next(book, "six", family=V6) == "fd00::8000:0:0:0"
+    assert (book.size("p", V4), book.size("p", V6)) == (4, 2**63)
+
+
 def test_setting_an_equal_pool_starts_no_new_search() -> None:
     book = a_book(a_pool("10.0.0.0/30"))
     assert book.choose("p", V4) == "10.0.0.0"
@@ -220,7 +252,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, target: object, name: str) -> Calla
 
 
 def test_a_huge_pool_is_never_enumerated(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked = counted(monkeypatch, allocation, "_lies_in")
+    looked = counted(monkeypatch, allocation, "lies_in")
     book = a_book(a_pool("fd00::/64", "10.0.0.0/8"))
     for n in range(1000):
         assert take_next(book, f"o{n}", family=V6) == spell(V6, int(parse_address("fd00::")) + n)
@@ -238,23 +270,26 @@ class CountingSet(dict[object, object]):
         return super().__contains__(key)
 
 
-def test_a_full_pool_costs_one_look_per_choice_once_it_was_walked() -> None:
-    book = a_book(a_pool("10.0.0.0/16"))
+@pytest.mark.parametrize("excluded", [[], [f"10.0.{n}.1" for n in range(128, 192)]], ids=["whole", "in 65 pieces"])
+def test_a_full_pool_costs_one_look_per_choice_once_it_was_walked(excluded: list[str]) -> None:
+    book = a_book(a_pool("10.0.0.0/16", excluded=excluded))
     held = CountingSet()
     book._held = held  # type: ignore[assignment]
-    for n in range(2**16):
+    total = 2**16 - len(excluded)
+    for n in range(total):
         assert take_next(book, f"o{n}") is not None
-    assert held.lookups == 2**16
+    assert held.lookups == total
     for n in range(500):
         assert book.choose("p", V4) is None
         address = spell(V4, int(parse_address("10.0.0.0")) + n * 7)
         book.give_back(address)
         assert take_next(book, "again") == address
-    assert held.lookups <= 2**16 + 2 * 500
+    assert held.lookups <= total + 2 * 500
 
 
 SMALL = [f"10.0.0.{n}" for n in (0, 1, 2, 3, 254, 255)] + ["10.0.1.0", "10.0.1.1", "fd00::", "fd00::1", "fd00::2"]
 RANGES = ["10.0.0.0/30", "10.0.0.2-10.0.0.3", "10.0.0.254-10.0.1.1", "10.0.1.0/31", "fd00::/127", "fd00::1-fd00::2"]
+ranges = st.sets(st.sampled_from(RANGES), max_size=4)
 names = st.sampled_from(["p", "q", "r"])
 owners = st.sampled_from(["a", "b", "c"])
 addresses = st.sampled_from(SMALL)
@@ -268,7 +303,7 @@ class AgainstANaiveModel(RuleBasedStateMachine):
         super().__init__()
         self.book = AddressBook()
         self.pools: dict[str, AddressRange] = {}
-        self.held: dict[str, tuple[str, Hold]] = {}
+        self.held: dict[str, tuple[str, Hold, str]] = {}
         self.offered: dict[str, set[str]] = collections.defaultdict(set)
 
     def of_pool(self, name: str, family: Family) -> list[str]:
@@ -283,9 +318,9 @@ class AgainstANaiveModel(RuleBasedStateMachine):
     def may_give(self, name: str, address: str) -> bool:
         return not (self.pools[name].avoid_buggy and is_buggy(*number_of(parse_address(address))))
 
-    @rule(name=names, texts=st.sets(st.sampled_from(RANGES), max_size=4), avoid_buggy=st.booleans())
-    def set_pool(self, name: str, texts: set[str], avoid_buggy: bool) -> None:
-        pool = a_pool(*sorted(texts), name=name, avoid_buggy=avoid_buggy)
+    @rule(name=names, texts=ranges, excluded=ranges, avoid_buggy=st.booleans())
+    def set_pool(self, name: str, texts: set[str], excluded: set[str], avoid_buggy: bool) -> None:
+        pool = a_pool(*sorted(texts), name=name, avoid_buggy=avoid_buggy, excluded=excluded)
         if self.pools.get(name) != pool:
             self.offered[name].clear()
         self.pools[name] = pool
@@ -313,8 +348,8 @@ class AgainstANaiveModel(RuleBasedStateMachine):
             return
         assert address in free
         if taken:
-            assert self.book.take(address, owner)
-            self.held[address] = (owner, Hold.USED)
+            assert self.book.take(address, owner, pool=name)
+            self.held[address] = (owner, Hold.USED, name)
         else:
             self.offered[name].add(address)
 
@@ -326,12 +361,12 @@ class AgainstANaiveModel(RuleBasedStateMachine):
         self.offered[name].discard(address)
         self.book.decline(name, address)
 
-    @rule(address=addresses, owner=owners, hold=holds)
-    def take(self, address: str, owner: str, hold: Hold) -> None:
+    @rule(address=addresses, owner=owners, hold=holds, pool=names)
+    def take(self, address: str, owner: str, hold: Hold, pool: str) -> None:
         expected = address not in self.held or self.held[address][0] == owner
-        assert self.book.take(address, owner, hold) is expected
+        assert self.book.take(address, owner, hold, pool) is expected
         if expected:
-            self.held[address] = (owner, hold)
+            self.held[address] = (owner, hold, pool)
             for many in self.offered.values():
                 many.discard(address)
 
@@ -356,8 +391,9 @@ class AgainstANaiveModel(RuleBasedStateMachine):
         for name in self.pools:
             for family in Family:
                 inside = self.of_pool(name, family)
-                used = sum(self.held.get(a, ("", None))[1] is Hold.USED for a in inside)
-                quarantined = sum(self.held.get(a, ("", None))[1] is Hold.QUARANTINED for a in inside)
+                of_family = [a for a in self.held if number_of(parse_address(a))[0] is family]
+                counting = [self.held[a][1] for a in of_family if a in inside or self.held[a][2] == name]
+                used, quarantined = counting.count(Hold.USED), counting.count(Hold.QUARANTINED)
                 free = sum(a not in self.held and self.may_give(name, a) for a in inside)
                 counts = self.book.counts(name, family)
                 assert (counts.used, counts.quarantined, counts.free) == (used, quarantined, free)
