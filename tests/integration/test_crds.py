@@ -184,8 +184,30 @@ async def test_a_bad_range_is_refused_by_a_sentence(cluster: Cluster, text: str)
 
 
 @pytest.mark.parametrize(
+    "excluded",
+    [
+        ["192.0.2.1"],
+        ["192.0.2.0/28", "192.0.2.250 - 192.0.2.255", "2001:db8::1", "2001:db8::/96"],
+        ["203.0.113.0/24"],
+        [f"2001:db8:{n:x}::1-2001:db8:{n:x}:ffff:ffff:ffff:ffff:ffff" for n in range(64)],
+    ],
+)
+async def test_what_pools_exclude_as_people_write_it(cluster: Cluster, excluded: list[str]) -> None:
+    await stored(cluster, POOLS, an_object("p", {"addresses": ["192.0.2.0/24", "2001:db8::/64"], "exclude": excluded}))
+
+
+@pytest.mark.parametrize("text", ["192.0.2.1/24", "192.0.2.1-", "192.0.2.1-2001:db8::1", "gateway", ""])
+async def test_a_bad_exclusion_is_refused_by_a_sentence(cluster: Cluster, text: str) -> None:
+    spec = {"addresses": ["192.0.2.0/24"], "exclude": ["192.0.2.0", text]}
+    with pytest.raises(Invalid) as refusal:
+        await cluster.create(POOLS, an_object("p", spec))
+    assert "exclude must be CIDRs without host bits, FIRST-LAST ranges of one family, or single" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
     ("resource", "spec", "message"),
     [
+        (POOLS, {"addresses": ["192.0.2.0/24"], "exclude": ["192.0.2.1"] * 65}, "Too many"),
         (POOLS, {"addresses": ["192.0.2.0/24"], "quarantineSeconds": 86401}, "less than or equal to 86400"),
         (POOLS, {"addresses": ["192.0.2.0/24"], "group": "UPPER"}, "spec.group in body should match"),
         (GROUPS, {"engine": "haproxy", "nodes": ["n"]}, 'spec.engine: Unsupported value: "haproxy"'),

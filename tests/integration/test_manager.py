@@ -14,7 +14,14 @@ from prometheus_client import REGISTRY
 
 from fleetlb.contracts import codec, streams, subjects
 from fleetlb.contracts.crds import all_crds
-from fleetlb.contracts.objects import CONFIRM_REMOVAL, POOL_FINALIZER, WATCHER_CREDENTIALS_SECRET, ClaimPhase, Quotas
+from fleetlb.contracts.objects import (
+    CONFIRM_REMOVAL,
+    POOL_FINALIZER,
+    WATCHER_CREDENTIALS_SECRET,
+    ClaimPhase,
+    PoolCounts,
+    Quotas,
+)
 from fleetlb.contracts.v1 import VirtualServerDesired
 from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints, TenantNode
 from fleetlb.kube import patching
@@ -272,33 +279,49 @@ async def test_IPA_8_a_pool_removed_by_force_takes_no_address_away(stage: Stage)
     assert await stage.addresses() == {"u1": ("192.0.2.0",)}
 
 
-async def test_IPA_8_a_range_that_a_pool_loses_is_served_on_and_said(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"addresses": ["192.0.2.16-192.0.2.17"]},
+        {"addresses": ["192.0.2.8-192.0.2.9", "192.0.2.16-192.0.2.17"], "exclude": ["192.0.2.8", "192.0.2.9/32"]},
+    ],
+    ids=["taken out", "excluded"],
+)
+async def test_IPA_8_a_range_that_a_pool_loses_is_served_on_and_said(stage: Stage, edit: dict[str, Any]) -> None:
     node, watcher = await begin(stage, pool="192.0.2.8-192.0.2.9")
     await watcher.say("u1", a_wish())
     await stage.until(lambda: node.serving)
-    await edit_spec(stage.cluster, ADDRESS_POOLS, "default", addresses=["192.0.2.16-192.0.2.17"])
+    assert node.serving["192.0.2.8:443/tcp"].prefix == "192.0.2.8/31"
+    await edit_spec(stage.cluster, ADDRESS_POOLS, "default", **edit)
 
     async def said() -> str:
         conditions = (await stage.cluster.get(ADDRESS_POOLS, "default")).status.conditions
         return next((c.message for c in conditions if c.type == "AddressesOutside"), "")
 
     await stage.until(said)
-    assert "1 (192.0.2.8)" in await said()
+    assert "1 (192.0.2.8 of acme shop/web)" in await said()
+    await stage.until(lambda: node.serving["192.0.2.8:443/tcp"].prefix == "")  # routed by itself
     await watcher.say("u2", a_wish("second"))
     await watcher.say("u3", a_wish("third"))
     await stage.until(lambda: len(node.serving) == 3)
+    await watcher.say("u4", a_wish("fourth"))
+    await stage.until(lambda: stage.refusals())
+    assert await stage.refusals() == {"u4": "PoolExhausted"}
     assert (await stage.addresses())["u1"] == ("192.0.2.8",)
     assert sorted(await stage.claims()) == ["192.0.2.16", "192.0.2.17", "192.0.2.8"]
     await at_rest(stage)
     await stage.restart()
     await stage.settled(quiet=1.3)
     assert not stage.writes
+    assert (await stage.cluster.get(ADDRESS_POOLS, "default")).status.ipv4 == PoolCounts(total=3, used=3)
     await watcher.say("u1", None)
 
     async def is_silent() -> bool:
         return not await said()
 
     await stage.until(is_silent)
+    assert (await stage.cluster.get(ADDRESS_POOLS, "default")).status.ipv4 == PoolCounts(total=2, used=2)
+    assert await stage.refusals() == {"u4": "PoolExhausted"}
 
 
 async def test_a_full_pool_refuses_and_serves_the_oldest_first(stage: Stage) -> None:

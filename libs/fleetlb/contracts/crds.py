@@ -39,6 +39,12 @@ _POOL_RANGES = {
     " && ip(a.split('-')[0].trim()).family() == ip(a.split('-')[1].trim()).family())",
     "message": "addresses must be CIDRs without host bits or FIRST-LAST ranges of one family",
 }
+_POOL_EXCLUDED = {
+    "rule": "!has(self.exclude) || self.exclude.all(a, isIP(a) || (isCIDR(a) ? cidr(a) == cidr(a).masked()"
+    " : a.split('-').size() == 2 && a.split('-').all(p, isIP(p.trim()))"
+    " && ip(a.split('-')[0].trim()).family() == ip(a.split('-')[1].trim()).family()))",
+    "message": "exclude must be CIDRs without host bits, FIRST-LAST ranges of one family, or single addresses",
+}
 _FORWARDING = {
     "rule": "!has(self.forwarding) || self.forwarding == 'masquerade' || self.engine == 'ipvs'",
     "message": "forwarding other than masquerade needs engine: ipvs; set it, or use forwarding: masquerade",
@@ -54,6 +60,7 @@ _CLAIM_OWNER = {
     "message": "a claim has one owner for its whole life; delete it to free the address",
 }
 
+_POOL_RULES = [_POOL_RANGES, _POOL_EXCLUDED]
 _TENANT_RULES = [_PORT_RANGE, _NODE_CIDRS, _POD_CIDRS]
 _CLAIM_RULES = [_CLAIM_NAME, _CLAIM_ADDRESS, _CLAIM_OWNER]
 
@@ -62,7 +69,7 @@ def all_crds() -> list[Schema]:
     """Every CustomResourceDefinition, ready for server-side apply."""
     return [
         _crd(objects.Tenant, "tenants", "ten", False, _TENANT_COLUMNS, [_DNS_LABEL], _TENANT_RULES),
-        _crd(objects.AddressPool, "addresspools", "apl", False, _POOL_COLUMNS, [_DNS_LABEL], [_POOL_RANGES]),
+        _crd(objects.AddressPool, "addresspools", "apl", False, _POOL_COLUMNS, [_DNS_LABEL], _POOL_RULES),
         _crd(objects.BalancerGroup, "balancergroups", "blg", False, _GROUP_COLUMNS, [_DNS_LABEL], [_FORWARDING]),
         _crd(objects.LoadBalancer, "loadbalancers", "flb", True, _LB_COLUMNS, [], []),
         _crd(objects.TenantCluster, "tenantclusters", "tcl", True, _CLUSTER_COLUMNS, [], []),

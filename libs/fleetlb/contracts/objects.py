@@ -152,13 +152,18 @@ class Tenant(_Object, frozen=True, kw_only=True):
         return f"tenant-{self.metadata.name}"
 
 
+RangeText = Annotated[str, msgspec.Meta(max_length=90)]
+"""A CIDR or `first-last`."""
+
+
 class AddressPoolSpec(_Object, frozen=True, kw_only=True):
     """A range that VIPs come from."""
 
-    addresses: Annotated[
-        tuple[Annotated[str, msgspec.Meta(max_length=90)], ...], msgspec.Meta(min_length=1, max_length=64)
-    ]
-    """CIDRs and `first-last` ranges; may grow live."""
+    addresses: Annotated[tuple[RangeText, ...], msgspec.Meta(min_length=1, max_length=64)]
+    """CIDRs and `first-last` ranges; may grow and shrink live."""
+    exclude: Annotated[tuple[RangeText, ...], msgspec.Meta(max_length=64)] = ()
+    """CIDRs, `first-last` ranges and single addresses that are never given out nor routed to balancer nodes, such as
+    those of gateways, of the nodes themselves, and of networks and their broadcasts."""
     auto_assign: bool = True
     """False: used only when a Service asks for the pool or one of its addresses."""
     avoid_buggy_ips: bool = msgspec.field(name="avoidBuggyIPs", default=False)

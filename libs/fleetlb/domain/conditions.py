@@ -14,7 +14,7 @@ READY = "Ready"
 REMOVED = "Removed"
 """Of a Tenant that is deleted: False, and what it waits for; one that is removed says nothing any more."""
 ADDRESSES_OUTSIDE = "AddressesOutside"
-"""Of an AddressPool: addresses are in use that its ranges do not hold any more."""
+"""Of an AddressPool: addresses are in use that it would not give out any more, as its ranges lost or exclude them."""
 
 
 class Reason(enum.StrEnum):

@@ -1,5 +1,6 @@
 """The networks that a pool's addresses are routed with: those that its spec names, and of a range the fewest that make
-it up. Must not know who owns which address.
+it up. What is excluded is cut out: a balancer node that took its gateway's address for its own would be cut off. Must
+not know who owns which address.
 """
 
 import bisect
@@ -8,7 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from fleetlb.domain.address_pools import Interval, number_of, parse_interval, spell
+from fleetlb.domain.address_pools import Interval, number_of, parse_interval, parse_intervals, spell, without
 from fleetlb.domain.addresses import Family, parse_address
 
 _BITS = {Family.IPV4: 32, Family.IPV6: 128}
@@ -30,12 +31,15 @@ class PoolNetworks(msgspec.Struct, frozen=True):
         return f"{spell(family, found.first)}/{_BITS[family] - found.size.bit_length() + 1}"
 
 
-def parse_pool_networks(group: str, texts: Iterable[str]) -> PoolNetworks:
-    """Read a pool's CIDRs and `first-last` ranges. Raises ValueError with a sentence that names the text.
+def parse_pool_networks(group: str, texts: Iterable[str], excluded: Iterable[str] = ()) -> PoolNetworks:
+    """Read a pool's CIDRs and `first-last` ranges, and what is excluded of them. Raises ValueError with a sentence that
+    names the text.
 
     Networks are nested or apart, so of the sorted ones each lies in the one kept last or begins behind it.
     """
-    found = [network for text in texts for network in _cover(parse_interval(text))]
+    holes = parse_intervals(excluded)
+    pieces = [piece for text in texts for piece in without((parse_interval(text),), holes)]
+    found = [network for piece in pieces for network in _cover(piece)]
     kept: list[Interval] = []
     for network in sorted(found, key=lambda each: (each.family, each.first, -each.last)):
         if not kept or not kept[-1].overlaps(network):

@@ -61,11 +61,12 @@ def draining_condition(use: PoolUse, generation: int) -> Condition:
 
 
 def outside_condition(use: PoolUse, generation: int) -> Condition:
-    """Addresses in use that the pool's ranges do not hold any more."""
+    """Addresses in use that the pool would not give out any more, and who would have to move."""
     more = ", …" if use.outside > len(use.named) else ""
     text = (
-        f"addresses in use outside spec.addresses: {use.outside} ({', '.join(use.named)}{more}). They stay and are"
-        " served, none is given out there: put their range back, or have those Services ask for other addresses"
+        f"addresses in use that spec.addresses lost or spec.exclude names: {use.outside}"
+        f" ({', '.join(use.named)}{more}). They stay and are served, none is given out there: put their range back, or"
+        " have those Services ask for other addresses"
     )
     return Condition(
         type=ADDRESSES_OUTSIDE, status=Status.TRUE, reason="InUse", message=text, observed_generation=generation
@@ -73,7 +74,7 @@ def outside_condition(use: PoolUse, generation: int) -> Condition:
 
 
 def pools_condition(pool: str, book: AddressBook, generation: int) -> Condition:
-    """Whether a pool can be used; that a range lies in another pool too, where counts are shared, is said."""
+    """Whether a pool can be used at all; that a range lies in another pool too, where counts are shared, is said."""
     mine = book.pools[pool].intervals
     for name in sorted(book.pools):
         if name != pool and overlap(mine, book.pools[name].intervals):
@@ -81,6 +82,9 @@ def pools_condition(pool: str, book: AddressBook, generation: int) -> Condition:
             return Condition(
                 type=READY, status=Status.FALSE, reason="Overlap", message=text, observed_generation=generation
             )
+    if not mine:
+        text = "spec.exclude leaves nothing of spec.addresses: no address is given out, those in use stay"
+        return Condition(type=READY, status=Status.FALSE, reason="Empty", message=text, observed_generation=generation)
     return Condition(
         type=READY,
         status=Status.TRUE,

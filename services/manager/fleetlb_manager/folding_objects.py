@@ -73,7 +73,7 @@ class ObjectFolding:
             self._marks.pool(name)
         try:
             wanted = _range_of(pool)
-            networks = parse_pool_networks(spec.group, spec.addresses)
+            networks = parse_pool_networks(spec.group, spec.addresses, spec.exclude)
         except ValueError as problem:
             log.error("an address pool cannot be read; its last ranges stay", pool=name, problem=str(problem))
             last = self._memory.book.pools.get(name)
@@ -243,7 +243,7 @@ def _range_of(pool: AddressPool) -> AddressRange:
     spec = pool.spec
     return AddressRange(
         name=pool.metadata.name,
-        intervals=parse_intervals(spec.addresses),
+        intervals=parse_intervals(spec.addresses, spec.exclude),
         auto_assign=spec.auto_assign,
         avoid_buggy=spec.avoid_buggy_ips,
         quarantine_seconds=spec.quarantine_seconds,

@@ -1,4 +1,4 @@
-"""Who has addresses of each pool, and which of them its ranges do not hold any more.
+"""Who has addresses of each pool, and which of them it would not give out any more.
 
 By the pool that a claim names, not by ranges: those change under a claim, and ranges of two pools may overlap. Pure; a
 claim costs O(log of its pool's ranges), other ranges of a pool cost O(its claims), which is an operator's act.
@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from fleetlb.contracts.objects import AddressClaim, ClaimPhase
+from fleetlb.contracts.objects import AddressClaim, ClaimOwner, ClaimPhase
 from fleetlb.domain.address_pools import Interval, lies_in, number_of
-from fleetlb.domain.addresses import parse_address
+from fleetlb.domain.addresses import Family, parse_address
 
-NAMED = 3
-"""Addresses outside a pool's ranges that are named; a reader finds the others by them."""
+NAMED = 5
+"""Load balancers outside a pool's ranges that are named; a reader finds the others by their claims."""
 
 
 class PoolUse(msgspec.Struct, frozen=True):
@@ -27,9 +27,9 @@ class PoolUse(msgspec.Struct, frozen=True):
     resting: int = 0
     """In quarantine."""
     outside: int = 0
-    """Of those in use, how many lie in none of the pool's ranges."""
+    """Of those in use, how many the pool would not give out any more: its ranges lost or exclude them."""
     named: tuple[str, ...] = ()
-    """The first of these."""
+    """The first of these, with whose they are: `192.0.2.1 of acme shop/web`."""
 
     @property
     def is_free(self) -> bool:
@@ -42,7 +42,7 @@ class _Holding:
 
     def __init__(self) -> None:
         self.ranges: Sequence[Interval] | None = None
-        self.tenant_of: dict[str, str] = {}
+        self.owner_of: dict[str, ClaimOwner] = {}
         self.tenants: Counter[str] = Counter()
         self.resting: set[str] = set()
         self.outside: set[str] = set()
@@ -51,7 +51,12 @@ class _Holding:
         """False while no ranges are known: nothing is said then."""
         if self.ranges is None:
             return False
-        return not lies_in(self.ranges, *number_of(parse_address(address)))
+        return not lies_in(self.ranges, *_in_order(address))
+
+    def said_of(self, address: str) -> str:
+        """An address and whose it is, for people."""
+        owner = self.owner_of[address]
+        return f"{address} of {owner.tenant} {owner.namespace}/{owner.name}"
 
 
 class PoolHoldings:
@@ -67,11 +72,11 @@ class PoolHoldings:
         if held is None:
             return PoolUse()
         return PoolUse(
-            addresses=len(held.tenant_of),
+            addresses=len(held.owner_of),
             tenants=len(held.tenants),
             resting=len(held.resting),
             outside=len(held.outside),
-            named=tuple(heapq.nsmallest(NAMED, held.outside, key=lambda text: number_of(parse_address(text)))),
+            named=tuple(held.said_of(address) for address in heapq.nsmallest(NAMED, held.outside, key=_in_order)),
         )
 
     def set_ranges(self, pool: str, ranges: Sequence[Interval] | None) -> None:
@@ -79,7 +84,7 @@ class PoolHoldings:
         held = self._pools.setdefault(pool, _Holding())
         if held.ranges != ranges:
             held.ranges = ranges
-            held.outside = {address for address in held.tenant_of if held.lies_outside(address)}
+            held.outside = {address for address in held.owner_of if held.lies_outside(address)}
         self._tidy(pool)
 
     def put(self, claim: AddressClaim) -> None:
@@ -88,7 +93,7 @@ class PoolHoldings:
         if claim.spec.phase is ClaimPhase.QUARANTINED:
             held.resting.add(address)
             return
-        held.tenant_of[address] = claim.spec.owner.tenant
+        held.owner_of[address] = claim.spec.owner
         held.tenants[claim.spec.owner.tenant] += 1
         if held.lies_outside(address):
             held.outside.add(address)
@@ -98,14 +103,18 @@ class PoolHoldings:
         address, held = claim.spec.address, self._pools[claim.spec.pool]
         held.resting.discard(address)
         held.outside.discard(address)
-        tenant = held.tenant_of.pop(address, None)
-        if tenant is not None:
-            held.tenants[tenant] -= 1
-            if not held.tenants[tenant]:
-                del held.tenants[tenant]
+        owner = held.owner_of.pop(address, None)
+        if owner is not None:
+            held.tenants[owner.tenant] -= 1
+            if not held.tenants[owner.tenant]:
+                del held.tenants[owner.tenant]
         self._tidy(claim.spec.pool)
 
     def _tidy(self, pool: str) -> None:
         held = self._pools[pool]
-        if held.ranges is None and not held.tenant_of and not held.resting:
+        if held.ranges is None and not held.owner_of and not held.resting:
             del self._pools[pool]
+
+
+def _in_order(address: str) -> tuple[Family, int]:
+    return number_of(parse_address(address))

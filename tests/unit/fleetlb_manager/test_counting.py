@@ -51,6 +51,19 @@ def test_a_pool_that_is_removed_says_who_keeps_it_and_how_to_end_that() -> None:
     assert "another pool" in condition.message
 
 
+def test_a_pool_that_excludes_all_it_has_says_so() -> None:
+    book = AddressBook()
+    book.set_pool(AddressRange(name="default", intervals=parse_intervals(["192.0.2.0/30"], ["192.0.2.0/24"])))
+    condition = pools_condition("default", book, 1)
+    assert (condition.status, condition.reason) == ("False", "Empty")
+
+
+def test_what_is_excluded_for_another_pool_is_no_overlap() -> None:
+    book = a_book(b="192.0.2.128/25")
+    book.set_pool(AddressRange(name="a", intervals=parse_intervals(["192.0.2.0/24"], ["192.0.2.128/25"])))
+    assert [pools_condition(name, book, 1).status.value for name in "ab"] == ["True", "True"]
+
+
 def test_addresses_outside_a_pools_ranges_are_counted_and_some_are_named() -> None:
     book, named = a_book(default="192.0.2.0/30"), ("192.0.2.9", "192.0.2.10", "192.0.2.11")
     ready, outside = pool_conditions(a_pool(), book, PoolUse(addresses=9, tenants=1, outside=4, named=named))

@@ -133,9 +133,12 @@ def test_a_claim_outside_its_pools_ranges_marks_that_pool_too() -> None:
     folded.marks.clear()
     folded.fold.claim_set(a_claim())
     assert StatusKey("pool", "default") in folded.marks.statuses
-    assert folded.memory.claims.of_pools.of("default").named == ("192.0.2.1",)
+    assert folded.memory.claims.of_pools.of("default").named == ("192.0.2.1 of acme shop/web",)
     folded.fold.pool_set(folded.versioned(a_pool("192.0.2.0/24"), 2))
     assert folded.memory.claims.of_pools.of("default").outside == 0
+    folded.fold.pool_set(folded.versioned(a_pool("192.0.2.0/24", exclude=("192.0.2.1",)), 3))
+    assert folded.memory.claims.of_pools.of("default").outside == 1
+    assert folded.memory.prefix_of("192.0.2.1", "default") == ""
     folded.fold.pool_gone(a_pool())
     assert folded.memory.claims.of_pools.of("default").addresses == 1
 

@@ -29,10 +29,13 @@ def test_addresses_that_the_ranges_lost_are_counted_and_the_first_are_named() ->
     for number, address in enumerate(texts):
         holdings.put(a_claim(address, a_key(f"u{number}")))
     assert holdings.of("default") == PoolUse(
-        addresses=5, tenants=1, outside=4, named=("192.0.2.9", "192.0.2.10", "198.51.100.1")
+        addresses=5,
+        tenants=1,
+        outside=4,
+        named=tuple(f"{each} of acme shop/web" for each in ("192.0.2.9", "192.0.2.10", "198.51.100.1", "2001:db9::1")),
     )
     holdings.set_ranges("default", parse_intervals(["192.0.2.8/29"]))
-    assert (holdings.of("default").outside, holdings.of("default").named[0]) == (3, "192.0.2.1")
+    assert (holdings.of("default").outside, holdings.of("default").named[0]) == (3, "192.0.2.1 of acme shop/web")
     holdings.drop(a_claim("192.0.2.1", a_key("u3")))
     assert holdings.of("default").outside == 2
 
@@ -43,6 +46,15 @@ def test_one_that_rests_is_not_in_use_outside_and_without_ranges_nothing_is_said
     holdings.put(a_claim("203.0.113.2"))
     assert holdings.of("default").outside == 0
     holdings.set_ranges("default", RANGES)
-    assert holdings.of("default").named == ("203.0.113.2",)
+    assert holdings.of("default").named == ("203.0.113.2 of acme shop/web",)
     holdings.set_ranges("default", None)
     assert holdings.of("default") == PoolUse(addresses=1, tenants=1, resting=1)
+
+
+def test_only_the_first_few_are_named() -> None:
+    holdings = PoolHoldings()
+    holdings.set_ranges("default", parse_intervals(["192.0.2.0/24"], ["192.0.2.0/28"]))
+    for number in range(20):
+        holdings.put(a_claim(f"192.0.2.{number}", a_key(f"u{number}")))
+    use = holdings.of("default")
+    assert (use.outside, len(use.named), use.named[-1]) == (16, 5, "192.0.2.4 of acme shop/web")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetlb.domain.address_pools import parse_interval
+from fleetlb.domain.address_pools import lies_in, number_of, parse_interval, parse_intervals
 from fleetlb.domain.pool_networks import parse_pool_networks
 
 
@@ -42,6 +42,25 @@ def test_an_address_is_routed_with_the_largest_network_of_its_pool(
     assert around(address, *texts) == around(address, *reversed(texts)) == expected
 
 
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("192.0.2.1", ""),
+        ("192.0.2.255", ""),
+        ("192.0.2.2", "192.0.2.2/31"),
+        ("192.0.2.77", "192.0.2.64/26"),
+        ("192.0.2.200", "192.0.2.192/27"),
+        ("192.0.3.7", "192.0.3.0/24"),
+        ("2001:db8::1", ""),
+        ("2001:db8::ffff:0:0:1", "2001:db8:0:0:8000::/65"),
+    ],
+)
+def test_what_is_excluded_is_routed_with_no_network(address: str, expected: str) -> None:
+    excluded = ["192.0.2.0-192.0.2.1", "192.0.2.255", "2001:db8::1", "203.0.113.0/24"]
+    texts = ["192.0.2.0/24", "192.0.3.0/24", "192.0.2.0/25", "2001:db8::/64"]
+    assert parse_pool_networks("g", texts, excluded).around(address) == expected
+
+
 def test_what_is_no_range_is_named() -> None:
     with pytest.raises(ValueError, match=r"'192\.0\.2\.1/24'"):
         parse_pool_networks("g", ["192.0.2.1/24"])
@@ -58,6 +77,15 @@ blocks = st.tuples(st.integers(0, 255), st.integers(24, 32)).map(
     lambda pair: str(ipaddress.ip_network((0xC0000200 | pair[0], pair[1]), strict=False))
 )
 spans = st.tuples(st.integers(0, 255), st.integers(0, 255)).map(lambda pair: f"192.0.2.{min(pair)}-192.0.2.{max(pair)}")
+
+
+@given(st.lists(blocks | spans, max_size=6), st.lists(blocks | spans, max_size=4))
+def test_exactly_what_a_pool_may_give_out_is_routed(texts: list[str], excluded: list[str]) -> None:
+    networks = parse_pool_networks("g", texts, excluded)
+    wanted = parse_intervals(texts, excluded)
+    for last in range(256):
+        address = f"192.0.2.{last}"
+        assert bool(networks.around(address)) is lies_in(wanted, *number_of(ipaddress.ip_address(address)))
 
 
 @given(st.lists(blocks | spans, max_size=6), st.integers(0, 255))
