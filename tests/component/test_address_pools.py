@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from fleetlb.domain.addresses import Family
+from fleetlb.domain.pool_selectors import PoolSelector
 from fleetlb_manager.counting import pool_conditions, pool_counts
-from tests.unit.fleetlb_manager.manager_world import World, a_key, a_wish, a_world
+from tests.unit.fleetlb_manager.manager_world import World, a_key, a_pool, a_wish, a_world
 
 POOL = ("192.0.2.0/29",)
 
@@ -105,3 +106,60 @@ async def test_an_address_that_is_excluded_cannot_be_asked_for_until_it_is_put_b
     world.repool(*POOL, exclude=())
     await world.work()
     assert world.addresses() == {"u1": ("192.0.2.5",)}
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        PoolSelector(tenants=("globex",)),
+        PoolSelector(namespaces=("bank",)),
+        PoolSelector(service_labels={"fleetlb.dev/tier": "gold"}),
+    ],
+    ids=["tenant", "namespace", "label"],
+)
+async def test_a_selector_that_changes_serves_who_waits_and_takes_nothing_away(selector: PoolSelector) -> None:
+    world = a_world(pool=POOL)
+    await served(world, "holder")
+    world.repool(*POOL, selector=selector)
+    await served(world, "late")
+    await served(world, "named", pool="default")
+    assert world.addresses() == {"holder": ("192.0.2.0",), "late": (), "named": ()}
+    world.rebuild()
+    world.say(a_key("holder"), a_wish("holder", ports=(443, 80)))
+    await world.work()
+    assert world.addresses() == {"holder": ("192.0.2.0",), "late": (), "named": ()}
+    assert len(world.kept.serving) == 2
+    world.repool(*POOL, selector=PoolSelector())
+    await world.work()
+    assert sorted(world.addresses().values()) == [("192.0.2.0",), ("192.0.2.1",), ("192.0.2.2",)]
+
+
+async def test_a_label_opens_a_pool_and_closes_it_for_new_addresses_alone() -> None:
+    world, gold = a_world(pool=POOL), {"fleetlb.dev/tier": "gold"}
+    world.repool(*POOL, selector=PoolSelector(service_labels=gold))
+    await served(world, "web")
+    assert world.addresses() == {"web": ()}
+    await served(world, "web", labels=gold)
+    assert world.addresses() == {"web": ("192.0.2.0",)}
+    assert world.kept.load_balancers["tenant-acme", "web"].spec.service.labels == gold
+    await served(world, "web")
+    assert world.addresses() == {"web": ("192.0.2.0",)}
+    await served(world, "web", pool="default", addresses=("192.0.2.3",))
+    refusal = world.kept.load_balancers["tenant-acme", "web"].spec.refusal
+    assert refusal is not None
+    assert refusal.reason == "AddressNotAllowed"
+    assert world.addresses() == {"web": ("192.0.2.0",)}
+
+
+async def test_a_priority_that_changes_moves_nobody() -> None:
+    world = a_world(pool=POOL)
+    world.kept.pools["other"] = world.kept.stamp(a_pool("198.51.100.0/29", name="other"), new=True)
+    world.rebuild()
+    await served(world, "u1")
+    world.repool(*POOL, priority=-1)
+    await served(world, "u2")
+    world.rebuild()
+    for key in list(world.memory.load_balancers.services()):
+        world.marks.service(key)
+    await world.work()
+    assert world.addresses() == {"u1": ("192.0.2.0",), "u2": ("198.51.100.0",)}

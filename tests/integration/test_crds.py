@@ -87,6 +87,7 @@ async def test_defaults_are_visible_in_what_people_write(cluster: Cluster) -> No
     pool = await stored(cluster, POOLS, an_object("p", {"addresses": ["192.0.2.0/24"]}))
     assert pool["spec"] == {
         "addresses": ["192.0.2.0/24"],
+        "priority": 0,
         "autoAssign": True,
         "avoidBuggyIPs": False,
         "quarantineSeconds": 60,
@@ -196,6 +197,13 @@ async def test_what_pools_exclude_as_people_write_it(cluster: Cluster, excluded:
     await stored(cluster, POOLS, an_object("p", {"addresses": ["192.0.2.0/24", "2001:db8::/64"], "exclude": excluded}))
 
 
+async def test_a_selector_is_stored_as_it_is_written(cluster: Cluster) -> None:
+    selector = {"tenants": ["acme"], "namespaces": ["shop", "bank"], "serviceLabels": {"example.com/tier": "gold"}}
+    spec = {"addresses": ["192.0.2.0/24"], "priority": -5, "selector": selector}
+    pool = await stored(cluster, POOLS, an_object("p", spec))
+    assert (pool["spec"]["priority"], pool["spec"]["selector"]) == (-5, selector)
+
+
 @pytest.mark.parametrize("text", ["192.0.2.1/24", "192.0.2.1-", "192.0.2.1-2001:db8::1", "gateway", ""])
 async def test_a_bad_exclusion_is_refused_by_a_sentence(cluster: Cluster, text: str) -> None:
     spec = {"addresses": ["192.0.2.0/24"], "exclude": ["192.0.2.0", text]}
@@ -208,6 +216,9 @@ async def test_a_bad_exclusion_is_refused_by_a_sentence(cluster: Cluster, text: 
     ("resource", "spec", "message"),
     [
         (POOLS, {"addresses": ["192.0.2.0/24"], "exclude": ["192.0.2.1"] * 65}, "Too many"),
+        (POOLS, {"addresses": ["192.0.2.0/24"], "priority": 10**9 + 1}, "less than or equal to 1000000000"),
+        (POOLS, {"addresses": ["192.0.2.0/24"], "selector": {"tenants": ["A B"]}}, "spec.selector.tenants[0] in body"),
+        (POOLS, {"addresses": ["192.0.2.0/24"], "selector": {"serviceLabels": {"a": 1}}}, "must be of type string"),
         (POOLS, {"addresses": ["192.0.2.0/24"], "quarantineSeconds": 86401}, "less than or equal to 86400"),
         (POOLS, {"addresses": ["192.0.2.0/24"], "group": "UPPER"}, "spec.group in body should match"),
         (GROUPS, {"engine": "haproxy", "nodes": ["n"]}, 'spec.engine: Unsupported value: "haproxy"'),

@@ -190,6 +190,7 @@ _TENANT_COLUMNS = [
 _POOL_COLUMNS = [
     _condition("Ready", "Ready"),
     _column("Auto assign", ".spec.autoAssign", "boolean"),
+    _column("Priority", ".spec.priority", "integer", priority=1),
     _column("Used", ".status.ipv4.used", "integer"),
     _column("Free", ".status.ipv4.free", "integer"),
     _column("Quarantined", ".status.ipv4.quarantined", "integer"),

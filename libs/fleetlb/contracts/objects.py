@@ -10,6 +10,7 @@ import msgspec
 
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.conditions import Condition, Refusal
+from fleetlb.domain.pool_selectors import PoolSelector
 from fleetlb.domain.services import TenantNode, TenantService
 from fleetlb.domain.virtual_servers import (
     DEFAULT_DRAIN_SECONDS,
@@ -152,6 +153,7 @@ class Tenant(_Object, frozen=True, kw_only=True):
         return f"tenant-{self.metadata.name}"
 
 
+MAX_PRIORITY = 1_000_000_000
 RangeText = Annotated[str, msgspec.Meta(max_length=90)]
 """A CIDR or `first-last`."""
 
@@ -164,6 +166,10 @@ class AddressPoolSpec(_Object, frozen=True, kw_only=True):
     exclude: Annotated[tuple[RangeText, ...], msgspec.Meta(max_length=64)] = ()
     """CIDRs, `first-last` ranges and single addresses that are never given out nor routed to balancer nodes, such as
     those of gateways, of the nodes themselves, and of networks and their broadcasts."""
+    priority: Annotated[int, msgspec.Meta(ge=-MAX_PRIORITY, le=MAX_PRIORITY)] = 0
+    """Where several pools would do, the highest is asked first; equal ones by name."""
+    selector: PoolSelector = PoolSelector()
+    """For which Services new addresses come from here, of tenants that are granted the pool; those held stay."""
     auto_assign: bool = True
     """False: used only when a Service asks for the pool or one of its addresses."""
     avoid_buggy_ips: bool = msgspec.field(name="avoidBuggyIPs", default=False)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from fleetlb.domain.addresses import Family, IPAddress, parse_address, parse_network
+from fleetlb.domain.pool_selectors import PoolSelector
 
 SHOWN_LIMIT = 2**53
 """Counts beyond this are shown as this: JSON readers hold no larger integer exactly."""
@@ -39,6 +40,9 @@ class AddressRange(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     intervals: tuple[Interval, ...]
     """What it may give out, as `parse_intervals` makes them: sorted, apart, without what is excluded."""
+    priority: int = 0
+    """Where several pools would do, the highest is asked first; equal ones by name."""
+    selector: PoolSelector = PoolSelector()
     auto_assign: bool = True
     avoid_buggy: bool = False
     quarantine_seconds: int = 60

@@ -18,6 +18,9 @@ MAX_PORTS = 250
 MAX_PODS = 1000
 """Addresses of one Service's pods that are told; a pod of two families has two."""
 MAX_SOURCE_RANGES = 256
+MAX_LABELS = 16
+"""Labels of one Service that are told."""
+LabelValue = Annotated[str, msgspec.Meta(max_length=63)]
 NetworkText = Annotated[str, msgspec.Meta(max_length=43)]
 """A CIDR: no longer than an IPv6 address written out and its length."""
 
@@ -66,6 +69,8 @@ class TenantService(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     """How long connections of a backend that leaves may go on; null: as the balancer group has it."""
     hostname: Annotated[str, msgspec.Meta(max_length=253)] = ""
     """The name that the Service's status shows instead of its addresses; empty: the addresses."""
+    labels: Annotated[dict[str, LabelValue], msgspec.Meta(max_length=MAX_LABELS)] = {}
+    """Those of the Service's labels that address pools may select by, in the order of their keys."""
 
 
 def canonical_ranges(texts: Iterable[str]) -> tuple[str, ...]:

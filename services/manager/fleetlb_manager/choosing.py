@@ -16,6 +16,7 @@ from fleetlb.domain.conditions import Reason, Refusal
 from fleetlb.domain.service_fields import judge_capabilities
 from fleetlb.domain.services import TenantService
 from fleetlb.domain.tenancy import Grant
+from fleetlb_manager.eligible_pools import Capabilities, EligiblePools
 from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.waiting_lines import WaitingLines, address_resource, pool_resource
 
@@ -68,10 +69,6 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
         return next(iter(known or fitting), None)
 
 
-Capabilities = Callable[[str], frozenset[str] | None]
-"""What a balancer group can do, by its name; None: there is no such group."""
-
-
 class Chooser:
     """Chooses addresses out of the book."""
 
@@ -82,6 +79,7 @@ class Chooser:
         self._book = book
         self._lines = lines
         self._capabilities = capabilities
+        self._eligible = EligiblePools(book, capabilities)
         self._on_free = on_free
         self._proposed: dict[ServiceKey, tuple[str, ...]] = {}
 
@@ -155,8 +153,7 @@ class Chooser:
             return Holding(address, own.spec.pool, own.spec.group)
         holding = self._located(wish, address)
         if holding is None:
-            text = f"fleetlb.dev/addresses: {address} lies in no address pool that this tenant may use"
-            return Denial(Refusal(Reason.ADDRESS_NOT_ALLOWED, text))
+            return Denial(self._eligible.why_not_there(wish.service, wish.grant, address))
         resource = address_resource(address)
         is_taken = self._book.holder(address) not in (None, str(wish.key)) or own is not None
         if is_taken or self._lines.kept_from(wish.key, resource):
@@ -166,37 +163,10 @@ class Chooser:
 
     def _located(self, wish: Wish, address: str) -> Holding | None:
         """Where an address lies, if the wish may have it from there."""
-        for pool in self._pools(wish, self._book.pools_of(address)):
+        for pool in self._eligible.of(wish.service, wish.grant, self._book.pools_of(address)):
             if not (self._book.pools[pool].avoid_buggy and is_buggy(*number_of(parse_address(address)))):
                 return Holding(address, pool, self._book.pools[pool].group)
         return None
-
-    def _pools(self, wish: Wish, names: Iterable[str]) -> list[str]:
-        """Those of the pools that the wish may use, that are open and whose group exists, in order."""
-        usable = []
-        for name in self._granted(wish, names):
-            pool = self._book.pools[name]
-            if not pool.closed and self._capabilities(pool.group) is not None:
-                usable.append(name)
-        return usable
-
-    def _granted(self, wish: Wish, names: Iterable[str]) -> list[str]:
-        """Those of the pools that the tenant may use and the wish does not exclude."""
-        return [
-            name
-            for name in sorted(names)
-            if wish.service.pool in ("", name) and wish.grant.may_use_pool(name, self._book.pools[name].group)
-        ]
-
-    def _no_pool(self, wish: Wish) -> Denial:
-        """No pool is left to choose from: none is granted, or those that are granted are being removed."""
-        closed = any(self._book.pools[name].closed for name in self._granted(wish, self._book.pools))
-        if wish.service.pool:
-            why = "is being removed: ask for another one" if closed else "is not granted to this tenant"
-            text = f"fleetlb.dev/pool: pool {wish.service.pool!r} {why}"
-        else:
-            text = "no address pool is granted to this tenant" + (", but some that are being removed" if closed else "")
-        return Denial(Refusal(Reason.ADDRESS_NOT_ALLOWED, text))
 
     def _complete(self, wish: Wish, fixed: dict[Family, Holding]) -> Choice | Denial:
         """Choose for the families that are not fixed; all addresses in one group, all or none."""
@@ -204,10 +174,8 @@ class Chooser:
         if len(groups) > 1:
             text = "fleetlb.dev/addresses: the addresses belong to different balancer groups"
             return Denial(Refusal(Reason.ADDRESS_NOT_ALLOWED, text))
-        pools = self._pools(wish, self._book.pools)
-        if not wish.service.pool:
-            pools = [name for name in pools if self._book.pools[name].auto_assign]
-        candidates = sorted(groups) or list(dict.fromkeys(self._book.pools[name].group for name in pools))
+        pools = self._eligible.automatic(wish.service, wish.grant)
+        candidates = sorted(groups) or self._ranked(wish, pools)
         denials: list[Denial] = []
         for group in candidates:
             outcome = self._choose_in(wish, group, [p for p in pools if self._book.pools[p].group == group], fixed)
@@ -215,10 +183,19 @@ class Chooser:
                 return outcome
             denials.append(outcome)
         if not denials:
-            return self._no_pool(wish)
+            return Denial(self._eligible.why_none(wish.service, wish.grant))
         waits = tuple(resource for denial in denials for resource in denial.waits_for)
         first = next((denial for denial in denials if denial.waits_for), denials[0])
         return Denial(first.refusal, waits)
+
+    def _ranked(self, wish: Wish, pools: Sequence[str]) -> list[str]:
+        """Groups in the order in which they are tried: that of an address that it had; those of pools that have a free
+        address, the preferred pool first; the others, which will say what is missing."""
+        family = wish.service.ip_families[0]
+        regained = self._regained(wish, family, pools)
+        free = [pool for pool in pools if self._has_free(wish, pool, family)]
+        groups = [self._book.pools[pool].group for pool in (*free, *pools)]
+        return list(dict.fromkeys([regained.group, *groups] if regained else groups))
 
     def _choose_in(self, wish: Wish, group: str, pools: Sequence[str], fixed: dict[Family, Holding]) -> Choice | Denial:
         refusal = judge_capabilities(wish.service, self._capabilities(group) or frozenset())
@@ -239,20 +216,30 @@ class Chooser:
             holdings.append(found)
         return Choice(group, tuple(holdings))
 
-    def _choose_one(self, wish: Wish, family: Family, pools: Sequence[str]) -> Holding | Denial:
+    def _regained(self, wish: Wish, family: Family, pools: Sequence[str]) -> Holding | None:
+        """An address that it had, if nobody has it."""
         going = {claim.spec.address for claim in wish.claims}
         for address in wish.preferred:
             located = self._located(wish, address) if family_of(address) is family else None
             is_free = address not in going and self._book.holder(address) in (None, str(wish.key))
             if located is not None and located.pool in pools and is_free:
                 return located
+        return None
+
+    def _has_free(self, wish: Wish, pool: str, family: Family) -> bool:
+        """Whether a pool has more free addresses than are kept for others."""
+        return self._book.counts(pool, family).free > self._lines.kept_from(wish.key, pool_resource(pool, family))
+
+    def _choose_one(self, wish: Wish, family: Family, pools: Sequence[str]) -> Holding | Denial:
+        regained = self._regained(wish, family, pools)
+        if regained is not None:
+            return regained
         sized = [pool for pool in pools if self._book.size(pool, family)]
         if not sized:
             text = f"spec.ipFamilies: no address pool that this tenant may use has {family} addresses"
             return Denial(Refusal(Reason.UNSUPPORTED, text))
         for pool in sized:
-            kept = self._lines.kept_from(wish.key, pool_resource(pool, family))
-            if self._book.counts(pool, family).free > kept:
+            if self._has_free(wish, pool, family):
                 free = self._book.choose(pool, family)
                 if free is not None:
                     return Holding(free, pool, self._book.pools[pool].group)

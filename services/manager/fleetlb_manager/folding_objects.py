@@ -244,6 +244,8 @@ def _range_of(pool: AddressPool) -> AddressRange:
     return AddressRange(
         name=pool.metadata.name,
         intervals=parse_intervals(spec.addresses, spec.exclude),
+        priority=spec.priority,
+        selector=spec.selector,
         auto_assign=spec.auto_assign,
         avoid_buggy=spec.avoid_buggy_ips,
         quarantine_seconds=spec.quarantine_seconds,

@@ -7,6 +7,7 @@ from fleetlb.contracts.objects import ClaimPhase
 from fleetlb.domain.address_pools import AddressRange, parse_intervals
 from fleetlb.domain.addresses import Family, Protocol
 from fleetlb.domain.allocation import AddressBook
+from fleetlb.domain.pool_selectors import PoolSelector
 from fleetlb.domain.services import ServicePort
 from fleetlb_manager.choosing import Choice, Chooser, Denial, Wish
 from fleetlb_manager.registering import grant_of
@@ -83,7 +84,10 @@ def test_a_closed_pool_gives_nothing_and_keeps_what_is_held() -> None:
     ("wish", "text"),
     [
         ({"pool": "gold"}, "fleetlb.dev/pool: pool 'gold' is being removed: ask for another one"),
-        ({}, "no address pool is granted to this tenant, but some that are being removed"),
+        (
+            {},
+            "no address pool gives to this Service by itself: each that is granted to this tenant is being removed",
+        ),
         (
             {"pool": "gold", "tenant": {"pools": ("iron",)}},
             "fleetlb.dev/pool: pool 'gold' is not granted to this tenant",
@@ -105,6 +109,100 @@ def test_it_is_known_which_pools_are_about_to_be_claimed_from() -> None:
     assert not asked.chooser.is_proposing("other")
     asked.chooser.settle(a_key(), "192.0.2.0")
     assert not asked.chooser.is_proposing("default")
+
+
+def test_the_pool_of_the_highest_priority_that_has_one_gives_whatever_its_group() -> None:
+    asked = Choosing(
+        a_range("a", "192.0.2.0/32"),
+        a_range("b", "192.0.2.1/32", priority=5, group="other"),
+        a_range("c", "192.0.2.2/32", priority=10),
+        a_range("d", "192.0.2.3/32", priority=-1),
+        a_range("e", "192.0.2.4/32", priority=5, group="other"),
+        a_range("f", "198.51.100.0/24", priority=99, auto_assign=False),
+    )
+    given = [asked.choose(f"u{number}") for number in range(6)]
+    assert given[:5] == [
+        "192.0.2.2 in default",
+        "192.0.2.1 in other",
+        "192.0.2.4 in other",
+        "192.0.2.0 in default",
+        "192.0.2.3 in default",
+    ]
+    assert given[5].startswith("PoolExhausted")
+
+
+def test_both_families_come_from_one_group_that_of_the_preferred_pool_of_the_first() -> None:
+    asked = Choosing(
+        a_range("four", "192.0.2.0/30"),
+        a_range("six", "2001:db8::/64", priority=99),
+        a_range("other-four", "198.51.100.0/30", priority=1, group="other"),
+        a_range("other-six", "2001:db8:1::/64", group="other"),
+    )
+    assert asked.choose("u1", ip_families=BOTH) == "198.51.100.0 2001:db8:1:: in other"
+    assert asked.choose("u2", ip_families=BOTH[::-1]) == "2001:db8:: 192.0.2.0 in default"
+
+
+def test_an_address_that_it_had_is_preferred_to_a_better_pool_of_another_group() -> None:
+    asked = Choosing(
+        a_range("best", "192.0.2.0/30", priority=9), a_range("had", "198.51.100.0/30", group="other", priority=-9)
+    )
+    assert asked.choose(preferred=("198.51.100.3",)) == "198.51.100.3 in other"
+    assert asked.choose("u2", preferred=("198.51.100.3",)) == "192.0.2.0 in default"
+
+
+SELECTED = PoolSelector(
+    tenants=("acme", "zeta"), namespaces=("shop", "bank"), service_labels={"fleetlb.dev/tier": "gold"}
+)
+GOLD = {"fleetlb.dev/tier": "gold", "fleetlb.dev/other": "x"}
+
+
+@pytest.mark.parametrize(
+    ("wish", "outcome"),
+    [
+        ({"labels": GOLD}, "192.0.2.0 in default"),
+        ({"labels": GOLD, "pool": "gold"}, "192.0.2.0 in default"),
+        ({"labels": GOLD, "addresses": ("192.0.2.3",)}, "192.0.2.3 in default"),
+        ({"labels": GOLD, "preferred": ("192.0.2.3",)}, "192.0.2.3 in default"),
+        ({"labels": GOLD, "tenant": {"pools": ("rest",)}}, "198.51.100.0 in default"),
+        ({}, "198.51.100.0 in default"),
+        ({"labels": {"fleetlb.dev/tier": "golden"}}, "198.51.100.0 in default"),
+        ({"labels": {"fleetlb.dev/other": "gold"}, "preferred": ("192.0.2.3",)}, "198.51.100.0 in default"),
+        ({"pool": "gold"}, "AddressNotAllowed"),
+        ({"addresses": ("192.0.2.3",)}, "AddressNotAllowed"),
+    ],
+    ids=str,
+)
+def test_a_pool_gives_to_those_whom_it_is_for(wish: dict[str, Any], outcome: str) -> None:
+    asked = Choosing(a_range("gold", "192.0.2.0/30", priority=1, selector=SELECTED), a_range("rest", "198.51.100.0/30"))
+    assert asked.choose(**wish) == outcome
+
+
+@pytest.mark.parametrize(
+    ("selector", "wish"),
+    [
+        (PoolSelector(tenants=("zeta",)), {}),
+        (PoolSelector(namespaces=("bank",)), {}),
+        (PoolSelector(service_labels={"fleetlb.dev/tier": "gold"}), {}),
+    ],
+    ids=["tenant", "namespace", "label"],
+)
+def test_a_selector_never_takes_an_address_away(selector: PoolSelector, wish: dict[str, Any]) -> None:
+    asked = Choosing(a_range("default", "192.0.2.0/30", selector=selector), a_range("z", "198.51.100.0/30", priority=9))
+    claim = a_claim("192.0.2.1")
+    asked.book.take("192.0.2.1", str(a_key()), pool="default")
+    assert asked.choose(claims=(claim,)) == "192.0.2.1 in default"
+    assert asked.choose(claims=(claim,), pool="default") == "192.0.2.1 in default"
+    assert asked.choose(claims=(claim,), addresses=("192.0.2.1",)) == "192.0.2.1 in default"
+    assert asked.choose("u2") == "198.51.100.0 in default"
+
+
+def test_a_second_family_is_a_new_address() -> None:
+    nobody = PoolSelector(tenants=("nobody",))
+    asked = Choosing(a_range("default", "192.0.2.0/30"), a_range("six", "2001:db8::/64", selector=nobody))
+    asked.book.take("192.0.2.1", str(a_key()), pool="default")
+    held = (a_claim("192.0.2.1"),)
+    assert asked.choose(claims=held, ip_families=BOTH) == "Unsupported"
+    assert asked.choose(claims=held, ip_families=BOTH, prefers_dual_stack=True) == "192.0.2.1 in default"
 
 
 def test_to_ask_again_is_to_be_proposed_the_same() -> None:

@@ -100,6 +100,7 @@ def test_defaults_stand_only_in_what_people_write() -> None:
             "$.spec.failurePolicy": "open",
         },
         "AddressPool": {
+            "$.spec.priority": 0,
             "$.spec.autoAssign": True,
             "$.spec.avoidBuggyIPs": False,
             "$.spec.quarantineSeconds": 60,
