@@ -434,6 +434,21 @@ async def test_labels_and_heartbeats_tell_the_hub_nothing(stage: Stage) -> None:
     assert len(stage.hub.of(uid)) == 1
 
 
+async def test_labels_that_pools_may_select_by_are_told_and_their_edits_too(stage: Stage) -> None:
+    await stage.watch(Selection(labels=("team",)))
+    uid = await served(stage)
+    edits: list[dict[str, str | None]] = [{"team": "a", "other": "b"}, {"fleetlb.dev/tier": "gold"}, {"team": None}]
+    for number, labels in enumerate(edits, start=2):
+        await stage.tenant.edit({"metadata": {"labels": labels}})
+        await until(is_true(lambda wanted=number: len(stage.hub.of(uid)) == wanted))  # type: ignore[misc]
+    told = [message.service.labels for message in stage.hub.of(uid) if message.service is not None]
+    assert told == [{}, {"team": "a"}, {"fleetlb.dev/tier": "gold", "team": "a"}, {"fleetlb.dev/tier": "gold"}]
+    await stage.tenant.edit({"metadata": {"labels": {"other": "c"}}})
+    await stage.tenant.create("marker")
+    await until(is_true(lambda: stage.hub.told[-1][0] != uid))
+    assert len(stage.hub.of(uid)) == len(told)
+
+
 async def test_EVT_3_what_fails_again_within_minutes_raises_a_count(stage: Stage) -> None:
     await stage.watch()
     uid = await served(stage)

@@ -13,8 +13,8 @@ DEFAULT_PORTS = ({"name": "https", "protocol": "TCP", "port": 443, "targetPort":
 def a_service(name: str = "web", namespace: str = "shop", **given: Any) -> Object:
     """A Service of type LoadBalancer.
 
-    `uid`, `version`, `deleting`, `finalizers`, `annotations`: metadata; `ingress`, `conditions`: status; anything else
-    adds or replaces a field of the spec, or removes it if None.
+    `uid`, `version`, `deleting`, `finalizers`, `labels`, `annotations`: metadata; `ingress`, `conditions`: status;
+    anything else adds or replaces a field of the spec, or removes it if None.
     """
     metadata: Object = {
         "name": name,
@@ -22,7 +22,7 @@ def a_service(name: str = "web", namespace: str = "shop", **given: Any) -> Objec
         "uid": given.pop("uid", "uid-1"),
         "resourceVersion": str(given.pop("version", 1)),
         "creationTimestamp": "2026-11-25T12:00:00Z",
-        "labels": {"app": name},
+        "labels": {"app": name} | given.pop("labels", {}),
         "managedFields": [{"manager": "kubectl", "operation": "Apply", "fieldsV1": {"f:spec": {}}}],
         "deletionTimestamp": "2026-11-25T12:30:00Z" if given.pop("deleting", False) else None,
         "finalizers": list(given.pop("finalizers", ())),

@@ -32,7 +32,7 @@ async def watch(process: Process, settings: WatcherSettings) -> None:
     keyring = Keyring(settings.nats_creds)
     dialling = process.tasks.create_task(_connect(process, settings, keyring), name="connect to the hub")
     uid = await _identify(process, cluster)
-    selection = Selection(settings.load_balancer_class, settings.dialects)
+    selection = Selection(settings.load_balancer_class, settings.dialects, settings.service_labels)
     watcher = Watcher(
         cluster,
         uid,

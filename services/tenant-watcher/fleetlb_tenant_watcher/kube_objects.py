@@ -27,6 +27,7 @@ class ServiceMeta(_Meta, frozen=True, kw_only=True, gc=False):
 
     deletion_timestamp: str | None = None
     finalizers: tuple[str, ...] | None = None
+    labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
 
 

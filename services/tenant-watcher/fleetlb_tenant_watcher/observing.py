@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from fleetlb.contracts.objects import IpMode
 from fleetlb.contracts.v1 import Ingress
 from fleetlb.domain.addresses import Family, Protocol, family_of, parse_address
-from fleetlb.domain.annotations import Annotation, parse_annotations
+from fleetlb.domain.annotations import PREFIX, Annotation, parse_annotations
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Reason, Refusal, Status
 from fleetlb.domain.dialects import translate
 from fleetlb.domain.services import (
+    MAX_LABELS,
     MAX_PORTS,
     MAX_SOURCE_RANGES,
     ServicePort,
@@ -34,6 +35,7 @@ from fleetlb_tenant_watcher.service_views import Claim, Selection, ServiceView
 SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
 DEFAULT_AFFINITY_SECONDS = 10800
 _IPV4_ONLY = (Family.IPV4,)
+_NO_LABELS: dict[str, str] = {}
 _PROTOCOLS = tuple(Protocol)
 
 
@@ -89,6 +91,9 @@ def parse_wish(metadata: ServiceMeta, spec: ServiceSpec, selection: Selection) -
     addresses = _addresses(asked.addresses, spec.load_balancer_ip, families)
     if isinstance(addresses, Refusal):
         return addresses
+    labels = _labels(metadata.labels or _NO_LABELS, selection)
+    if isinstance(labels, Refusal):
+        return labels
     local = spec.external_traffic_policy == TrafficPolicy.LOCAL
     return TenantService(
         namespace=sys.intern(metadata.namespace),
@@ -106,7 +111,18 @@ def parse_wish(metadata: ServiceMeta, spec: ServiceSpec, selection: Selection) -
         proxy_protocol=asked.proxy_protocol,
         drain_seconds=asked.drain_seconds,
         hostname=asked.hostname,
+        labels=labels,
     )
+
+
+def _labels(labels: Mapping[str, str], selection: Selection) -> dict[str, str] | Refusal:
+    """Those that the hub is told of: an edit of any other is no news."""
+    told = sorted(key for key in labels if key.startswith(PREFIX) or key in selection.labels)
+    if len(told) > MAX_LABELS:
+        what = f"{len(told)} labels of {PREFIX} and FLEETLB_SERVICE_LABELS, at most {MAX_LABELS} are supported"
+        return Refusal(Reason.UNSUPPORTED, f"metadata.labels: {what}; remove some")
+    # One empty dict for all Services without any, and one string for a key of many.
+    return {sys.intern(key): labels[key] for key in told} if told else _NO_LABELS
 
 
 def _source_ranges(spec: ServiceSpec, annotations: Mapping[str, str]) -> tuple[str, ...] | Refusal:

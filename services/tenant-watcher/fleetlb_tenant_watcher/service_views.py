@@ -25,6 +25,8 @@ class Selection(msgspec.Struct, frozen=True):
     load_balancer_class: str | None = None
     dialects: tuple[Dialect, ...] = ()
     """Other products whose annotations are read too."""
+    labels: tuple[str, ...] = ()
+    """Labels that the hub is told of, beside those of our own prefix."""
 
     @property
     def finalizers(self) -> tuple[str, ...]:

@@ -6,8 +6,12 @@ from typing import Annotated
 from msgspec import Meta
 
 from fleetlb.domain.dialects import Dialect
+from fleetlb.domain.services import MAX_LABELS
 from fleetlb.runtime.settings import ProcessSettings
 from fleetlb_tenant_watcher.nodes import ADDRESS_TYPES, AddressType
+
+_NAME = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+LabelKey = Annotated[str, Meta(pattern=f"^([a-z0-9]([-a-z0-9.]{{0,251}}[a-z0-9])?/)?{_NAME}$")]
 
 
 class WatcherSettings(ProcessSettings, frozen=True, kw_only=True):
@@ -32,6 +36,14 @@ class WatcherSettings(ProcessSettings, frozen=True, kw_only=True):
     dialects: Annotated[
         tuple[Dialect, ...],
         Meta(description="read these products' annotations too: metallb, cilium, kube-vip, kubelb; unset: none"),
+    ] = ()
+    service_labels: Annotated[
+        tuple[LabelKey, ...],
+        Meta(
+            description="keys of labels of Services that address pools may select by, beside all of fleetlb.dev/;"
+            f" at most {MAX_LABELS}; unset: none",
+            max_length=MAX_LABELS,
+        ),
     ] = ()
     pod_backends: Annotated[
         bool,

@@ -311,6 +311,41 @@ def test_what_does_not_matter_makes_no_difference() -> None:
     assert observe(msgspec.convert(one, Service), DEFAULT) == observe(msgspec.convert(other, Service), DEFAULT)
 
 
+LABELS = {"fleetlb.dev/tier": "gold", "example.com/team": "a", "team": "b", "fleetlb.dev.example.com/x": "y"}
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ((), ["fleetlb.dev/tier"]),
+        (("team",), ["fleetlb.dev/tier", "team"]),
+        (("team", "example.com/team", "absent"), ["example.com/team", "fleetlb.dev/tier", "team"]),
+    ],
+)
+def test_only_labels_of_our_prefix_and_those_named_are_told_in_order(named: tuple[str, ...], told: list[str]) -> None:
+    for labels in (LABELS, dict(reversed(LABELS.items()))):
+        wish = view_of(Selection(labels=named), labels=labels).wish
+        assert isinstance(wish, TenantService)
+        assert list(wish.labels.items()) == [(key, LABELS[key]) for key in told]
+    other = view_of(Selection(labels=named), labels=LABELS | {"fleetlb.dev/tier": "silver"})
+    assert other != view_of(Selection(labels=named), labels=LABELS)
+
+
+def test_a_service_without_labels_to_tell_is_the_wish_that_it_was() -> None:
+    assert wish_of(labels={"team": "b"}).labels == {}
+    assert b"labels" not in msgspec.json.encode(wish_of(labels={"team": "b"}))
+
+
+def test_more_labels_than_a_message_may_hold_are_refused() -> None:
+    most = {f"fleetlb.dev/l{number}": "" for number in range(15)} | {"team": "b"}
+    wish = view_of(Selection(labels=("team",)), labels=most).wish
+    assert isinstance(wish, TenantService)
+    assert len(wish.labels) == 16
+    refusal = view_of(Selection(labels=("team",)), labels=most | {"fleetlb.dev/more": "x"}).wish
+    assert isinstance(refusal, Refusal)
+    assert (refusal.reason, "metadata.labels: 17" in refusal.message) == (Reason.UNSUPPORTED, True)
+
+
 def test_other_products_annotations_are_read_where_they_are_switched_on() -> None:
     selection = Selection(dialects=(Dialect.METALLB,))
     view = view_of(selection, annotations={"metallb.io/address-pool": "gold", "lbipam.cilium.io/ips": "192.0.2.1"})
