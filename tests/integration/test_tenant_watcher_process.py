@@ -213,6 +213,7 @@ async def test_it_waits_for_nats_serves_survives_a_restart_of_nats_and_ends(
         nats_creds=tenant.creds,
         pod_backends="true",
         node_address_types="ExternalIP,InternalIP",
+        service_labels="team,example.com/tier",
     )
     cluster = await Cluster.connect(kubeconfig)
     try:
@@ -225,6 +226,7 @@ async def test_it_waits_for_nats_serves_survives_a_restart_of_nats_and_ends(
             await _shows(cluster, "web", "ProbeAnswered")
             assert await watcher.ready() == 200
             await _backends_are_told_as_the_settings_say(cluster, fleet)
+            await _labels_are_told_as_the_settings_say(cluster, fleet)
             nats.restart(hard=True)
             await fleet.make_stream()
             await _create(cluster, "next")
@@ -269,6 +271,13 @@ async def _backends_are_told_as_the_settings_say(cluster: Cluster, fleet: Fleet)
     await cluster.create(NODES, {"metadata": {"name": "node-a"}, "status": status})
     node = TenantNode(name="node-a", addresses=("203.0.113.1", "10.1.0.1"))
     await until(lambda: fleet.nodes[-1].nodes == (node,))
+
+
+async def _labels_are_told_as_the_settings_say(cluster: Cluster, fleet: Fleet) -> None:
+    body = {"metadata": {"labels": {"team": "a", "example.com/tier": "gold", "other": "b"}}}
+    await cluster.patch(SERVICES, "web", body, kind=PatchKind.MERGE, namespace="default")
+    told = {"example.com/tier": "gold", "team": "a"}
+    await until(lambda: (service := fleet.told[-1].service) is not None and service.labels == told)
 
 
 async def _until_gone(cluster: Cluster, name: str) -> None:

@@ -14,6 +14,7 @@ server stay the lock (ADR 3): this book only proposes.
 """
 
 import enum
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -62,7 +63,8 @@ class _Shelf:
         self._spans = [i for i in pool.intervals if i.family is family]
         self._span = 0
         self._next = self._spans[0].first if self._spans else 0
-        self._returned: dict[int, None] = {}
+        # A plain dict would pass all that was taken from its front before, each time that its first is asked for.
+        self._returned: OrderedDict[int, None] = OrderedDict()
 
     def passed(self, value: int) -> bool:
         """Whether the search will not come by this address again."""
@@ -90,9 +92,7 @@ class _Shelf:
             if self._span < len(self._spans):
                 self._next = self._spans[self._span].first
         while self._returned:
-            value = next(iter(self._returned))
-            del self._returned[value]
-            yield value
+            yield self._returned.popitem(last=False)[0]
 
 
 class AddressBook:
@@ -153,8 +153,7 @@ class AddressBook:
         held = self._held.pop(key, None)
         if held is None:
             return []
-        self._count(key, held, -1)
-        names = self._pools_around(*key)
+        names = self._count(key, held, -1)
         for name in names:
             self._shelves[name, key[0]].give_back(key[1])
         return names
@@ -188,15 +187,15 @@ class AddressBook:
     def _pools_around(self, family: Family, value: int) -> list[str]:
         return [name for name, pool in self.pools.items() if lies_in(pool.intervals, family, value)]
 
-    def _count(self, key: tuple[Family, int], held: _Held, step: int) -> None:
-        for pool in self.pools.values():
-            self._count_in(pool, key, held, step)
+    def _count(self, key: tuple[Family, int], held: _Held, step: int) -> list[str]:
+        """Count an address in every pool that it counts in; returns those that it lies in."""
+        return [name for name, pool in self.pools.items() if self._count_in(pool, key, held, step)]
 
-    def _count_in(self, pool: AddressRange, key: tuple[Family, int], held: _Held, step: int) -> None:
+    def _count_in(self, pool: AddressRange, key: tuple[Family, int], held: _Held, step: int) -> bool:
         is_inside = lies_in(pool.intervals, *key)
-        if not is_inside and held.pool != pool.name:
-            return
-        shelf = self._shelves[pool.name, key[0]]
-        shelf.held[held.hold] += step
-        if not is_inside or (pool.avoid_buggy and is_buggy(*key)):
-            shelf.extra += step
+        if is_inside or held.pool == pool.name:
+            shelf = self._shelves[pool.name, key[0]]
+            shelf.held[held.hold] += step
+            if not is_inside or (pool.avoid_buggy and is_buggy(*key)):
+                shelf.extra += step
+        return is_inside

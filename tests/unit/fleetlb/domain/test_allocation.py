@@ -1,5 +1,5 @@
 import collections
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 from hypothesis import settings
@@ -285,6 +285,23 @@ def test_a_full_pool_costs_one_look_per_choice_once_it_was_walked(excluded: list
         book.give_back(address)
         assert take_next(book, "again") == address
     assert held.lookups <= total + 2 * 500
+
+
+class NeverWalked(collections.OrderedDict[int, None]):
+    """A queue that may be asked for its first, but not be walked: what was taken before would be passed each time."""
+
+    def __iter__(self) -> Iterator[int]:
+        raise AssertionError("the queue is walked")
+
+
+def test_who_was_given_back_first_is_found_without_passing_those_taken_before() -> None:
+    book = a_book(a_pool("10.0.0.0/28"))
+    queue = book._shelves["p", V4]._returned = NeverWalked()
+    given = [address for n in range(16) if (address := take_next(book, f"o{n}"))]
+    for address in given:
+        book.give_back(address)
+    assert len(queue) == 16
+    assert [take_next(book, "again") for _ in given] == given
 
 
 SMALL = [f"10.0.0.{n}" for n in (0, 1, 2, 3, 254, 255)] + ["10.0.1.0", "10.0.1.1", "fd00::", "fd00::1", "fd00::2"]
