@@ -19,14 +19,13 @@ from fleetlb.contracts.objects import (
 )
 from fleetlb.contracts.v1 import ServiceObserved
 from fleetlb.domain.conditions import ADDRESSES_OUTSIDE, PROVISIONED, Reason
-from fleetlb.kube.cluster import PatchKind
 from fleetlb.kube.errors import AlreadyExists, Invalid, NotFound
 from fleetlb.kube.fleet_objects import ADDRESS_CLAIMS, ADDRESS_POOLS, LOAD_BALANCERS
-from fleetlb.kube.resources import CRDS, Object, Resource
+from fleetlb.kube.resources import Object, Resource
 from tests.e2e.fleet import Fleet, eventually, key, next_node_port, tcp
 from tests.stage.hub import claims_of, observed_message
 from tests.stage.networks import Network
-from tests.stage.pools import of_addresses, pool_for, set_tenant, until_pool_gone
+from tests.stage.pools import change_pool, of_addresses, pool_for, set_tenant, until_pool_gone
 from tests.stage.tenants import Tenant
 
 BOTH = ("node-1", "node-2")
@@ -180,16 +179,95 @@ async def test_IPA_7_a_pool_is_for_those_to_whom_it_is_granted_and_on_request_if
         await set_tenant(fleet, "acme", pools=["reserved"])
         await acme.create("lost", [a_port()])
         await acme.reason("lost", PROVISIONED, "AddressNotAllowed")
-        spec = {"spec": {"autoAssign": True}}
-        await fleet.management.patch(ADDRESS_POOLS, "reserved", spec, kind=PatchKind.MERGE)
+        await change_pool(fleet, "reserved", autoAssign=True)
         assert await acme.address("lost") in ours
 
 
-@pytest.mark.xfail(reason="pools have neither selectors nor priorities", strict=True)
-async def test_IPA_7_a_pool_is_chosen_by_selector_and_priority(fleet: Fleet) -> None:
-    spec = (await fleet.management.get(CRDS, "addresspools.fleetlb.dev"))["spec"]
-    fields = spec["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
-    assert {"namespaceSelector", "serviceSelector", "priority"} & fields.keys()
+async def test_IPA_7_the_pool_of_the_highest_priority_gives_first_and_a_change_of_it_moves_nobody(
+    acme: Tenant, fleet: Fleet
+) -> None:
+    low, high, *_ = spares(acme.network)
+    async with (
+        pool_for(fleet, acme, "a-low", f"{low}/32", auto_assign=True, priority=1),
+        pool_for(fleet, acme, "z-high", f"{high}/32", auto_assign=True, priority=2),
+    ):
+        port = a_port()
+        await acme.listen(port)
+        await acme.create("first", [port])
+        assert await acme.vip("first") == high
+        await acme.create("second", [a_port()])
+        assert await acme.address("second") == low
+        await acme.create("third", [a_port()])
+        assert await acme.address("third") not in (low, high)
+        await change_pool(fleet, "z-high", priority=-7)
+        await acme.delete("second")
+        await acme.until_gone("second")
+        await acme.create("fourth", [a_port()])
+        assert await acme.address("fourth") == low
+        await acme.until_served_by(key(high, 80), *BOTH)
+        assert await acme.address("first") == high
+
+
+def selector_for(kind: str, tenant: Tenant, *, fits: bool) -> Object:
+    """A selector that takes a tenant's Services in or leaves them out, by one of its parts."""
+    parts = {
+        "tenants": ["globex", tenant.name] if fits else ["globex"],
+        "namespaces": ["elsewhere", tenant.namespace] if fits else ["elsewhere"],
+        "serviceLabels": {"fleetlb.dev/tier": "gold" if fits else "globex-only"},
+    }
+    return dict.fromkeys(parts) | {kind: parts[kind]}
+
+
+@pytest.mark.parametrize("kind", ["tenants", "namespaces", "serviceLabels"])
+async def test_IPA_7_a_pool_gives_to_those_whom_its_selector_takes_in_and_takes_nothing_from_others(
+    kind: str, acme: Tenant, fleet: Fleet
+) -> None:
+    ours = spares(acme.network)
+    gold = {"labels": {"fleetlb.dev/tier": "gold"}}
+    async with pool_for(fleet, acme, "chosen", acme.network.spare_addresses, auto_assign=True, priority=9) as asking:
+        await change_pool(fleet, "chosen", selector=selector_for(kind, acme, fits=False))
+        await acme.create("plain", [a_port()], metadata=gold)
+        assert await acme.address("plain") not in ours
+        for name, annotations in {"pool": asking, "address": of_addresses(ours[1])}.items():
+            await acme.create(name, [a_port()], metadata=gold | {"annotations": annotations})
+            assert "globex" not in await acme.reason(name, PROVISIONED, Reason.ADDRESS_NOT_ALLOWED)
+            await shows_none(acme, fleet, name)
+        await change_pool(fleet, "chosen", selector=selector_for(kind, acme, fits=True))
+        assert await acme.address("pool") in ours
+        assert await acme.address("address") == ours[1]
+        port = a_port()
+        await acme.listen(port)
+        await acme.create("chosen", [port], metadata=gold)
+        vip = await acme.vip("chosen")
+        assert vip in ours
+        await change_pool(fleet, "chosen", selector=selector_for(kind, acme, fits=False))
+        await acme.create("late", [a_port()], metadata=gold | {"annotations": asking})
+        await acme.reason("late", PROVISIONED, Reason.ADDRESS_NOT_ALLOWED)
+        async with fleet.without("manager"):
+            pass
+        await acme.witness()
+        await acme.until_served_by(key(vip, 80), *BOTH)
+        assert await acme.vip("chosen") == vip
+        assert await acme.address("address") == ours[1]
+
+
+async def test_IPA_7_a_label_that_the_watcher_tells_opens_a_pool_and_another_does_not(
+    acme: Tenant, fleet: Fleet
+) -> None:
+    ours, labels = spares(acme.network), {"fleetlb.dev/tier": "gold", "app": "web"}
+    async with pool_for(fleet, acme, "chosen", acme.network.spare_addresses) as asking:
+        await change_pool(fleet, "chosen", selector={"serviceLabels": labels})
+        await acme.create("web", [a_port()], annotations=asking)
+        assert "labels" in await acme.reason("web", PROVISIONED, Reason.ADDRESS_NOT_ALLOWED)
+        await acme.patch("web", {"metadata": {"labels": labels}})
+        await acme.refused_witness()
+        await shows_none(acme, fleet, "web")
+        await change_pool(fleet, "chosen", selector={"serviceLabels": {"app": None}})
+        address = await acme.address("web")
+        assert address in ours
+        await acme.patch("web", {"metadata": {"labels": {"fleetlb.dev/tier": "silver"}}})
+        await acme.witness()
+        assert await acme.address("web") == address
 
 
 async def test_IPA_8_a_pool_that_is_removed_costs_nobody_an_address(acme: Tenant, fleet: Fleet) -> None:
@@ -229,27 +307,38 @@ async def test_IPA_8_a_pool_in_use_says_so_gives_nothing_and_goes_with_its_last_
         await until_pool_gone(fleet, "passing")
 
 
-async def test_IPA_8_a_range_that_is_taken_from_a_pool_is_served_on_and_said(acme: Tenant, fleet: Fleet) -> None:
+@pytest.mark.parametrize("how", ["taken out", "excluded"])
+async def test_IPA_8_a_range_that_a_pool_loses_is_served_on_counted_and_said(
+    how: str, acme: Tenant, fleet: Fleet
+) -> None:
     port = a_port()
     await acme.listen(port)
     kept, lost = spares(acme.network)[:2]
     async with pool_for(fleet, acme, "shrinking", f"{kept}/32", f"{lost}/32") as annotations:
         await acme.create("web", [port], annotations=annotations | of_addresses(lost))
         assert await acme.vip("web") == lost
-        await fleet.management.patch(
-            ADDRESS_POOLS, "shrinking", {"spec": {"addresses": [f"{kept}/32"]}}, kind=PatchKind.MERGE
-        )
+        edit = {"addresses": [f"{kept}/32"]} if how == "taken out" else {"exclude": [lost]}
+        await change_pool(fleet, "shrinking", **edit)
 
         async def is_told() -> bool:
             said = (await fleet.management.get(ADDRESS_POOLS, "shrinking")).status.conditions
-            return any(c.type == ADDRESSES_OUTSIDE and lost in c.message for c in said)
+            named = f"{lost} of acme {acme.namespace}/web"
+            return any(c.type == ADDRESSES_OUTSIDE and named in c.message for c in said)
 
         await eventually(is_told, "the pool's word on an address outside", acme.patience)
+        assert await counted(fleet, "shrinking", 2)
         await acme.create("next", [a_port()], annotations=annotations)
         await acme.create("late", [a_port()], annotations=annotations)
         await acme.reason("late", PROVISIONED, Reason.POOL_EXHAUSTED)
+        async with fleet.without("manager"):
+            pass
         await acme.until_served_by(key(lost, 80), *BOTH)
         assert await acme.vip("web") == lost
+        await acme.delete("web")
+        await acme.until_gone("web")
+        await acme.refused_witness()
+        await shows_none(acme, fleet, "late")
+        await eventually(lambda: counted(fleet, "shrinking", 1), "a pool without what it lost", acme.patience)
 
 
 async def counted(fleet: Fleet, pool: str, total: int) -> bool:

@@ -272,9 +272,9 @@ class Stage:
         return await self.cluster.create(BALANCER_GROUPS, BalancerGroup(metadata=ObjectMeta(name=name), spec=spec))
 
     async def create_pool(
-        self, *ranges: str, name: str = "default", quarantine: int = 0, auto_assign: bool = True
+        self, *ranges: str, name: str = "default", quarantine: int = 0, auto_assign: bool = True, **more: Any
     ) -> AddressPool:
-        spec = AddressPoolSpec(addresses=ranges, quarantine_seconds=quarantine, auto_assign=auto_assign)
+        spec = AddressPoolSpec(addresses=ranges, quarantine_seconds=quarantine, auto_assign=auto_assign, **more)
         return await self.cluster.create(ADDRESS_POOLS, AddressPool(metadata=ObjectMeta(name=name), spec=spec))
 
     async def create_tenant(self, name: str, *cidrs: str, quotas: Quotas | None = None) -> Tenant:

@@ -8,10 +8,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+import yaml
 
 from fleetlb.contracts import objects
 from fleetlb.contracts.crds import all_crds
+from fleetlb.domain.address_pools import parse_intervals
 from fleetlb.domain.virtual_servers import Forwarding
 from fleetlb.kube import fleet_objects
 from fleetlb.kube.cluster import Cluster, PatchKind
@@ -21,6 +24,7 @@ from fleetlb.kube.resources import CRDS, NAMESPACES, Object, Resource
 
 pytestmark = pytest.mark.integration
 
+ROOT = Path(__file__).parents[2]
 KUBECTL = str(Path(sys.executable).parent / "kubectl")
 OWNER = {"tenant": "acme", "clusterUID": "c-1", "serviceUID": "s-1", "namespace": "shop", "name": "web"}
 
@@ -195,6 +199,17 @@ async def test_a_bad_range_is_refused_by_a_sentence(cluster: Cluster, text: str)
 )
 async def test_what_pools_exclude_as_people_write_it(cluster: Cluster, excluded: list[str]) -> None:
     await stored(cluster, POOLS, an_object("p", {"addresses": ["192.0.2.0/24", "2001:db8::/64"], "exclude": excluded}))
+
+
+async def test_pools_of_the_documentation_are_stored_as_they_stand_there(cluster: Cluster) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "operating.md").read_text(), flags=re.DOTALL)
+    items = [item for block in blocks for item in yaml.safe_load_all(block) if item["kind"] == "AddressPool"]
+    assert [item["metadata"]["name"] for item in items] == ["public", "gold"]
+    for item in items:
+        found = await stored(cluster, POOLS, item)
+        assert item["spec"].items() <= found["spec"].items()
+        spec = msgspec.convert(found["spec"], objects.AddressPoolSpec)
+        assert parse_intervals(spec.addresses, spec.exclude)
 
 
 async def test_a_selector_is_stored_as_it_is_written(cluster: Cluster) -> None:

@@ -23,6 +23,7 @@ from fleetlb.contracts.objects import (
     Quotas,
 )
 from fleetlb.contracts.v1 import VirtualServerDesired
+from fleetlb.domain.pool_selectors import PoolSelector
 from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints, TenantNode
 from fleetlb.kube import patching
 from fleetlb.kube.cluster import Cluster, PatchKind
@@ -322,6 +323,38 @@ async def test_IPA_8_a_range_that_a_pool_loses_is_served_on_and_said(stage: Stag
     await stage.until(is_silent)
     assert (await stage.cluster.get(ADDRESS_POOLS, "default")).status.ipv4 == PoolCounts(total=2, used=2)
     assert await stage.refusals() == {"u4": "PoolExhausted"}
+
+
+async def test_IPA_7_pools_give_by_selector_and_priority_and_a_change_wakes_who_waits(stage: Stage) -> None:
+    node, watcher = await begin(stage, pool="192.0.2.0/28")
+    gold = {"fleetlb.dev/tier": "gold"}
+    await stage.create_pool("198.51.100.0/28", name="gold", priority=5, selector=PoolSelector(service_labels=gold))
+    await stage.create_pool("203.0.113.0/28", name="nobodys", priority=9, selector=PoolSelector(tenants=("nobody",)))
+    await at_rest(stage)
+    await watcher.say("plain", a_wish("plain"))
+    await watcher.say("golden", a_wish("golden", labels=gold))
+    await watcher.say("asking", a_wish("asking", pool="nobodys"))
+    await stage.until(lambda: stage.refusals())
+    given: dict[str, tuple[str, ...]] = {"plain": ("192.0.2.0",), "golden": ("198.51.100.0",), "asking": ()}
+    await stage.until_addresses(given)
+    assert (await stage.load_balancers())["golden"].spec.service.labels == gold
+    refusal = (await stage.load_balancers())["asking"].spec.refusal
+    assert refusal is not None
+    assert refusal.message == "fleetlb.dev/pool: pool 'nobodys' is not granted to this tenant"
+    await edit_spec(stage.cluster, ADDRESS_POOLS, "nobodys", selector={"tenants": ["nobody", "acme"]})
+    await stage.until_addresses(given | {"asking": ("203.0.113.0",)})
+    await stage.until(lambda: len(node.serving) == 3)
+    await at_rest(stage)
+    seen = len(node.seen)
+    await edit_spec(stage.cluster, ADDRESS_POOLS, "gold", selector={"namespaces": ["elsewhere"]}, priority=-5)
+    await edit_spec(stage.cluster, ADDRESS_POOLS, "nobodys", selector=None)
+    await stage.restart()
+    await stage.settled(quiet=1.3)
+    await stage.until_addresses(given | {"asking": ("203.0.113.0",)})
+    assert not {what for what in stage.writes if "addresspools" not in what}
+    assert len(node.seen) == seen
+    await watcher.say("later", a_wish("later", labels=gold))
+    await stage.until_addresses(given | {"asking": ("203.0.113.0",), "later": ("203.0.113.1",)})
 
 
 async def test_a_full_pool_refuses_and_serves_the_oldest_first(stage: Stage) -> None:

@@ -41,6 +41,17 @@ async def pool_for(
         await until_pool_gone(fleet, name)
 
 
+async def change_pool(fleet: Fleet, name: str, **spec: object) -> None:
+    """Fields of a pool's spec, in JSON's own words; None takes one back. Returns once the manager goes by it."""
+    changed = await fleet.management.patch(ADDRESS_POOLS, name, {"spec": spec}, kind=PatchKind.MERGE)
+
+    async def is_noticed() -> bool:
+        conditions = (await fleet.management.get(ADDRESS_POOLS, name)).status.conditions
+        return any(c.type == READY and c.observed_generation >= changed.metadata.generation for c in conditions)
+
+    await eventually(is_noticed, f"a manager that knows the new spec of pool {name}", NOTICE_SECONDS)
+
+
 async def until_pool_gone(fleet: Fleet, name: str) -> None:
     """Wait for the end of a deleted pool: that of its last address, quarantine and all."""
 

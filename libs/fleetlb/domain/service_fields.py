@@ -11,7 +11,7 @@ from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.annotations import Annotation
 from fleetlb.domain.capabilities import ENGINE_CAPABILITIES, Capability, EngineName
 from fleetlb.domain.conditions import Reason, Refusal
-from fleetlb.domain.services import TenantService
+from fleetlb.domain.services import MAX_LABELS, TenantService
 from fleetlb.domain.virtual_servers import Scheduler
 
 COMMON_SCHEDULERS = frozenset({Scheduler.ROUND_ROBIN, Scheduler.LEAST_CONNECTION, Scheduler.MAGLEV})
@@ -149,7 +149,10 @@ FIELDS: tuple[Field, ...] = (
         name=f"`{Annotation.ADDRESSES}`",
         honoured="these addresses or none: `AddressInUse`, `AddressNotAllowed`",
     ),
-    Field(name=f"`{Annotation.POOL}`", honoured="this pool or none"),
+    Field(
+        name=f"`{Annotation.POOL}`",
+        honoured=f"this pool or none; one that is not for this Service: `{Reason.ADDRESS_NOT_ALLOWED}`",
+    ),
     Field(
         name=f"`{Annotation.SCHEDULER}` `rr`, `lc`, `mh`",
         honoured={EngineName.ENVOY: "honoured; `lc` compares two at random", EngineName.IPVS: "honoured"},
@@ -178,6 +181,11 @@ FIELDS: tuple[Field, ...] = (
     Field(name=f"`{Annotation.HOSTNAME}`", honoured="`status.loadBalancer.ingress` shows this name and no address"),
     Field(name=f"`{Annotation.SHARING_KEY}`", honoured="refused: `Unsupported`; Services do not share addresses"),
     Field(name="any other `fleetlb.dev/` annotation", honoured="refused: `Unsupported`"),
+    Field(
+        name="`metadata.labels`",
+        honoured="address pools may select by those of `fleetlb.dev/` and of `FLEETLB_SERVICE_LABELS`, at most"
+        f" {MAX_LABELS} (`{Reason.UNSUPPORTED}`); others are left alone",
+    ),
     Field(
         name="`spec.externalIPs`, `internalTrafficPolicy`, `trafficDistribution`, `publishNotReadyAddresses`",
         honoured=_LEFT_ALONE,
