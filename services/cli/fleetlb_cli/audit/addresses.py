@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from fleetlb.contracts.objects import AddressClaim, ClaimPhase, PoolCounts, Tenant
+from fleetlb.contracts.objects import AddressClaim, AddressPool, ClaimPhase, PoolCounts, Tenant
 from fleetlb.contracts.v1 import Owner
 from fleetlb.domain.address_pools import Interval, number_of, parse_intervals
 from fleetlb.domain.addresses import Family, family_of, parse_address
@@ -54,7 +54,7 @@ def known_names(picture: Picture) -> Iterator[Finding]:
 
     Not that its pool still grants it: ranges and grants may be taken back, and nobody loses an address by that.
     """
-    intervals = [interval for pool in picture.pools.values() for interval in _intervals(pool.spec.addresses)]
+    intervals = [interval for pool in picture.pools.values() for interval in _intervals(pool)]
     for address, claim in picture.claims.items():
         family, value = number_of(parse_address(address))
         pool = picture.pools.get(claim.spec.pool)
@@ -66,9 +66,8 @@ def known_names(picture: Picture) -> Iterator[Finding]:
 def counts_are_true(picture: Picture) -> Iterator[Finding]:
     """A6: what a pool's status counts is what is claimed of it, and used, resting and free are all that there is."""
     for name, pool in picture.pools.items():
-        intervals = _intervals(pool.spec.addresses)
         for family, counts in ((Family.IPV4, pool.status.ipv4), (Family.IPV6, pool.status.ipv6)):
-            held = Counter(_is_resting(claim) for claim in _claims_in(picture, intervals, family))
+            held = Counter(_is_resting(claim) for claim in _claims_of(picture, pool, family))
             if (counts.used, counts.quarantined) != (held[False], held[True]):
                 text = f"says used {counts.used}, quarantined {counts.quarantined} of {family};"
                 yield Finding("A6", f"pool {name}", f"{text} claims say {held[False]} and {held[True]}")
@@ -120,9 +119,12 @@ def _beyond_quota(tenant: Tenant, name: str) -> Iterator[Finding]:
             yield Finding("A9", f"tenant {name}", f"quota {field}: {used} of {limit} used")
 
 
-def _claims_in(picture: Picture, intervals: tuple[Interval, ...], family: Family) -> Iterator[AddressClaim]:
+def _claims_of(picture: Picture, pool: AddressPool, family: Family) -> Iterator[AddressClaim]:
+    """Claims of what a pool may give out, whichever pool they name, and those out of it that it has lost since."""
+    intervals = _intervals(pool)
     for address, claim in picture.claims.items():
-        if family_of(address) is family and any(i.has(*number_of(parse_address(address))) for i in intervals):
+        is_inside = any(i.has(*number_of(parse_address(address))) for i in intervals)
+        if family_of(address) is family and (is_inside or claim.spec.pool == pool.metadata.name):
             yield claim
 
 
@@ -134,9 +136,9 @@ def _adds_up(counts: PoolCounts) -> bool:
     return counts.total >= 2**53 or counts.used + counts.quarantined + counts.free == counts.total
 
 
-def _intervals(texts: tuple[str, ...]) -> tuple[Interval, ...]:
+def _intervals(pool: AddressPool) -> tuple[Interval, ...]:
     try:
-        return parse_intervals(texts)
+        return parse_intervals(pool.spec.addresses, pool.spec.exclude)
     except ValueError:
         return ()
 

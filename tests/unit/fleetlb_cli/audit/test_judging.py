@@ -43,6 +43,13 @@ TWIN = replace(
     spec=replace(BALANCER.spec, service=replace(BALANCER.spec.service, name="twin")),
 )
 
+WIDE = replace(
+    POOL,
+    metadata=ObjectMeta(name="wide", generation=1),
+    spec=replace(POOL.spec, addresses=("192.0.2.0/29",), exclude=("192.0.2.0/30",)),
+    status=AddressPoolStatus(ipv4=PoolCounts(total=4, free=4)),
+)
+
 
 def found(picture: Picture) -> list[str]:
     """Which invariants do not hold."""
@@ -73,6 +80,15 @@ SPOILED = {
         "A3",
     ),
     "A6 used": (with_pool(status=AddressPoolStatus(ipv4=PoolCounts(total=4, used=2, quarantined=0, free=2))), "A6"),
+    "A6 lost and not counted": (
+        with_pool(
+            metadata=ObjectMeta(name="default", generation=2),
+            spec=replace(POOL.spec, exclude=(VIP,)),
+            status=AddressPoolStatus(ipv4=PoolCounts(total=3, free=3)),
+        ),
+        "A6",
+    ),
+    "A3 never given": (with_pool(spec=replace(POOL.spec, exclude=(VIP,))), "A3"),
     "A6 sum": (with_pool(status=AddressPoolStatus(ipv4=PoolCounts(total=4, used=1, quarantined=0, free=2))), "A6"),
     "A6 resting": (with_claim(phase=ClaimPhase.QUARANTINED), "A6"),
     "A7 served for the last owner": (with_realized(owner=OTHER), "A7"),
@@ -134,8 +150,14 @@ SOUND_TOO = {
     "a range that was taken out": with_pool(
         metadata=ObjectMeta(name="default", generation=2),
         spec=replace(POOL.spec, addresses=("198.51.100.0/30",)),
-        status=AddressPoolStatus(ipv4=PoolCounts(total=4, free=4)),
+        status=AddressPoolStatus(ipv4=PoolCounts(total=5, used=1, free=4)),
     ),
+    "an address that was excluded": with_pool(
+        metadata=ObjectMeta(name="default", generation=2),
+        spec=replace(POOL.spec, exclude=(VIP,)),
+        status=AddressPoolStatus(ipv4=PoolCounts(total=4, used=1, free=3)),
+    ),
+    "an address that is excluded for another pool": replace(SOUND, pools={"default": POOL, "wide": WIDE}),
     "a quota that was lowered": with_tenant(
         metadata=replace(TENANT.metadata, generation=2), spec=replace(TENANT.spec, quotas=Quotas(addresses=0))
     ),
