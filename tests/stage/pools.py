@@ -10,6 +10,7 @@ from fleetlb.domain.conditions import READY
 from fleetlb.kube.cluster import PatchKind
 from fleetlb.kube.errors import NotFound
 from fleetlb.kube.fleet_objects import ADDRESS_POOLS, TENANTS
+from fleetlb.kube.resources import Resource
 from tests.e2e.fleet import Fleet, eventually
 from tests.stage.tenants import Tenant
 
@@ -43,13 +44,7 @@ async def pool_for(
 
 async def change_pool(fleet: Fleet, name: str, **spec: object) -> None:
     """Fields of a pool's spec, in JSON's own words; None takes one back. Returns once the manager goes by it."""
-    changed = await fleet.management.patch(ADDRESS_POOLS, name, {"spec": spec}, kind=PatchKind.MERGE)
-
-    async def is_noticed() -> bool:
-        conditions = (await fleet.management.get(ADDRESS_POOLS, name)).status.conditions
-        return any(c.type == READY and c.observed_generation >= changed.metadata.generation for c in conditions)
-
-    await eventually(is_noticed, f"a manager that knows the new spec of pool {name}", NOTICE_SECONDS)
+    await _change(fleet, ADDRESS_POOLS, name, spec)
 
 
 async def until_pool_gone(fleet: Fleet, name: str) -> None:
@@ -84,13 +79,19 @@ async def granted(fleet: Fleet, tenant: Tenant, **spec: object) -> AsyncIterator
 
 async def set_tenant(fleet: Fleet, tenant: str, **spec: object) -> None:
     """Fields of a Tenant's spec, in JSON's own words; None takes one back. Returns once the manager goes by it."""
-    changed = await fleet.management.patch(TENANTS, tenant, {"spec": spec}, kind=PatchKind.MERGE)
+    await _change(fleet, TENANTS, tenant, spec)
+
+
+async def _change(fleet: Fleet, resource: Resource[Any], name: str, spec: dict[str, object]) -> None:
+    generation = (
+        await fleet.management.patch(resource, name, {"spec": spec}, kind=PatchKind.MERGE)
+    ).metadata.generation
 
     async def is_noticed() -> bool:
-        conditions = (await fleet.management.get(TENANTS, tenant)).status.conditions
-        return any(c.type == READY and c.observed_generation >= changed.metadata.generation for c in conditions)
+        conditions = (await fleet.management.get(resource, name)).status.conditions
+        return any(c.type == READY and c.observed_generation >= generation for c in conditions)
 
-    await eventually(is_noticed, f"a manager that knows the new grant of {tenant}", NOTICE_SECONDS)
+    await eventually(is_noticed, f"a manager that knows the new spec of {name}", NOTICE_SECONDS)
 
 
 def of_addresses(*addresses: str) -> dict[str, str]:
