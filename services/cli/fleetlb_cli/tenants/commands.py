@@ -122,7 +122,7 @@ def join(
     nats_url: str,
     image: str = f"{IMAGE}:{__version__}",
     load_balancer_class: str | None = None,
-    output: Annotated[str | None, Parameter(name=("--output", "-o"))] = None,
+    output: Annotated[str | None, Parameter(name=("--output", "-o"), allow_leading_hyphen=True)] = None,
     kubeconfig: Kubeconfig = None,
 ) -> int:
     """Write the manifest with which a cluster of the tenant joins, and say how to apply it there. It is a secret.
