@@ -228,7 +228,7 @@ def _run(kubeconfig: Path | None, work: Work) -> int:
         try:
             async with management(path) as cluster:
                 print(await work(cluster), flush=True)
-        except Failed as problem:
+        except (Failed, OSError) as problem:  # the latter: nobody reads any more what is printed
             return _fail(str(problem), FAILED)
         return DONE
 
