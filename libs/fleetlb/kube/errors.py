@@ -36,13 +36,15 @@ class ApiError(FleetlbError):
         reason: str = "",
         causes: tuple[str, ...] = (),
         retry_after: float | None = None,
+        said: str = "",
     ) -> None:
-        """`reason` and `causes` are the server's own words, such as NamespaceTerminating."""
+        """`reason`, `causes` and `said` are the server's own words; the reason is one such as NamespaceTerminating."""
         super().__init__(message)
         self.status = status
         self.reason = reason
         self.causes = causes
         self.retry_after = retry_after
+        self.said = said
 
 
 class Invalid(ApiError):
@@ -138,6 +140,7 @@ def error_from(what: str, status: int, body: bytes, headers: Mapping[str, str] |
         reason=answer.reason,
         causes=tuple(cause.reason for cause in details.causes or ()),
         retry_after=_retry_after(headers, details.retry_after_seconds),
+        said=text,
     )
 
 

@@ -12,6 +12,7 @@ app = App(
 app.command("fleetlb_cli.local.__main__:app", name="local", help="Run a whole fleet on this machine.")
 app.command("fleetlb_cli.demo.commands:demo", name="demo", help="Show the whole way of a Service on a local fleet.")
 app.command("fleetlb_cli.bench.commands:bench", name="bench", help="Measure a local fleet.")
+app.command("fleetlb_cli.tenants.commands:app", name="tenant", help="Let tenants in, see how they are, see them off.")
 app.command("fleetlb_cli.audit.commands:audit", name="audit", help="Check what a live fleet promises, from outside.")
 
 

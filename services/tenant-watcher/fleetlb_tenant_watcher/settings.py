@@ -20,11 +20,10 @@ class WatcherSettings(ProcessSettings, frozen=True, kw_only=True):
     nats_url: Annotated[str, Meta(description="where the hub's NATS listens, such as nats://nats.example.org:4222")]
     nats_creds: Annotated[Path, Meta(description="file with the tenant's NATS credentials, as minted by the manager")]
     nats_creds_secret: Annotated[
-        str | None,
+        Annotated[str, Meta(pattern="^[a-z0-9-]{1,63}/[a-z0-9.-]{1,253}$")] | None,
         Meta(
             description="namespace/name of the Secret that the credentials are mounted from, to keep renewed ones in;"
             " unset: they are kept in their file",
-            pattern="^[a-z0-9-]{1,63}/[a-z0-9.-]{1,253}$",
         ),
     ] = None
     kubeconfig: Annotated[

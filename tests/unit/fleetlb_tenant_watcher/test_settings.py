@@ -54,6 +54,14 @@ def test_what_is_no_key_of_a_label_is_refused(text: str) -> None:
     assert "FLEETLB_SERVICE_LABELS" in problem
 
 
+def test_renewed_credentials_can_be_kept_in_a_secret() -> None:
+    assert load(WatcherSettings, NATS).nats_creds_secret is None
+    told = load(WatcherSettings, NATS | {"FLEETLB_NATS_CREDS_SECRET": "fleetlb-system/watcher.creds"})
+    assert told.nats_creds_secret == "fleetlb-system/watcher.creds"
+    with pytest.raises(SettingsError, match="FLEETLB_NATS_CREDS_SECRET='creds' cannot be read"):
+        load(WatcherSettings, NATS | {"FLEETLB_NATS_CREDS_SECRET": "creds"})
+
+
 @pytest.mark.parametrize("text", ["Hostname", "InternalIP,InternalDNS", "internalip", ","])
 def test_only_addresses_of_nodes_can_be_preferred(text: str) -> None:
     with pytest.raises(SettingsError) as caught:
