@@ -121,9 +121,9 @@ async def test_a_rotation_at_once_voids_what_was_joined_with_before(fleet: Fleet
             async with fleet.bus(str(after)) as other:
                 assert other.connected
                 assert not bus.connected
-        notice = await tenant(fleet, "rotate", "initech")
-        assert notice.code == FAILED
-        assert "would be good again for as long as a notice lasts: use --now" in notice.err
+            await done(fleet, "rotate", "initech", "--notice", "60")
+            assert not bus.connected, "a notice makes nothing good again that was void"
+            assert (await found(fleet, "initech")).status.void_before
 
 
 async def test_a_rotation_with_notice_says_when_what_was_before_is_void(fleet: Fleet, tmp_path: Path) -> None:

@@ -136,6 +136,8 @@ class TenantStatus(_Object, frozen=True, kw_only=True):
     account: str = ""
     """Public key of the tenant's NATS account."""
     namespace: str = ""
+    void_before: str = ""
+    """Credentials issued before this time were void once, and stay so whatever the spec says later (RFC 3339)."""
     usage: TenantUsage = TenantUsage()
     conditions: tuple[Condition, ...] = ()
 

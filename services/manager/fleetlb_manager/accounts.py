@@ -162,6 +162,7 @@ class Accounts:
             await self._tell_servers(name, known.account, terms)
         else:
             await self._ensure_namespace(name, namespace_of(name))
+        await self._remember_void(name, terms)
         kept = self._kept[name] = await self._keep(name, terms, known)
         self._tenants[kept.account] = name
         await self._report(name, kept.account, registration)
@@ -185,6 +186,16 @@ class Accounts:
         )
         await self._telling.want_stream(streams.observed_stream(account))
         self._pushed[name] = (account, void_until)
+
+    async def _remember_void(self, name: str, terms: CredentialTerms) -> None:
+        """What is void now stays so, whatever the spec says later."""
+        cut, tenant = terms.cut(self._clock.wall()), self._memory.tenants.get(name)
+        if tenant is None or cut <= terms.void_before:
+            return
+        try:
+            self._on_tenant(await self._store.set_tenant_status(tenant, {"voidBefore": timestamps.to_text(cut)}))
+        except (NotFound, Conflict) as problem:
+            raise Transient(f"tenant {name} changed meanwhile") from problem
 
     async def _keep(self, name: str, terms: CredentialTerms, known: _Kept | None) -> _Kept:
         """The account and its credentials, made or renewed where that is due."""

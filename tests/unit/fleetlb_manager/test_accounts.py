@@ -94,11 +94,18 @@ class Minted:
     async def set_tenant_status(self, tenant: Tenant, status: dict[str, Any]) -> Tenant:
         if self.conflict:
             raise Conflict("changed")
-        self.order.append("status")
-        self.statuses.append(status)
-        made = TenantStatus(
-            account=status["account"], namespace=status["namespace"], conditions=tuple(status["conditions"])
-        )
+        if "voidBefore" in status:
+            self.order.append("void")
+            made = replace(tenant.status, void_before=status["voidBefore"])
+        else:
+            self.order.append("status")
+            self.statuses.append(status)
+            made = replace(
+                tenant.status,
+                account=status["account"],
+                namespace=status["namespace"],
+                conditions=tuple(status["conditions"]),
+            )
         return self.world.kept.stamp(replace(tenant, status=made))
 
     def edit(self, **changes: Any) -> None:
@@ -295,7 +302,7 @@ async def test_what_is_revoked_at_once_is_told_before_anything_else_and_nothing_
     done = len(minted.order)
     await minted.accounts.reconcile("acme")
     assert minted.order[done] == "push"
-    assert "replace fleetlb-watcher-creds" in minted.order[done:]
+    assert minted.order.index("void") < minted.order.index("replace fleetlb-watcher-creds")
     assert minted.revocations() == {"*": issued_before - 1}
     assert minted.issued_at() >= issued_before
     assert minted.accounts.issuer(account) is not None
@@ -332,6 +339,28 @@ async def test_a_rotation_gives_notice_and_everybody_can_renew_meanwhile() -> No
     await minted.accounts.reconcile("acme")
     assert minted.revocations() == {"*": now - 1}
     assert minted.accounts.issuer(account) is not None
+
+
+async def test_what_was_void_once_stays_void_whatever_the_spec_says_later() -> None:
+    """Neither a rotation with a notice nor an entry that is taken away makes stolen credentials good again."""
+    minted = fresh()
+    await minted.accounts.reconcile("acme")
+    account = minted.world.memory.account_of("acme")
+    cut = int(minted.world.clock.now) + 2
+    minted.edit(credentials=CredentialRules(revoked=Revocation(issued_before=timestamps.to_text(cut))))
+    await minted.accounts.reconcile("acme")
+    minted.world.clock.now += 60
+    now = int(minted.world.clock.now)
+    notice = Revocation(issued_before=timestamps.to_text(now), at=timestamps.to_text(now + 300))
+    for rules in (CredentialRules(revoked=notice), CredentialRules()):
+        minted.edit(credentials=rules)
+        await minted.accounts.reconcile("acme")
+        minted.accounts.forget()
+        await minted.accounts.reconcile("acme")
+        assert minted.revocations() == {"*": cut - 1}
+        issuer = minted.accounts.issuer(account)
+        assert issuer is not None
+        assert issuer.terms.is_due(Validity(cut - 1), now)
 
 
 async def test_a_suspended_tenant_is_cut_and_comes_back_with_what_it_has() -> None:

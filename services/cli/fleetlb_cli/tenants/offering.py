@@ -56,6 +56,8 @@ def good_until(tenant: Tenant, offer: Offer) -> int | None:
     """When credentials cease to be good, as far as is known now; None: never."""
     void = void_of(tenant.spec.credentials.revoked)
     ends = [] if offer.expires_at is None else [offer.expires_at]
+    if offer.issued_at < (seconds_of(tenant.status.void_before) or 0):
+        ends.append(0)
     if void is not None and offer.issued_at < void.issued_before:
         ends.append(void.since)
     return min(ends, default=None)

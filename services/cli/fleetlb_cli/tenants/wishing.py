@@ -6,7 +6,7 @@ import msgspec
 
 from fleetlb.contracts.objects import ObjectMeta, Quotas, Revocation, Tenant, TenantSpec
 from fleetlb.kube.resources import Object
-from fleetlb_cli.tenants.offering import Offer, void_of
+from fleetlb_cli.tenants.offering import Offer
 from fleetlb_cli.tenants.times import spelled
 
 CUT_MARGIN_SECONDS = 2
@@ -49,28 +49,6 @@ def revocation(offer: Offer | None, notice: int | None, now: float) -> Revocatio
         issued_before = max(issued_before, offer.issued_at + 1)
     return Revocation(
         issued_before=spelled(issued_before), at="" if notice is None else spelled(issued_before + notice)
-    )
-
-
-def objection_to_notice(tenant: Tenant, offer: Offer | None, now: float) -> str:
-    """Why a notice must not be given; empty: it may.
-
-    A Tenant holds one revocation. With a new one that is still to come, what the present one has voided would be good
-    again until then, unless it has expired by itself.
-    """
-    void = void_of(tenant.spec.credentials.revoked)
-    if void is None or now < void.since:
-        return ""
-    if offer is None or offer.expires_at is None:
-        harmless_at = None
-    else:
-        harmless_at = void.issued_before + offer.expires_at - offer.issued_at
-    if harmless_at is not None and now >= harmless_at:
-        return ""
-    later = "" if harmless_at is None else f", or do it after {spelled(harmless_at)}, when all of it has expired"
-    return (
-        f"what was issued to tenant {tenant.metadata.name} before {spelled(void.issued_before)} is void, and would be"
-        f" good again for as long as a notice lasts: use --now{later}"
     )
 
 

@@ -51,6 +51,13 @@ def test_credentials_are_good_until_they_expire_or_are_void(revoked: Revocation 
     assert good_until(tenant(revoked=revoked), OFFER) == until
 
 
+def test_what_was_void_once_is_void_whatever_the_spec_says_now() -> None:
+    cut = tenant(revoked=Revocation(issued_before="2027-01-15T08:00:00Z", at=LATER))
+    cut = replace(cut, status=replace(cut.status, void_before="2027-01-14T08:00:01Z"))
+    assert good_until(cut, OFFER) == 0
+    assert good_until(cut, replace(OFFER, issued_at=OFFER.issued_at + 1)) == NOW + 600
+
+
 def test_one_can_join_with_good_credentials() -> None:
     assert trouble_with(tenant(), OFFER, NOW) == ""
     assert trouble_with(tenant(revoked=Revocation(issued_before="2027-01-15T08:00:00Z", at=LATER)), OFFER, NOW) == ""

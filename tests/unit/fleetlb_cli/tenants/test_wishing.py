@@ -3,8 +3,8 @@ from msgspec.structs import replace
 
 from fleetlb.contracts.objects import Quotas, Revocation
 from fleetlb_cli.tenants.offering import Offer
-from fleetlb_cli.tenants.wishing import Grants, new_tenant, objection_to_notice, revocation, revoking
-from tests.unit.fleetlb_cli.tenants.acme import ACCOUNT, DAY, NOW, tenant
+from fleetlb_cli.tenants.wishing import Grants, new_tenant, revocation, revoking
+from tests.unit.fleetlb_cli.tenants.acme import ACCOUNT, DAY, NOW
 
 OFFER = Offer(account=ACCOUNT, issued_at=NOW - DAY, expires_at=NOW + 29 * DAY)
 
@@ -49,25 +49,3 @@ def test_what_is_revoked_holds_all_that_was_issued(
 def test_a_notice_is_taken_out_by_a_revocation_at_once() -> None:
     assert revoking(Revocation(issued_before="a")) == {"credentials": {"revoked": {"issuedBefore": "a", "at": None}}}
     assert revoking(Revocation(issued_before="a", at="b"))["credentials"]["revoked"]["at"] == "b"
-
-
-@pytest.mark.parametrize(
-    ("revoked", "since"),
-    [
-        (None, NOW),
-        (Revocation(issued_before="2027-01-15T08:00:00Z", at="2027-01-15T08:10:00Z"), NOW),
-        (Revocation(issued_before="2027-01-15T08:00:00Z"), NOW + 30 * DAY),
-    ],
-    ids=["nothing-revoked", "still-to-come", "expired-by-itself"],
-)
-def test_a_notice_may_be_given_where_it_makes_nothing_good_again(revoked: Revocation | None, since: int) -> None:
-    assert objection_to_notice(tenant(revoked=revoked), OFFER, since) == ""
-
-
-@pytest.mark.parametrize("at", ["", "2027-01-15T08:00:00Z"])
-def test_a_notice_never_makes_good_again_what_is_void(at: str) -> None:
-    void = tenant(revoked=Revocation(issued_before="2027-01-15T08:00:00Z", at=at))
-    objection = objection_to_notice(void, OFFER, NOW + 30 * DAY - 1)
-    assert "use --now, or do it after 2027-02-14T08:00:00Z" in objection
-    for unknown in (None, replace(OFFER, expires_at=None)):
-        assert objection_to_notice(void, unknown, NOW + 1000 * DAY).endswith("use --now")
