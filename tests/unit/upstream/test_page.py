@@ -3,7 +3,7 @@
 import pytest
 
 from tests.upstream import order, page
-from tests.upstream.__main__ import PAGE
+from tests.upstream.attaching import PAGE
 from tests.upstream.outcomes import Outcome
 
 FOUND = [
