@@ -74,7 +74,10 @@ def publish(order: Attachment, text: str, is_whole: bool) -> None:
     (order.folder / "section.md").write_text(text + "\n")
     say(text)
     if is_whole and (after := page.replaced(PAGE.read_text(), order.name, text)) is not None:
-        PAGE.write_text(after)
+        try:
+            PAGE.write_text(after)
+        except OSError as problem:
+            say(f"the table is not in the page: {problem}")
 
 
 def addresses(nodes: list[Any]) -> list[str]:
