@@ -19,7 +19,7 @@ LAB_SECONDS ?= 2700
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup up down demo bench test check fmt format lint type imports fast unit component contract scenario \
-	integration e2e lab ipvs test-ipvs-host test-upstream bench-ipvs conformance conformance-envoy conformance-ipvs \
+	integration e2e lab ipvs test-ipvs-host test-upstream test-in-cluster bench-ipvs conformance conformance-envoy conformance-ipvs \
 	schemas clean
 
 help: ## Show this list
@@ -87,6 +87,9 @@ ipvs: setup lab ## Tests on a real IPVS, in a kernel of their own (LAB_SECONDS=2
 
 test-upstream: setup ## Kubernetes' own LoadBalancer tests on a cluster of yours: KUBECONFIG= E2E_TEST= RANGE= (docs/conformance-upstream.md)
 	@$(BIN)/python -m tests.upstream
+
+test-in-cluster: setup ## What pods of a cluster of yours reach at LoadBalancers' addresses: KUBECONFIG= RANGE= (docs/conformance-upstream.md)
+	@$(BIN)/python -m tests.upstream.in_cluster
 
 test-ipvs-host: setup ## The same in this host's kernel: needs root, ip_vs, ipvsadm and nft
 	@echo "== ipvs, on this host"; $(IPVS_PYTEST) $(IPVS_TESTS)

@@ -44,11 +44,22 @@ class Untested(msgspec.Struct, frozen=True, array_like=True):
     reason: str
 
 
+class Evidence(msgspec.Struct, frozen=True):
+    """Where a line was shown that takes more than the suite's own stage."""
+
+    note: str
+    """By what, and where to read it."""
+    sections: dict[str, tuple[str, ...]]
+    """By engine, the sections of docs/conformance-upstream.md that have it."""
+
+
 class Contract(msgspec.Struct, frozen=True):
     """Lines by ID, and those of them that have no test."""
 
     lines: dict[str, Line]
     without_test: dict[str, Untested]
+    elsewhere: dict[str, Evidence] = {}
+    """On engines that do not stand there a line is without test."""
 
 
 def read_contract(file: Path = FILE) -> Contract:

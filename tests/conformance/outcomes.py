@@ -18,6 +18,7 @@ class Outcome(enum.StrEnum):
     """From best to worst."""
 
     PASS = "pass"
+    ELSEWHERE = "elsewhere"
     REFUSED = "refused"
     NOT_YET = "not yet"
     NOT_RUN = "not run"

@@ -17,7 +17,10 @@ _ENGINES = {"envoy": "Envoy", "ipvs": "IPVS"}
 
 
 def findings_of(contract: Contract, run: Run, line: str) -> list[Finding]:
-    """What a run found about a line, or why it has no test."""
+    """What a run found about a line, or where else it was shown, or why it has no test."""
+    evidence = contract.elsewhere.get(line)
+    if evidence is not None and run.engine in evidence.sections:
+        return [Finding(Outcome.ELSEWHERE, evidence.note)]
     untested = contract.without_test.get(line)
     if untested is not None:
         return [Finding(Outcome(untested.outcome), untested.reason)]
@@ -63,7 +66,7 @@ def document(contract: Contract, runs: Sequence[Run]) -> Iterator[str]:
             if line.startswith(f"{prefix}-"):
                 told = contract.lines[line]
                 yield f"| {line} | {told.level} | {' | '.join(each)} | {told.statement} |"
-    yield "\n### What is refused, or not there yet\n"
+    yield "\n### What is refused, not there yet, or shown elsewhere\n"
     yield from _reasons(contract, runs)
 
 

@@ -31,11 +31,15 @@ class Kubectl(msgspec.Struct, frozen=True, kw_only=True):
 
     def run(self, *arguments: str) -> str:
         """What it prints. Raises AdmissionError."""
-        command = [self.program, "--kubeconfig", str(self.kubeconfig), *arguments]
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+        answer = self.attempt(*arguments)
         if answer.returncode != 0:
             raise AdmissionError(f"kubectl {' '.join(arguments)}: {answer.stderr.strip()}")
         return answer.stdout
+
+    def attempt(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        """How it ends, well or not; `given` is its standard input."""
+        command = [self.program, "--kubeconfig", str(self.kubeconfig), *arguments]
+        return subprocess.run(command, input=given, capture_output=True, text=True, timeout=_SECONDS, check=False)
 
     def read(self, *arguments: str) -> Any:
         """What it prints as JSON."""

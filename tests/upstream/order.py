@@ -1,4 +1,6 @@
-"""What `make test-upstream` was asked for, by variables. Pure: reads the environment that it is given, and no file.
+"""What `make test-upstream` or `make test-in-cluster` was asked for, by variables.
+
+Pure: reads the environment that it is given, and no file.
 
 Must not know how a fleet is started, nor how the suite is called.
 """
@@ -7,6 +9,7 @@ import ipaddress
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -16,30 +19,25 @@ from fleetlb.domain.virtual_servers import Forwarding
 FOCUS = r"\[Feature:LoadBalancer\]"
 OUTPUT = "upstream-results"
 AUTO = "auto"
+IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.63.0"
+IN_CLUSTER = "in-cluster"
 
 
 class OrderError(Exception):
     """What was asked for cannot be; the text names each variable and the cure."""
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of the suite."""
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """A cluster to be attached to a fleet, and the fleet."""
 
     kubeconfig: Path
     """An administrator's."""
-    e2e_test: Path
-    ginkgo: Path | None
-    """What runs specs side by side; without it they run one after another."""
     ranges: tuple[str, ...]
     """Addresses for Services, one range of each family."""
     pods: tuple[str, ...]
     """Networks of the cluster's pods, which serve directly then; AUTO: as the Nodes say. Empty: node ports serve."""
     engine: EngineName
     forwarding: Forwarding
-    processes: int
-    focus: str
-    client: tuple[str, ...]
-    """Put before the suite's command: what brings it to the place of a client."""
     output: Path
 
     @property
@@ -54,16 +52,61 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.engine}{forwarding}{'-pods' if self.pods else ''}"
 
 
+class Order(Attachment, frozen=True, kw_only=True):
+    """One run of the suite."""
+
+    e2e_test: Path
+    ginkgo: Path | None
+    """What runs specs side by side; without it they run one after another."""
+    processes: int
+    focus: str
+    client: tuple[str, ...]
+    """Put before the suite's command: what brings it to the place of a client."""
+
+
+class InClusterOrder(Attachment, frozen=True, kw_only=True):
+    """One run of the questions that pods ask."""
+
+    image: str
+    """Of all pods: agnhost."""
+
+    @property
+    def name(self) -> str:
+        """A key of its own, beside the suite's."""
+        return f"{IN_CLUSTER}-{super().name}"
+
+
 def read(environ: Mapping[str, str]) -> Order:
-    """The order. Raises OrderError with every problem."""
+    """The order of a run of the suite. Raises OrderError with every problem."""
     problems: list[str] = []
+    attachment = _attachment(environ, problems)
+    suite = _path(environ, "E2E_TEST", "the e2e.test binary of the cluster's own Kubernetes version", problems)
+    count = environ.get("PROCS") or "4"
+    if not count.isdecimal() or count == "0":
+        problems.append(f"PROCS={count}: give a number of processes, at least 1")
+    if problems:
+        raise OrderError("\n".join(problems))
+    return Order(
+        **attachment,
+        e2e_test=suite,
+        ginkgo=Path(environ["GINKGO"]).absolute() if environ.get("GINKGO") else None,
+        processes=int(count),
+        focus=environ.get("FOCUS") or FOCUS,
+        client=tuple(shlex.split(environ.get("CLIENT", ""))),
+    )
 
-    def path(variable: str, meaning: str) -> Path:
-        text = environ.get(variable, "")
-        if not text:
-            problems.append(f"{variable} is not set: give {meaning}")
-        return Path(text).absolute()
 
+def read_in_cluster(environ: Mapping[str, str]) -> InClusterOrder:
+    """The order of a run of pods' questions. Raises OrderError with every problem."""
+    problems: list[str] = []
+    attachment = _attachment(environ, problems)
+    if problems:
+        raise OrderError("\n".join(problems))
+    return InClusterOrder(**attachment, image=environ.get("IMAGE") or IMAGE)
+
+
+def _attachment(environ: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
+    """The fields of an Attachment; of no use where problems were found."""
     engine = environ.get("ENGINE") or EngineName.ENVOY.value
     if engine not in list(EngineName):
         problems.append(f"ENGINE={engine}: use one of {', '.join(EngineName)}")
@@ -72,32 +115,26 @@ def read(environ: Mapping[str, str]) -> Order:
     if forwarding not in list(Forwarding):
         problems.append(f"FORWARDING={forwarding}: use one of {', '.join(Forwarding)}")
         forwarding = Forwarding.MASQUERADE.value
-    count = environ.get("PROCS") or "4"
-    if not count.isdecimal() or count == "0":
-        problems.append(f"PROCS={count}: give a number of processes, at least 1")
-        count = "1"
-    kubeconfig = path("KUBECONFIG", "the kubeconfig of an administrator of the cluster under test")
-    suite = path("E2E_TEST", "the e2e.test binary of the cluster's own Kubernetes version")
+    kubeconfig = _path(environ, "KUBECONFIG", "the kubeconfig of an administrator of the cluster under test", problems)
     ranges = _networks("RANGE", environ.get("RANGE", ""), problems)
     if not ranges:
         problems.append("RANGE is not set: give free addresses of the cluster's network, such as 172.18.200.0/24")
     pods = environ.get("PODS", "")
-    networks = (AUTO,) if pods == AUTO else _networks("PODS", pods, problems)
-    if problems:
-        raise OrderError("\n".join(problems))
-    return Order(
-        kubeconfig=kubeconfig,
-        e2e_test=suite,
-        ginkgo=Path(environ["GINKGO"]).absolute() if environ.get("GINKGO") else None,
-        ranges=ranges,
-        pods=networks,
-        engine=EngineName(engine),
-        forwarding=Forwarding(forwarding),
-        processes=int(count),
-        focus=environ.get("FOCUS") or FOCUS,
-        client=tuple(shlex.split(environ.get("CLIENT", ""))),
-        output=Path(environ.get("OUTPUT") or OUTPUT).absolute(),
-    )
+    return {
+        "kubeconfig": kubeconfig,
+        "ranges": ranges,
+        "pods": (AUTO,) if pods == AUTO else _networks("PODS", pods, problems),
+        "engine": EngineName(engine),
+        "forwarding": Forwarding(forwarding),
+        "output": Path(environ.get("OUTPUT") or OUTPUT).absolute(),
+    }
+
+
+def _path(environ: Mapping[str, str], variable: str, meaning: str, problems: list[str]) -> Path:
+    text = environ.get(variable, "")
+    if not text:
+        problems.append(f"{variable} is not set: give {meaning}")
+    return Path(text).absolute()
 
 
 def _networks(variable: str, text: str, problems: list[str]) -> tuple[str, ...]:

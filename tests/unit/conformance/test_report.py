@@ -1,8 +1,9 @@
 """The report: a line is as good as its worst test, and a broken MUST is told."""
 
+import msgspec
 import pytest
 
-from tests.conformance.contract import Contract, Line, Untested
+from tests.conformance.contract import Contract, Evidence, Line, Untested
 from tests.conformance.outcomes import Finding, Outcome, Run, worst
 from tests.conformance.report import BEGIN, END, broken, document, outcomes, printed, replaced
 
@@ -41,6 +42,17 @@ def test_engines_stand_beside_one_another() -> None:
     assert "- **SEL-2** refused on Envoy: cannot" in text
     assert "- **NOD-1** not yet: comes later" in text
     assert "Envoy**, 2026-11-28: 1 pass, 1 refused, 1 not yet, 1 not run; Linux 7.2" in text
+
+
+def test_what_was_shown_elsewhere_holds_on_that_engine_alone() -> None:
+    runs = [run("envoy", SEL_1=PASS, SEL_2=PASS), run("ipvs", SEL_1=PASS, SEL_2=PASS)]
+    shown = msgspec.structs.replace(CONTRACT, elsewhere={"NOD-1": Evidence("over there", {"envoy": ("table",)})})
+    assert outcomes(shown, runs)["NOD-1"] == (Outcome.ELSEWHERE, Outcome.NOT_YET)
+    assert broken(shown, runs) == []
+    text = "\n".join(document(shown, runs))
+    assert "| NOD-1 | MUST | elsewhere | not yet | four |" in text
+    assert "- **NOD-1** elsewhere on Envoy: over there" in text
+    assert "- **NOD-1** not yet on IPVS: comes later" in text
 
 
 @pytest.mark.parametrize("finding", [FAIL, Finding(Outcome.NOT_RUN, "skipped")])

@@ -63,6 +63,15 @@ def test_all_problems_are_told_together() -> None:
         assert variable in told
 
 
+def test_pods_ask_with_less_and_answer_beside_the_suite() -> None:
+    least = {"KUBECONFIG": "/k", "RANGE": "10.9.0.0/24", "OUTPUT": "/out"}
+    read = order.read_in_cluster(least | {"ENGINE": "ipvs", "FORWARDING": "direct"})
+    assert (read.image, read.folder) == (order.IMAGE, Path("/out/in-cluster-ipvs-direct"))
+    assert order.read_in_cluster(least | {"IMAGE": "mine", "PODS": "auto"}).image == "mine"
+    with pytest.raises(OrderError, match="KUBECONFIG is not set"):
+        order.read_in_cluster({"RANGE": "10.9.0.0/24"})
+
+
 @pytest.mark.parametrize("text", ["10.9.0.1/24", "here", "10.9.0.0/24,10.9.0.0/40"])
 def test_networks_must_be_networks(text: str) -> None:
     assert "RANGE: " in problems(RANGE=text)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.upstream import order, page
-from tests.upstream.__main__ import PAGE
+from tests.upstream.attaching import PAGE
 from tests.upstream.outcomes import Outcome
 
 FOUND = [
@@ -37,4 +37,13 @@ def test_a_page_without_its_place_stays_as_it_is() -> None:
 )
 def test_the_page_has_a_place_for_what_is_recommended(variables: dict[str, str]) -> None:
     asked = order.read({"KUBECONFIG": "/k", "E2E_TEST": "/e", "RANGE": "10.9.0.0/24"} | variables)
-    assert page.replaced(PAGE.read_text(), asked.name, TEXT) not in (None, PAGE.read_text())
+    pods_ask = order.read_in_cluster({"KUBECONFIG": "/k", "RANGE": "10.9.0.0/24"} | variables)
+    for name in (asked.name, pods_ask.name):
+        assert page.replaced(PAGE.read_text(), name, TEXT) not in (None, PAGE.read_text())
+
+
+def test_a_section_is_found_whole_and_words_stay_in_their_cell() -> None:
+    text = page.marked("envoy", "test-in-cluster", ["| one |", "| two |"])
+    assert page.section_of(f"before\n{text}\nafter", "envoy") == text
+    assert page.section_of(text, "ipvs") is None
+    assert page.cell("a | b") == r"a \| b"
