@@ -27,7 +27,7 @@ from fleetlb.runtime.bus import (
     StreamState,
     SubjectHandler,
 )
-from fleetlb.runtime.connection import Connection, Dialling
+from fleetlb.runtime.connection import Connection, Dialling, Greeted
 from fleetlb.runtime.jetstream_api import API, Misconfigured, call, read
 from fleetlb.runtime.nats_credentials import Keyring
 from fleetlb.runtime.replay_progress import Pulling
@@ -51,9 +51,11 @@ class _Done(msgspec.Struct):
 class JetStreamBus:
     """A bus over one NATS connection that is kept for ever; see `fleetlb.runtime.bus.Bus` for what each method does."""
 
-    def __init__(self, dialling: Dialling, *, pulling: Pulling | None = None) -> None:
+    def __init__(
+        self, dialling: Dialling, *, pulling: Pulling | None = None, on_greeted: Greeted = lambda _: None
+    ) -> None:
         """Does nothing yet; `connect` is the way to get a bus that works."""
-        self._connection = Connection(dialling)
+        self._connection = Connection(dialling, on_greeted=on_greeted)
         self._pulling = pulling
         self._slots = asyncio.Semaphore(_PUBLISHES_IN_FLIGHT)
         self._keeper: asyncio.Task[None] | None = None
@@ -69,14 +71,19 @@ class JetStreamBus:
         name: str = "fleetlb",
         max_payload: int = 1024 * 1024,
         pulling: Pulling | None = None,
+        takes_any_server: bool = False,
+        on_greeted: Greeted = lambda _: None,
     ) -> "JetStreamBus":
         """Return once connected, however long that takes; the connection is kept by a task of `tasks`.
 
         `creds`: a credentials file, or a keyring that is given newer ones. `max_payload`: what the user's account may
-        send at once; a larger message would cost the connection.
+        send at once; a larger message would cost the connection. `takes_any_server`, `on_greeted`: see `Connection`.
         """
         keyring = Keyring(creds) if isinstance(creds, Path) else creds
-        bus = cls(Dialling(url=url, name=name, creds=keyring, max_payload=max_payload), pulling=pulling)
+        dialling = Dialling(
+            url=url, name=name, creds=keyring, max_payload=max_payload, takes_any_server=takes_any_server
+        )
+        bus = cls(dialling, pulling=pulling, on_greeted=on_greeted)
         bus._keeper = tasks.create_task(bus._connection.run(), name="bus connection")
         try:
             await bus._connection.session()
