@@ -22,13 +22,14 @@ from fleetlb.runtime.bus import (
     Ack,
     Callback,
     MessageHandler,
+    Misconfigured,
     Responder,
     StreamMissing,
     StreamState,
     SubjectHandler,
 )
 from fleetlb.runtime.connection import Connection, Dialling, Greeted
-from fleetlb.runtime.jetstream_api import API, Misconfigured, call, read
+from fleetlb.runtime.jetstream_api import API, call, read
 from fleetlb.runtime.nats_credentials import Keyring
 from fleetlb.runtime.replay_progress import Pulling
 from fleetlb.runtime.replaying import Follower, Handlers
@@ -158,12 +159,8 @@ class JetStreamBus:
                 raise StreamMissing(spec.name)
         except StreamMissing:
             info = await self._stream_request("CREATE", spec.name, stream_config.stream_config(spec))
-        if stream_config.differences(spec, info.config):
-            info = await self._stream_request("UPDATE", spec.name, stream_config.updated_config(spec, info.config))
-        if forbidden := stream_config.forbidden_features(info.config):
-            raise Misconfigured(f"stream {spec.name} has {', '.join(forbidden)} on: recreate it")
-        if wrong := stream_config.differences(spec, info.config):
-            raise Misconfigured(f"stream {spec.name} keeps other settings: {', '.join(wrong)}")
+        if complaint := stream_config.complaint(spec, info.config):
+            info = await self._mend(spec, info, complaint)
         return stream_config.state_of(info)
 
     async def replay_and_follow(
@@ -204,6 +201,15 @@ class JetStreamBus:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
+
+    async def _mend(self, spec: StreamSpec, info: stream_config.StreamInfo, complaint: str) -> stream_config.StreamInfo:
+        try:
+            info = await self._stream_request("UPDATE", spec.name, stream_config.updated_config(spec, info.config))
+        except Misconfigured as problem:
+            raise Misconfigured(f"{complaint} ({problem})") from None
+        if complaint := stream_config.complaint(spec, info.config):
+            raise Misconfigured(complaint)
+        return info
 
     async def _stream_request(self, verb: str, name: str, body: dict[str, object] | None) -> stream_config.StreamInfo:
         session = self._connection.current()

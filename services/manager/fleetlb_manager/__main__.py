@@ -92,6 +92,7 @@ async def _keep_gates(process: Process, manager: Manager, bus: JetStreamBus) -> 
             health.gate("bus").open()
         else:
             health.gate("bus").close("not connected to NATS")
+        health.gate("streams").mind(manager.streams.objection)
         if synced_at is None and manager.is_synced:
             synced_at = loop.time()
             health.gate("caches").open()
