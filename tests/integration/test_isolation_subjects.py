@@ -1,9 +1,8 @@
 """Every kind of subject, in every way in which it can be used, by a tenant that wants more than its own (T1, T5)."""
 
-import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from fleetlb.runtime import nats_accounts as minting
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.raw_nats import Heard, RawNats
 from tests.integration.hostile_subjects import FAMILIES
-from tests.integration.walled import EVIL, USERS, Site, learned, neighbours, sites
+from tests.integration.walled import EVIL, USERS, Neighbours, Site, learned, neighbours, sites
 
 pytestmark = pytest.mark.integration
 
@@ -31,16 +30,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 class Attacker:
     """One who comes back whenever the server has had enough of him, and remembers all that he heard."""
 
-    def __init__(self, site: Site, user: str) -> None:
-        self._site, self._user = site, user
+    def __init__(self, others: Neighbours, user: str) -> None:
+        self._others, self._user = others, user
         self._clients: list[RawNats] = []
         self.client: RawNats
-        self.inbox = ""
 
     async def come_back(self) -> None:
-        self.client = await self._site.attacker(self._user)
+        self.client = await self._others.attacker(self._user)
         self._clients.append(self.client)
-        self.inbox = self.client.subscribe("_INBOX.evil.*")
+        self.client.subscribe("_INBOX.evil.*")
         self.client.subscribe(">")
 
     async def settle(self) -> None:
@@ -53,11 +51,7 @@ class Attacker:
         """Whether it is heard by the hub after all that: else nothing of the above was tried."""
         self.client.publish("observed.c1.service.last", EVIL, reply="_INBOX.evil.last")
         await eventually(lambda: any(answer.subject == "_INBOX.evil.last" for answer in self.answers))
-        return is_harmless(self._site, self.answers[-1])
-
-    async def leave(self) -> None:
-        for client in self._clients:
-            await client.close()
+        return is_harmless(self._others.site, self.answers[-1])
 
     @property
     def heard(self) -> list[Heard]:
@@ -68,14 +62,10 @@ class Attacker:
         return [heard for heard in self.heard if heard.subject.startswith("_INBOX.evil.")]
 
 
-@contextlib.asynccontextmanager
-async def attacking(site: Site, user: str) -> AsyncIterator[Attacker]:
-    made = Attacker(site, user)
+async def attacker_near(others: Neighbours, user: str) -> Attacker:
+    made = Attacker(others, user)
     await made.come_back()
-    try:
-        yield made
-    finally:
-        await made.leave()
+    return made
 
 
 def body_for(site: Site, subject: str) -> bytes:
@@ -123,7 +113,8 @@ def is_harmless(site: Site, answer: Heard) -> bool:
 async def test_T1_nothing_said_reaches_another_tenant_or_changes_the_hub(
     site: Site, user: str, verb: str, family: str
 ) -> None:
-    async with neighbours(site) as others, attacking(site, user) as attacker:
+    async with neighbours(site) as others:
+        attacker = await attacker_near(others, user)
         async with others.unharmed():
             for number, template in enumerate(FAMILIES[family]):
                 subject = site.words(template)
@@ -145,7 +136,8 @@ async def test_T5_nothing_of_others_is_heard_or_taken_from_them(site: Site, user
     short = [subject for subject in wanted if len(subject) < CONTROL_LINE]
     rounds = [short[at : at + SUBSCRIPTIONS] for at in range(0, len(short), SUBSCRIPTIONS)]
     rounds += [[subject] for subject in wanted if len(subject) >= CONTROL_LINE]
-    async with neighbours(site) as others, attacking(site, user) as attacker:
+    async with neighbours(site) as others:
+        attacker = await attacker_near(others, user)
         async with others.unharmed():
             for subjects in rounds:
                 sids = [attacker.client.subscribe(subject, queue) for subject in subjects]

@@ -58,10 +58,6 @@ class Site:
             .replace("{S}", stream)
         )
 
-    async def attacker(self, user: str) -> RawNats:
-        """A connection of the tenant that attacks."""
-        return await RawNats.connect(self.server.port, self.evil_creds[user])
-
     async def _furnish(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             system = await JetStreamBus.connect(self.server.url, tasks=tasks, creds=self.server.system_creds)
@@ -96,12 +92,25 @@ class Neighbours:
         self.in_good: RawNats
         self._system = system
         self._round = 0
+        self._clients: list[RawNats] = []
 
-    async def listen(self, tasks: list[RawNats]) -> None:
+    async def attacker(self, user: str) -> RawNats:
+        """A connection of the tenant that attacks."""
+        return await self._connect(self.site.evil_creds[user])
+
+    async def leave(self) -> None:
+        """Close every connection that sends what it is told."""
+        for client in self._clients:
+            await client.close()
+
+    async def _connect(self, creds: Path) -> RawNats:
+        self._clients.append(await RawNats.connect(self.site.server.port, creds))
+        return self._clients[-1]
+
+    async def listen(self) -> None:
         """Answer as the hub does, and overhear everything in both accounts."""
-        self.in_hub = await RawNats.connect(self.site.server.port, self.site.server.hub_creds)
-        self.in_good = await RawNats.connect(self.site.server.port, self.site.good.creds)
-        tasks += [self.in_hub, self.in_good]
+        self.in_hub = await self._connect(self.site.server.hub_creds)
+        self.in_good = await self._connect(self.site.good.creds)
         for client in (self.in_hub, self.in_good):
             client.subscribe(">")
             await client.settle()
@@ -180,7 +189,6 @@ class Neighbours:
 @contextlib.asynccontextmanager
 async def neighbours(site: Site) -> AsyncIterator[Neighbours]:
     """The hub and the good tenant, living."""
-    raw: list[RawNats] = []
     async with asyncio.TaskGroup() as tasks:
         buses = [
             await JetStreamBus.connect(site.server.url, tasks=tasks, creds=creds)
@@ -188,12 +196,11 @@ async def neighbours(site: Site) -> AsyncIterator[Neighbours]:
         ]
         made = Neighbours(site, *buses)
         try:
-            await made.listen(raw)
+            await made.listen()
             await made.live()
             yield made
         finally:
-            for client in raw:
-                await client.close()
+            await made.leave()
             for bus in buses:
                 await bus.close()
 
