@@ -48,6 +48,11 @@ class Site:
         }
         asyncio.run(self._furnish())
 
+    def memory_mib(self) -> int:
+        """What the server's process takes now."""
+        lines = Path(f"/proc/{self.server.pid}/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1]) // 1024
+
     def words(self, text: str) -> str:
         """A subject with what stands for the tenants: {good}, {evil}, {hub}, {S} (the good one's stream)."""
         stream = observed_stream(self.good.account).name
@@ -107,11 +112,11 @@ class Neighbours:
         self._clients.append(await RawNats.connect(self.site.server.port, creds))
         return self._clients[-1]
 
-    async def listen(self) -> None:
-        """Answer as the hub does, and overhear everything in both accounts."""
+    async def listen(self, *, overhear: bool) -> None:
+        """Answer as the hub does; `overhear`: everything that is said in the hub's account."""
         self.in_hub = await self._connect(self.site.server.hub_creds)
         self.in_good = await self._connect(self.site.good.creds)
-        for client in (self.in_hub, self.in_good):
+        for client in (self.in_hub, self.in_good) if overhear else (self.in_good,):
             client.subscribe(">")
             await client.settle()
         for requests in (subjects.ALL_SNAPSHOTS, subjects.ALL_CREDENTIALS):
@@ -140,11 +145,17 @@ class Neighbours:
         found = {heard.subject for heard in self.in_good.heard[before:] if heard.data == body}
         return found >= {"reported.c1.service.u1", "resync.c1", "renewal.credentials"}
 
+    async def publish(self) -> float:
+        """One wish of the good tenant; the seconds until its acknowledgement. Raises Transient after its deadline."""
+        began = time.perf_counter()
+        await self.watcher.publish("observed.c1.service.u1", SECRET, message_id=f"{time.monotonic_ns()}")
+        return time.perf_counter() - began
+
     @contextlib.asynccontextmanager
     async def unharmed(self) -> AsyncIterator[None]:
         """Whatever happens in this block: what the hub and the good tenant hold stays, and they hear nothing of it."""
         await self._settle()
-        held = await self._holdings()
+        held = await self.holdings()
         await self._settle()
         hub_from, good_from = len(self.in_hub.heard), len(self.in_good.heard)
         yield
@@ -154,7 +165,7 @@ class Neighbours:
         strange = [heard for heard in in_hub if not self._may_reach_the_hub(heard)]
         assert strange == [], f"the hub heard {strange[:3]}"
         assert in_good == [], f"the other tenant heard {in_good[:3]}"
-        assert await self._holdings() == held
+        assert await self.holdings() == held
         await self.live()
 
     def _may_reach_the_hub(self, heard: Heard) -> bool:
@@ -171,7 +182,7 @@ class Neighbours:
         for client in (self.in_hub, self.in_good):
             await client.settle()
 
-    async def _holdings(self) -> dict[str, Any]:
+    async def holdings(self) -> dict[str, Any]:
         """Every stream with its settings, state, messages and consumers, without the attacker's own; both accounts."""
         listed = json.loads(await self.hub.request("$JS.API.STREAM.LIST", b""))
         found: dict[str, Any] = {}
@@ -187,8 +198,8 @@ class Neighbours:
 
 
 @contextlib.asynccontextmanager
-async def neighbours(site: Site) -> AsyncIterator[Neighbours]:
-    """The hub and the good tenant, living."""
+async def neighbours(site: Site, *, overhear: bool = True) -> AsyncIterator[Neighbours]:
+    """The hub and the good tenant, living. Without `overhear` the hub hears no more than it does in earnest."""
     async with asyncio.TaskGroup() as tasks:
         buses = [
             await JetStreamBus.connect(site.server.url, tasks=tasks, creds=creds)
@@ -196,7 +207,7 @@ async def neighbours(site: Site) -> AsyncIterator[Neighbours]:
         ]
         made = Neighbours(site, *buses)
         try:
-            await made.listen()
+            await made.listen(overhear=overhear)
             await made.live()
             yield made
         finally:
