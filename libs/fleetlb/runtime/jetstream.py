@@ -144,6 +144,9 @@ class JetStreamBus:
                 answer = await responder(message.subject, message.data)
                 if answer is not None and message.reply:
                     await self._connection.current().publish(message.reply, answer)
+            except Transient as problem:
+                # Whoever asks may ask a thousand times a second: it must not fill the log.
+                self._log.debug("a request is not answered", subject=message.subject, problem=str(problem))
             except Exception:
                 metrics.BUS_HANDLER_ERRORS.inc()
                 self._log.exception("a request could not be answered", subject=message.subject)
