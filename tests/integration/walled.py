@@ -97,6 +97,7 @@ class Neighbours:
         self.in_good: RawNats
         self._system = system
         self._round = 0
+        self._lists = 0
         self._clients: list[RawNats] = []
 
     async def attacker(self, user: str) -> RawNats:
@@ -154,8 +155,8 @@ class Neighbours:
     @contextlib.asynccontextmanager
     async def unharmed(self) -> AsyncIterator[None]:
         """Whatever happens in this block: what the hub and the good tenant hold stays, and they hear nothing of it."""
-        await self._settle()
         held = await self.holdings()
+        await eventually(self._all_audits_came)
         await self._settle()
         hub_from, good_from = len(self.in_hub.heard), len(self.in_good.heard)
         yield
@@ -167,6 +168,11 @@ class Neighbours:
         assert in_good == [], f"the other tenant heard {in_good[:3]}"
         assert await self.holdings() == held
         await self.live()
+
+    def _all_audits_came(self) -> bool:
+        """The server tells the hub's account of its own requests, in their order, but in its own time."""
+        audits = [heard for heard in self.in_hub.heard if heard.subject == "$JS.EVENT.ADVISORY.API"]
+        return sum(b"$JS.API.STREAM.LIST" in audit.data for audit in audits) == self._lists
 
     def _may_reach_the_hub(self, heard: Heard) -> bool:
         """What the attacker may say to the hub: in its own name, on three kinds of subject. And the hub's answers."""
@@ -184,6 +190,7 @@ class Neighbours:
 
     async def holdings(self) -> dict[str, Any]:
         """Every stream with its settings, state, messages and consumers, without the attacker's own; both accounts."""
+        self._lists += 1
         listed = json.loads(await self.hub.request("$JS.API.STREAM.LIST", b""))
         found: dict[str, Any] = {}
         for stream in listed["streams"]:
