@@ -17,11 +17,13 @@ import pytest
 
 from fleetlb.contracts.crds import all_crds
 from fleetlb.contracts.objects import WATCHER_CREDENTIALS_SECRET
+from fleetlb.contracts.streams import PARKED_STREAM
 from fleetlb.domain.services import TenantNode
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.establishing import apply_crds
 from fleetlb.kube.resources import LEASES, SECRETS
 from fleetlb.runtime.jetstream import JetStreamBus
+from fleetlb.runtime.stream_config import stream_config
 from fleetlb.testkit.nats_server import NatsServer
 from tests.integration.conftest import KubeApis
 from tests.integration.manager_stage import Node, Stage, Watcher, a_stage, a_wish
@@ -196,6 +198,31 @@ async def test_accounts_are_pushed_again_to_a_server_that_lost_them(
         await stage.until(is_heard, seconds=60)
         await tenant.close()
     await stage.until_addresses({"u1": ("192.0.2.0",)})
+
+
+async def test_a_stream_that_only_an_operator_can_mend_is_named_until_it_is_mended(
+    stage: Stage, nats: NatsServer, manager: ManagerProcess
+) -> None:
+    nats.start()
+    async with asyncio.TaskGroup() as tasks:
+        hub = await JetStreamBus.connect(nats.url, tasks=tasks, creds=nats.hub_creds)
+        wrong = stream_config(PARKED_STREAM) | {"storage": "memory"}
+        await hub.request(f"$JS.API.STREAM.CREATE.{PARKED_STREAM.name}", msgspec.json.encode(wrong))
+        manager.start()
+        await stage.until(manager.is_listening)
+
+        async def is_named() -> bool:
+            _, page = await manager.get("readyz")
+            closed = {gate["gate"]: gate["reason"] for gate in msgspec.json.decode(page)["closed"]}
+            return 'storage is "memory", not "file"' in closed.get("streams", "")
+
+        await stage.until(is_named)
+        await hub.delete_stream(PARKED_STREAM.name)
+        await stage.until(manager.is_ready)
+        await hub.close()
+    told = [line for line in manager.lines() if "nats stream rm FLEETLB_PARKED" in str(line)]
+    assert len(told) == 1, told
+    assert b"Traceback" not in manager.log.read_bytes()
 
 
 async def test_a_thousand_services_fit_into_its_memory(

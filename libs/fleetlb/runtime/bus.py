@@ -52,6 +52,10 @@ class TooLarge(FleetlbError):
     """The message exceeds what the connection or the stream takes; sending it again cannot help."""
 
 
+class Misconfigured(FleetlbError):
+    """A stream's or consumer's settings are refused, or must not be as they are: an operator must act."""
+
+
 MessageHandler = Callable[[Message], None]
 SubjectHandler = Callable[[str, bytes], None]
 Responder = Callable[[str, bytes], Awaitable[bytes | None]]
@@ -90,7 +94,7 @@ class Bus(Protocol):
         """
 
     async def ensure_stream(self, spec: StreamSpec) -> StreamState:
-        """Make a stream with these settings exist, creating or updating it only where needed."""
+        """Make a stream with these settings exist, creating or updating it only where needed. Raises Misconfigured."""
 
     async def replay_and_follow(
         self,

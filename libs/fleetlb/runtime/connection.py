@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from fleetlb.domain.errors import Transient
-from fleetlb.runtime import metrics
+from fleetlb.runtime import metrics, server_versions
 from fleetlb.runtime.backoff import Backoff
 from fleetlb.runtime.bus import Callback
 from fleetlb.runtime.nats_accounts import sign_nonce
@@ -32,16 +32,23 @@ _DIAL_SECONDS = 5
 _REFUSED_CREDENTIALS = ("authorization", "authentication")
 
 MessageReceiver = Callable[[Msg], Awaitable[None]]
+Greeted = Callable[[str], None]
+"""Hears what speaks against a server that has greeted; an empty text: nothing does."""
 
 
 class Dialling(msgspec.Struct, frozen=True, kw_only=True):
-    """Where to connect and as whom. `creds` are asked at every attempt, so renewed ones are taken up."""
+    """Where to connect and as whom. `creds` are asked at every attempt, so renewed ones are taken up.
+
+    `takes_any_server`: of one that there is an objection to, say so and go on. It is for those who do not run the
+    server and keep nobody apart.
+    """
 
     url: str
     name: str
     creds: Keyring | None = None
     max_payload: int = 1024 * 1024
     inbox_prefix: str = "_INBOX"
+    takes_any_server: bool = False
 
 
 class _Lasting(msgspec.Struct, frozen=True):
@@ -60,12 +67,14 @@ class Connection:
         redial: Backoff = REDIAL,
         keepalive_seconds: float = _KEEPALIVE_SECONDS,
         answer_seconds: float = _ANSWER_SECONDS,
+        on_greeted: Greeted = lambda _: None,
     ) -> None:
         """Does nothing yet. Every `keepalive_seconds` the server must answer a ping within `answer_seconds`."""
         self._dialling = dialling
         self._redial = redial
         self._keepalive_seconds = keepalive_seconds
         self._answer_seconds = answer_seconds
+        self._on_greeted = on_greeted
         self._session: Session | None = None
         self._up = asyncio.Event()
         self._lasting: list[_Lasting] = []
@@ -161,7 +170,7 @@ class Connection:
         while True:
             try:
                 session = await self._dial()
-            except (NatsError, OSError, TimeoutError, ValueError) as problem:
+            except (NatsError, OSError, TimeoutError, ValueError, Transient) as problem:
                 text = self._explain(problem)
                 if text != told:
                     self._log.warning("cannot connect to NATS; trying until it works", error=text)
@@ -199,6 +208,7 @@ class Connection:
             async with asyncio.timeout(2 * _DIAL_SECONDS):
                 await client.connect(error_cb=on_error, closed_cb=on_closed, **options)
             honour_cancellation(since=cancels)
+            self._judge(_version_of(client))
         except BaseException as problem:
             await discard(client)
             honour_cancellation(since=cancels)
@@ -207,6 +217,15 @@ class Connection:
             raise
         holder.append(Session(client, max_payload=self._dialling.max_payload))
         return holder[0]
+
+    def _judge(self, version: str) -> None:
+        """Raises Transient about a server that must not be worked with: another may answer next."""
+        objection = server_versions.objection(version)
+        self._on_greeted(objection)
+        if objection and not self._dialling.takes_any_server:
+            raise Transient(objection)
+        if objection:
+            self._log.warning("going on, though the hub should not use this server", problem=objection)
 
     def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {
@@ -233,3 +252,8 @@ class Connection:
             self._log.error("NATS refused a subject", error=text)
         elif not session.ended.is_set():
             self._log.debug("NATS client error", error=text)
+
+
+def _version_of(client: Client) -> str:
+    """What the server calls its version; the library's own word for it raises on garbage."""
+    return str(client._server_info.get("version", ""))

@@ -38,6 +38,10 @@ class Gate:
         """The condition does not hold (any more)."""
         self._reason = reason
 
+    def mind(self, objection: str) -> None:
+        """Closed while there is an objection, open without one (an empty text)."""
+        self._reason = objection or None
+
 
 class ClosedGate(msgspec.Struct, frozen=True):
     """One reason not to be ready."""
@@ -59,6 +63,12 @@ class Health:
         if name not in self._gates:
             self._gates[name] = Gate(reason)
         return self._gates[name]
+
+    def open_gate(self, name: str) -> Gate:
+        """The gate of this name, which is open unless somebody closes it."""
+        gate = self.gate(name)
+        gate.open()
+        return gate
 
     @property
     def closed(self) -> tuple[ClosedGate, ...]:

@@ -22,13 +22,14 @@ from fleetlb.runtime.bus import (
     Ack,
     Callback,
     MessageHandler,
+    Misconfigured,
     Responder,
     StreamMissing,
     StreamState,
     SubjectHandler,
 )
-from fleetlb.runtime.connection import Connection, Dialling
-from fleetlb.runtime.jetstream_api import API, Misconfigured, call, read
+from fleetlb.runtime.connection import Connection, Dialling, Greeted
+from fleetlb.runtime.jetstream_api import API, call, read
 from fleetlb.runtime.nats_credentials import Keyring
 from fleetlb.runtime.replay_progress import Pulling
 from fleetlb.runtime.replaying import Follower, Handlers
@@ -51,9 +52,11 @@ class _Done(msgspec.Struct):
 class JetStreamBus:
     """A bus over one NATS connection that is kept for ever; see `fleetlb.runtime.bus.Bus` for what each method does."""
 
-    def __init__(self, dialling: Dialling, *, pulling: Pulling | None = None) -> None:
+    def __init__(
+        self, dialling: Dialling, *, pulling: Pulling | None = None, on_greeted: Greeted = lambda _: None
+    ) -> None:
         """Does nothing yet; `connect` is the way to get a bus that works."""
-        self._connection = Connection(dialling)
+        self._connection = Connection(dialling, on_greeted=on_greeted)
         self._pulling = pulling
         self._slots = asyncio.Semaphore(_PUBLISHES_IN_FLIGHT)
         self._keeper: asyncio.Task[None] | None = None
@@ -69,14 +72,19 @@ class JetStreamBus:
         name: str = "fleetlb",
         max_payload: int = 1024 * 1024,
         pulling: Pulling | None = None,
+        takes_any_server: bool = False,
+        on_greeted: Greeted = lambda _: None,
     ) -> "JetStreamBus":
         """Return once connected, however long that takes; the connection is kept by a task of `tasks`.
 
         `creds`: a credentials file, or a keyring that is given newer ones. `max_payload`: what the user's account may
-        send at once; a larger message would cost the connection.
+        send at once; a larger message would cost the connection. `takes_any_server`, `on_greeted`: see `Connection`.
         """
         keyring = Keyring(creds) if isinstance(creds, Path) else creds
-        bus = cls(Dialling(url=url, name=name, creds=keyring, max_payload=max_payload), pulling=pulling)
+        dialling = Dialling(
+            url=url, name=name, creds=keyring, max_payload=max_payload, takes_any_server=takes_any_server
+        )
+        bus = cls(dialling, pulling=pulling, on_greeted=on_greeted)
         bus._keeper = tasks.create_task(bus._connection.run(), name="bus connection")
         try:
             await bus._connection.session()
@@ -136,6 +144,9 @@ class JetStreamBus:
                 answer = await responder(message.subject, message.data)
                 if answer is not None and message.reply:
                     await self._connection.current().publish(message.reply, answer)
+            except Transient as problem:
+                # Whoever asks may ask a thousand times a second: it must not fill the log.
+                self._log.debug("a request is not answered", subject=message.subject, problem=str(problem))
             except Exception:
                 metrics.BUS_HANDLER_ERRORS.inc()
                 self._log.exception("a request could not be answered", subject=message.subject)
@@ -151,12 +162,8 @@ class JetStreamBus:
                 raise StreamMissing(spec.name)
         except StreamMissing:
             info = await self._stream_request("CREATE", spec.name, stream_config.stream_config(spec))
-        if stream_config.differences(spec, info.config):
-            info = await self._stream_request("UPDATE", spec.name, stream_config.updated_config(spec, info.config))
-        if forbidden := stream_config.forbidden_features(info.config):
-            raise Misconfigured(f"stream {spec.name} has {', '.join(forbidden)} on: recreate it")
-        if wrong := stream_config.differences(spec, info.config):
-            raise Misconfigured(f"stream {spec.name} keeps other settings: {', '.join(wrong)}")
+        if complaint := stream_config.complaint(spec, info.config):
+            info = await self._mend(spec, info, complaint)
         return stream_config.state_of(info)
 
     async def replay_and_follow(
@@ -197,6 +204,15 @@ class JetStreamBus:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
+
+    async def _mend(self, spec: StreamSpec, info: stream_config.StreamInfo, complaint: str) -> stream_config.StreamInfo:
+        try:
+            info = await self._stream_request("UPDATE", spec.name, stream_config.updated_config(spec, info.config))
+        except Misconfigured as problem:
+            raise Misconfigured(f"{complaint} ({problem})") from None
+        if complaint := stream_config.complaint(spec, info.config):
+            raise Misconfigured(complaint)
+        return info
 
     async def _stream_request(self, verb: str, name: str, body: dict[str, object] | None) -> stream_config.StreamInfo:
         session = self._connection.current()

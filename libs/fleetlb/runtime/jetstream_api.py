@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from fleetlb.domain.errors import FleetlbError, Transient
-from fleetlb.runtime.bus import REQUEST_SECONDS, StreamMissing, TooLarge
+from fleetlb.runtime.bus import REQUEST_SECONDS, Misconfigured, StreamMissing, TooLarge
 from fleetlb.runtime.session import NobodyAnswers, Session
 
 T = TypeVar("T")
@@ -30,10 +30,6 @@ class ApiError(msgspec.Struct):
 
 class _Envelope(msgspec.Struct):
     error: ApiError | None = None
-
-
-class Misconfigured(FleetlbError):
-    """The server refuses a stream's or consumer's settings, or has some that must not be: an operator must act."""
 
 
 async def call(session: Session, subject: str, body: Any, kind: type[T], *, timeout: float = REQUEST_SECONDS) -> T:

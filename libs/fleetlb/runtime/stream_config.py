@@ -1,7 +1,9 @@
 """Translates a StreamSpec to the server's JSON, and says whether what the server has agrees with it. Pure.
 
-Three features are off on every stream, because a tenant's message could use them against others: roll-up headers,
-per-message lifetimes, and direct reads (which may be stale).
+Some features are off on every stream: those that a tenant's message could use against others (roll-up headers,
+lifetimes, schedules, counters, batches), those that carry messages past the wall between tenants (mirrors, sources,
+republishing, other subjects), and those that break what we rely on (direct reads, which may be stale; no
+acknowledgement; no purge).
 """
 
 from datetime import datetime
@@ -12,7 +14,11 @@ import msgspec
 from fleetlb.contracts.streams import StreamSpec
 from fleetlb.runtime.bus import StreamState
 
-_FORBIDDEN = ("allow_rollup_hdrs", "allow_msg_ttl", "allow_direct", "mirror_direct", "allow_msg_schedules")
+_FORBIDDEN = (
+    "allow_rollup_hdrs", "allow_msg_ttl", "allow_msg_schedules", "allow_msg_counter", "allow_atomic", "allow_batched",
+    "allow_direct", "mirror_direct", "mirror", "sources", "republish", "subject_transform", "no_ack", "deny_purge",
+    "sealed",
+)  # fmt: skip
 _NANOSECONDS = 1_000_000_000
 
 
@@ -65,12 +71,31 @@ def forbidden_features(actual: dict[str, Any]) -> tuple[str, ...]:
 
 def updated_config(spec: StreamSpec, actual: dict[str, Any]) -> dict[str, Any]:
     """The whole configuration for an update: what an operator set beside ours (replicas, placement) stays."""
-    return {**actual, **stream_config(spec)}
+    allowed = {name: value for name, value in actual.items() if name not in _FORBIDDEN}
+    return {**allowed, **stream_config(spec)}
+
+
+def complaint(spec: StreamSpec, actual: dict[str, Any]) -> str:
+    """Which settings of a stream must not be as they are, and the cure if no update helps; empty: all is well."""
+    wished = differences(spec, actual)
+    wrong = [f"{name} is {_shown(actual.get(name))}, not {_shown(value)}" for name, value in wished.items()]
+    wrong += [f"{name} is {_shown(actual[name])}" for name in forbidden_features(actual) if name not in wished]
+    if not wrong:
+        return ""
+    loss = "what it held is said again" if spec.compacted else "what it holds is lost, so read it before"
+    return (
+        f"stream {spec.name} has settings that must not be: {', '.join(wrong)};"
+        f" if they cannot be changed, remove it (nats stream rm {spec.name}): it is made anew, {loss}"
+    )
 
 
 def state_of(info: StreamInfo) -> StreamState:
     """The port's view of a stream."""
     return StreamState(created_at=info.created, last_sequence=info.state.last_seq, messages=info.state.messages)
+
+
+def _shown(value: object) -> str:
+    return msgspec.json.encode(value).decode()[:64]
 
 
 def _absent(value: object) -> object:

@@ -19,6 +19,7 @@ class ScriptedNats:
         """Not listening yet."""
         self.refuse_with: str | None = None
         self.silent = False
+        self.version: object = _INFO["version"]
         self.greetings = 0
         self.received: list[str] = []
         self.port = 0
@@ -54,7 +55,7 @@ class ScriptedNats:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
-            writer.write(b"INFO " + msgspec.json.encode(_INFO) + b"\r\n")
+            writer.write(b"INFO " + msgspec.json.encode(_INFO | {"version": self.version}) + b"\r\n")
             while line := await reader.readline():
                 self._answer(writer, line.decode().strip())
         except ConnectionError:

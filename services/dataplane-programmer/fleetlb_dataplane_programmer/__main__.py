@@ -55,6 +55,7 @@ async def _follow(process: Process, settings: Settings, node: Node) -> None:
         tasks=process.tasks,
         creds=settings.nats_creds,
         name=f"{SERVICE} {settings.node}",
+        on_greeted=process.health.open_gate("nats-server").mind,
     )
     await node.follow(bus)
 

@@ -29,12 +29,14 @@ async def serve(process: Process, settings: ManagerSettings) -> None:
     operator = Operator(settings.nats_operator_seed.read_text().strip(), settings.nats_hub_account)
     cluster = await Cluster.connect(settings.kubeconfig, field_manager="fleetlb-manager")
     process.stack.push_async_callback(cluster.close)
-    bus = await JetStreamBus.connect(
-        settings.nats_url, tasks=process.tasks, creds=settings.nats_creds, name=settings.identity
+    connect = partial(
+        JetStreamBus.connect,
+        settings.nats_url,
+        tasks=process.tasks,
+        on_greeted=process.health.open_gate("nats-server").mind,
     )
-    system = await JetStreamBus.connect(
-        settings.nats_url, tasks=process.tasks, creds=settings.nats_system_creds, name=f"{settings.identity}-system"
-    )
+    bus = await connect(creds=settings.nats_creds, name=settings.identity)
+    system = await connect(creds=settings.nats_system_creds, name=f"{settings.identity}-system")
     await _ensure_namespace(process, cluster, settings.system_namespace)
     manager = Manager(
         Surroundings(
@@ -90,6 +92,7 @@ async def _keep_gates(process: Process, manager: Manager, bus: JetStreamBus) -> 
             health.gate("bus").open()
         else:
             health.gate("bus").close("not connected to NATS")
+        health.gate("streams").mind(manager.streams.objection)
         if synced_at is None and manager.is_synced:
             synced_at = loop.time()
             health.gate("caches").open()

@@ -12,7 +12,7 @@ import structlog
 
 from fleetlb.contracts.streams import StreamSpec
 from fleetlb.domain.errors import FleetlbError, Transient
-from fleetlb.runtime.bus import StreamState
+from fleetlb.runtime.bus import Misconfigured, StreamState
 
 LOOK_SECONDS = 5.0
 PACE_SECONDS = 0.02
@@ -47,7 +47,15 @@ class Streams:
         self._wanted: dict[str, StreamSpec] = {}
         self._hurry = asyncio.Event()
         self._failing: set[str] = set()
+        self._misconfigured: dict[str, str] = {}
         self._one_at_a_time = asyncio.Lock()
+
+    @property
+    def objection(self) -> str:
+        """What an operator must do about a stream before all is well; empty: nothing."""
+        found = list(self._misconfigured.values()) if self._may_create() else []
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        return f"{found[0]}{more}" if found else ""
 
     def want(self, spec: StreamSpec) -> None:
         """From now on this stream must exist."""
@@ -58,6 +66,7 @@ class Streams:
     def forget(self, name: str) -> None:
         """The stream is not looked after any more; it stays."""
         self._wanted.pop(name, None)
+        self._misconfigured.pop(name, None)
 
     def look_now(self) -> None:
         """One of them seems to be missing."""
@@ -66,14 +75,14 @@ class Streams:
     async def ensure(self, spec: StreamSpec) -> None:
         """Return when the stream exists. Raises Transient."""
         self._wanted[spec.name] = spec
-        await self._alone(spec.name, lambda: self._bus.ensure_stream(spec))
+        await self._alone(spec.name, lambda: self._ensure(spec))
 
     async def remove(self, name: str) -> None:
         """Look after a stream no more, and return when it does not exist. Raises Transient.
 
         Whoever is about to make it is waited for, and nobody begins to afterwards.
         """
-        self._wanted.pop(name, None)
+        self.forget(name)
         await self._alone(name, lambda: self._bus.delete_stream(name))
 
     async def run(self) -> NoReturn:
@@ -98,11 +107,19 @@ class Streams:
         except FleetlbError as problem:
             raise Transient(f"stream {name}: {problem}", retry_after=LOOK_SECONDS) from problem
 
+    async def _ensure(self, spec: StreamSpec) -> None:
+        try:
+            await self._bus.ensure_stream(spec)
+        except Misconfigured as problem:
+            self._misconfigured[spec.name] = str(problem)
+            raise
+        self._misconfigured.pop(spec.name, None)
+
     async def _look(self, spec: StreamSpec) -> None:
         try:
             async with self._one_at_a_time:
                 if spec.name in self._wanted:
-                    await self._bus.ensure_stream(spec)
+                    await self._ensure(spec)
         except FleetlbError as problem:
             if spec.name not in self._failing:
                 self._failing.add(spec.name)

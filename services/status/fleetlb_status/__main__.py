@@ -17,7 +17,11 @@ async def serve(process: Process, settings: Settings) -> None:
     cluster = await Cluster.connect(settings.kubeconfig, field_manager=SERVICE)
     process.stack.push_async_callback(cluster.close)
     bus = await JetStreamBus.connect(
-        settings.nats_url, tasks=process.tasks, creds=settings.nats_creds, name=f"{SERVICE} {settings.identity}"
+        settings.nats_url,
+        tasks=process.tasks,
+        creds=settings.nats_creds,
+        name=f"{SERVICE} {settings.identity}",
+        on_greeted=process.health.open_gate("nats-server").mind,
     )
     process.on_stop(bus.close)
     bus_gate.open()

@@ -70,6 +70,7 @@ async def _connect(process: Process, settings: WatcherSettings, keyring: Keyring
         creds=keyring,
         name=f"{SERVICE} {settings.identity}",
         max_payload=MAX_PAYLOAD,
+        takes_any_server=True,
     )
     process.on_stop(bus.close)
     return bus

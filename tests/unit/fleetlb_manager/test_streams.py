@@ -4,7 +4,7 @@ import pytest
 
 from fleetlb.contracts.streams import PARKED_STREAM, StreamSpec, desired_stream
 from fleetlb.domain.errors import FleetlbError, Transient
-from fleetlb.runtime.bus import StreamState
+from fleetlb.runtime.bus import Misconfigured, StreamState
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.fake_bus import FakeBus
 from fleetlb_manager.streams import Streams
@@ -98,4 +98,41 @@ async def test_one_that_cannot_be_made_is_tried_again(problem: FleetlbError) -> 
     await eventually(lambda: bus.asked == 2)
     streams.look_now()
     await eventually(lambda: bus.asked == 3)
+    task.cancel()
+
+
+class Picky(FakeBus):
+    """A server with streams that somebody else has set up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wrong: set[str] = set()
+
+    async def ensure_stream(self, spec: StreamSpec) -> StreamState:
+        if spec.name in self.wrong:
+            raise Misconfigured(f"{spec.name} is sealed")
+        return await super().ensure_stream(spec)
+
+
+async def test_settings_that_only_an_operator_can_mend_are_an_objection_until_they_are_mended() -> None:
+    bus = Picky()
+    acting = True
+    streams = Streams(bus, may_create=lambda: acting)
+    specs = desired_stream("a"), desired_stream("b")
+    bus.wrong = {spec.name for spec in specs}
+    assert streams.objection == ""
+    with pytest.raises(Transient, match="sealed"):
+        await streams.ensure(specs[0])
+    assert streams.objection == f"{specs[0].name} is sealed"
+    task = asyncio.get_running_loop().create_task(streams.run())
+    streams.want(specs[1])
+    await eventually(lambda: streams.objection == f"{specs[0].name} is sealed (and 1 more)")
+    acting = False
+    assert streams.objection == "", "a standby has nothing to object to"
+    acting = True
+    streams.forget(specs[0].name)
+    assert streams.objection == f"{specs[1].name} is sealed"
+    bus.wrong.clear()
+    streams.look_now()
+    await eventually(lambda: streams.objection == "")
     task.cancel()

@@ -127,6 +127,54 @@ async def test_refused_credentials_are_tried_again_until_they_are_accepted() -> 
         assert "authorization violation" in str(told[0]["error"]).lower()
 
 
+async def test_an_old_server_is_refused_with_one_line_until_a_good_one_answers() -> None:
+    nats = ScriptedNats()
+    nats.version = "2.14.2"
+    heard: list[str] = []
+    async with nats.listening():
+        connection = Connection(Dialling(url=nats.url, name="test"), redial=QUICK, on_greeted=heard.append)
+        with structlog.testing.capture_logs() as lines:
+            async with running(connection):
+                await eventually(lambda: nats.greetings > 5)
+                assert not connection.connected
+                nats.version = "2.14.3"
+                await eventually(lambda: connection.connected)
+                nats.version = "2.14.2"
+                nats.cut()
+                await eventually(lambda: len([line for line in lines if "cannot connect" in line["event"]]) == 2)
+                assert not connection.connected
+    assert "upgrade it to 2.14.3" in heard[0]
+    assert "" in heard
+    assert heard[-1] == heard[0]
+    told = [line for line in lines if "cannot connect" in line["event"]]
+    assert [line["error"] for line in told] == [heard[0], heard[0]]
+    assert not any("exc_info" in line for line in lines)
+
+
+async def test_a_good_server_among_old_ones_is_found() -> None:
+    old, good = ScriptedNats(), ScriptedNats()
+    old.version = "2.10.22"
+    async with old.listening(), good.listening():
+        connection = Connection(Dialling(url=f"{old.url},{good.url}", name="test"), redial=QUICK)
+        async with running(connection):
+            for _ in range(5):
+                session = await connection.session()
+                connection.dial_anew("again")
+                await eventually(lambda session=session: connection.connected and connection.current() is not session)  # type: ignore[misc]
+
+
+async def test_whoever_takes_any_server_says_what_speaks_against_it_and_goes_on() -> None:
+    nats = ScriptedNats()
+    nats.version = {"not": "a version"}
+    async with nats.listening():
+        connection = connection_to(nats, takes_any_server=True)
+        with structlog.testing.capture_logs() as lines:
+            async with running(connection):
+                await eventually(lambda: connection.connected)
+    (told,) = [line for line in lines if line["log_level"] == "warning" and "server" in line["event"]]
+    assert "does not say which version it is" in told["problem"]
+
+
 async def test_credentials_that_are_not_there_yet_or_broken_are_waited_for(tmp_path: Path) -> None:
     nats = ScriptedNats()
     creds = tmp_path / "nats.creds"

@@ -26,6 +26,16 @@ def test_it_is_ready_when_every_gate_is_open_and_not_before() -> None:
     assert [(closed.gate, closed.reason) for closed in health.closed] == [("bus", "NATS is away")]
 
 
+def test_a_gate_may_be_open_until_there_is_an_objection() -> None:
+    health = Health("demo")
+    gate = health.open_gate("nats-server")
+    assert health.ready
+    gate.mind("too old")
+    assert [(closed.gate, closed.reason) for closed in health.closed] == [("nats-server", "too old")]
+    gate.mind("")
+    assert health.ready
+
+
 def test_a_gate_is_made_once() -> None:
     health = Health("demo")
     health.gate("bus").open()

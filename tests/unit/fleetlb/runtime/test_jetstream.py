@@ -3,8 +3,11 @@
 import asyncio
 
 import pytest
+import structlog
 
+from fleetlb.domain.errors import Transient
 from fleetlb.runtime.jetstream import JetStreamBus
+from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.scripted_nats import ScriptedNats
 
 
@@ -39,3 +42,24 @@ async def test_no_more_publishes_than_slots_are_in_flight() -> None:
             publish.cancel()
         await asyncio.wait(publishes)
         await bus.close()
+
+
+async def test_requests_that_cannot_be_answered_now_do_not_fill_the_log() -> None:
+    nats = ScriptedNats()
+    asked: list[bytes] = []
+
+    async def respond(_: str, body: bytes) -> bytes:
+        asked.append(body)
+        raise Transient("standing by")
+
+    with structlog.testing.capture_logs() as lines:
+        async with nats.listening(), asyncio.TaskGroup() as tasks:
+            bus = await JetStreamBus.connect(nats.url, tasks=tasks)
+            await bus.serve("s.*", respond)
+            (sid,) = [line.split()[-1] for line in nats.received if line.startswith("SUB s.*")]
+            for _ in range(100):
+                nats.say(f"MSG s.a {sid} r 1\r\nx")
+            await eventually(lambda: len(asked) == 100)
+            await bus.close()
+    assert {line["log_level"] for line in lines if "answered" in line["event"]} == {"debug"}
+    assert not any("exc_info" in line for line in lines)

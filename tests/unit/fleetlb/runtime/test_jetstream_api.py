@@ -2,8 +2,8 @@ import msgspec
 import pytest
 
 from fleetlb.domain.errors import FleetlbError, Transient
-from fleetlb.runtime.bus import StreamMissing, TooLarge
-from fleetlb.runtime.jetstream_api import ApiError, Misconfigured, failure_of, read
+from fleetlb.runtime.bus import Misconfigured, StreamMissing, TooLarge
+from fleetlb.runtime.jetstream_api import ApiError, failure_of, read
 
 
 class Answer(msgspec.Struct):

@@ -7,6 +7,7 @@ import pytest
 from fleetlb.contracts.streams import StreamSpec
 from fleetlb.runtime.stream_config import (
     StreamInfo,
+    complaint,
     differences,
     forbidden_features,
     must_be_remade,
@@ -78,6 +79,33 @@ def test_forbidden_features_are_named() -> None:
         "allow_rollup_hdrs",
         "allow_msg_ttl",
     )
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"mirror": {"name": "X"}}, {"sources": [{"name": "X"}]}, {"republish": {"src": ">", "dest": "x.>"}},
+     {"subject_transform": {"src": ">", "dest": "x.>"}}, {"sealed": True}, {"deny_purge": True}, {"no_ack": True},
+     {"allow_atomic": True}, {"allow_batched": True}, {"allow_msg_counter": True}, {"allow_msg_schedules": True},
+     {"allow_rollup_hdrs": True}, {"allow_msg_ttl": True}, {"allow_direct": True}, {"mirror_direct": True},
+     {"storage": "file"}, {"retention": "workqueue"}, {"discard": "old"}],
+    ids=lambda setting: next(iter(setting)),
+)  # fmt: skip
+def test_what_must_not_be_is_named_once_and_taken_out_by_an_update(setting: dict[str, Any]) -> None:
+    actual = {**stream_config(SPEC), "num_replicas": 3, **setting}
+    text = complaint(SPEC, actual)
+    assert text.count(next(iter(setting))) == 1
+    assert "stream S has settings that must not be: " in text
+    assert "remove it (nats stream rm S): it is made anew, what it held is said again" in text
+    assert complaint(SPEC, updated_config(SPEC, actual)) == ""
+    assert updated_config(SPEC, actual)["num_replicas"] == 3
+
+
+def test_nothing_is_complained_of_without_a_reason() -> None:
+    assert complaint(SPEC, {**stream_config(SPEC), "num_replicas": 3, "placement": {"tags": ["a"]}}) == ""
+
+
+def test_the_cure_does_not_hide_that_it_costs_what_nobody_can_say_again() -> None:
+    assert "what it holds is lost, so read it before" in complaint(LIMITED, {**stream_config(LIMITED), "sealed": True})
 
 
 def test_the_servers_answer_is_read() -> None:
