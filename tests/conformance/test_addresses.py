@@ -10,13 +10,8 @@ from typing import Any
 import pytest
 
 from fleetlb.contracts import codec
-from fleetlb.contracts.objects import (
-    AddressPool,
-    AddressPoolSpec,
-    ClaimPhase,
-    ObjectMeta,
-    PoolCounts,
-)
+from fleetlb.contracts.object_meta import ObjectMeta
+from fleetlb.contracts.objects import AddressPool, AddressPoolSpec, ClaimPhase, PoolCounts
 from fleetlb.contracts.v1 import ServiceObserved
 from fleetlb.domain.conditions import ADDRESSES_OUTSIDE, PROVISIONED, Reason
 from fleetlb.kube.errors import AlreadyExists, Invalid, NotFound

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 import pytest
 
 from fleetlb.contracts import codec, subjects
-from fleetlb.contracts.objects import BalancerGroup, BalancerGroupSpec, ObjectMeta
+from fleetlb.contracts.object_meta import ObjectMeta
+from fleetlb.contracts.objects import BalancerGroup, BalancerGroupSpec
 from fleetlb.contracts.v1 import NodeRealized
 from fleetlb.domain.addresses import Family, Protocol
 from fleetlb.domain.conditions import PROVISIONED

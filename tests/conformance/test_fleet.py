@@ -9,11 +9,9 @@ import msgspec
 import pytest
 
 from fleetlb.contracts import subjects
-from fleetlb.contracts.objects import (
-    ClaimPhase,
-    ObjectMeta,
-)
-from fleetlb.contracts.objects import Tenant as TenantObject
+from fleetlb.contracts.object_meta import ObjectMeta
+from fleetlb.contracts.objects import ClaimPhase
+from fleetlb.contracts.tenants import Tenant as TenantObject
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.conditions import PROVISIONED
 from fleetlb.domain.virtual_servers import VirtualServerKey

@@ -11,15 +11,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from fleetlb.contracts.objects import (
-    WATCHER_CREDENTIALS_KEY,
-    WATCHER_CREDENTIALS_SECRET,
-    AddressPool,
-    AddressPoolSpec,
-    ObjectMeta,
-    Tenant,
-    TenantSpec,
-)
+from fleetlb.contracts.object_meta import ObjectMeta
+from fleetlb.contracts.objects import AddressPool, AddressPoolSpec
+from fleetlb.contracts.tenants import WATCHER_CREDENTIALS_KEY, WATCHER_CREDENTIALS_SECRET, Tenant, TenantSpec
 from fleetlb.domain.conditions import PROVISIONED, SERVING
 from fleetlb.domain.errors import Transient
 from fleetlb.kube.cluster import PatchKind

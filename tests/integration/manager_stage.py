@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from fleetlb.contracts import codec, streams, subjects
+from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.contracts.objects import (
     AddressClaim,
     AddressPool,
@@ -14,12 +15,8 @@ from fleetlb.contracts.objects import (
     BalancerGroup,
     BalancerGroupSpec,
     LoadBalancer,
-    ObjectMeta,
-    Quotas,
-    Tenant,
-    TenantCluster,
-    TenantSpec,
 )
+from fleetlb.contracts.tenants import Quotas, Tenant, TenantCluster, TenantSpec
 from fleetlb.contracts.v1 import (
     InventoryObserved,
     NodeRealized,

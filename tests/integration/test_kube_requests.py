@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fleetlb.contracts.objects import ObjectMeta
+from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.kube import patching
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import AlreadyExists, Conflict, Invalid, NotFound

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fleetlb.contracts.objects import ObjectMeta
+from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.resources import NAMESPACES, Resource
 from fleetlb.kube.watching import Reflector

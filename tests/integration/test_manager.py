@@ -14,14 +14,8 @@ from prometheus_client import REGISTRY
 
 from fleetlb.contracts import codec, streams, subjects
 from fleetlb.contracts.crds import all_crds
-from fleetlb.contracts.objects import (
-    CONFIRM_REMOVAL,
-    POOL_FINALIZER,
-    WATCHER_CREDENTIALS_SECRET,
-    ClaimPhase,
-    PoolCounts,
-    Quotas,
-)
+from fleetlb.contracts.objects import POOL_FINALIZER, ClaimPhase, PoolCounts
+from fleetlb.contracts.tenants import CONFIRM_REMOVAL, WATCHER_CREDENTIALS_SECRET, Quotas
 from fleetlb.contracts.v1 import VirtualServerDesired
 from fleetlb.domain.pool_selectors import PoolSelector
 from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints, TenantNode

@@ -16,8 +16,8 @@ import msgspec
 import pytest
 
 from fleetlb.contracts.crds import all_crds
-from fleetlb.contracts.objects import WATCHER_CREDENTIALS_SECRET
 from fleetlb.contracts.streams import PARKED_STREAM
+from fleetlb.contracts.tenants import WATCHER_CREDENTIALS_SECRET
 from fleetlb.domain.services import TenantNode
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.establishing import apply_crds

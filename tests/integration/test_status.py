@@ -21,16 +21,10 @@ from prometheus_client import REGISTRY
 from fleetlb.contracts import subjects
 from fleetlb.contracts.codec import decode, encode
 from fleetlb.contracts.crds import all_crds
-from fleetlb.contracts.objects import (
-    BalancerGroup,
-    BalancerGroupSpec,
-    LoadBalancer,
-    LoadBalancerSpec,
-    ObjectMeta,
-    Tenant,
-    TenantSpec,
-)
+from fleetlb.contracts.object_meta import ObjectMeta
+from fleetlb.contracts.objects import BalancerGroup, BalancerGroupSpec, LoadBalancer, LoadBalancerSpec
 from fleetlb.contracts.streams import realized_stream
+from fleetlb.contracts.tenants import Tenant, TenantSpec
 from fleetlb.contracts.v1 import (
     Hop,
     LoadBalancerRevision,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fleetlb.contracts.objects import WATCHER_CREDENTIALS_KEY, WATCHER_CREDENTIALS_SECRET
+from fleetlb.contracts.tenants import WATCHER_CREDENTIALS_KEY, WATCHER_CREDENTIALS_SECRET
 from fleetlb.kube.cluster import PatchKind
 from fleetlb.kube.fleet_objects import TENANTS
 from fleetlb.kube.resources import SECRETS

@@ -8,15 +8,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fleetlb.contracts import codec, subjects
-from fleetlb.contracts.objects import (
+from fleetlb.contracts.object_meta import ObjectMeta
+from fleetlb.contracts.streams import observed_stream
+from fleetlb.contracts.tenants import (
     CONFIRM_REMOVAL,
     WATCHER_CREDENTIALS_KEY,
     WATCHER_CREDENTIALS_SECRET,
-    ObjectMeta,
     Tenant,
     TenantSpec,
 )
-from fleetlb.contracts.streams import observed_stream
 from fleetlb.contracts.v1 import NodesObserved, ServiceObserved
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.services import ServiceEndpoints, ServicePort, TenantNode, TenantService, digest_of

@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fleetlb.contracts.objects import AddressPool, AddressPoolSpec, ObjectMeta, Quotas
+from fleetlb.contracts.object_meta import ObjectMeta
+from fleetlb.contracts.objects import AddressPool, AddressPoolSpec
+from fleetlb.contracts.tenants import Quotas
 from fleetlb.domain.conditions import READY
 from fleetlb.kube.cluster import PatchKind
 from fleetlb.kube.errors import NotFound

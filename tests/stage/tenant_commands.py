@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from fleetlb.contracts.objects import Tenant
+from fleetlb.contracts.tenants import Tenant
 from fleetlb.kube.errors import NotFound
 from fleetlb.kube.fleet_objects import TENANTS
 from fleetlb.kube.resources import SECRETS, Object

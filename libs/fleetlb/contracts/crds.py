@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from fleetlb.contracts import objects
+from fleetlb.contracts import object_meta, objects, tenants
 
 Schema = dict[str, Any]
 Rule = dict[str, str]
 
-_WRITTEN_BY_HAND = (objects.Tenant, objects.AddressPool, objects.BalancerGroup)
+_WRITTEN_BY_HAND = (tenants.Tenant, objects.AddressPool, objects.BalancerGroup)
 
 _DNS_LABEL = {
     "rule": "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= 40",
@@ -68,11 +68,11 @@ _CLAIM_RULES = [_CLAIM_NAME, _CLAIM_ADDRESS, _CLAIM_OWNER]
 def all_crds() -> list[Schema]:
     """Every CustomResourceDefinition, ready for server-side apply."""
     return [
-        _crd(objects.Tenant, "tenants", "ten", False, _TENANT_COLUMNS, [_DNS_LABEL], _TENANT_RULES),
+        _crd(tenants.Tenant, "tenants", "ten", False, _TENANT_COLUMNS, [_DNS_LABEL], _TENANT_RULES),
         _crd(objects.AddressPool, "addresspools", "apl", False, _POOL_COLUMNS, [_DNS_LABEL], _POOL_RULES),
         _crd(objects.BalancerGroup, "balancergroups", "blg", False, _GROUP_COLUMNS, [_DNS_LABEL], [_FORWARDING]),
         _crd(objects.LoadBalancer, "loadbalancers", "flb", True, _LB_COLUMNS, [], []),
-        _crd(objects.TenantCluster, "tenantclusters", "tcl", True, _CLUSTER_COLUMNS, [], []),
+        _crd(tenants.TenantCluster, "tenantclusters", "tcl", True, _CLUSTER_COLUMNS, [], []),
         _crd(objects.AddressClaim, "addressclaims", "acl", False, _CLAIM_COLUMNS, _CLAIM_RULES, []),
     ]
 
@@ -94,7 +94,7 @@ def _crd(
     if rules:
         schema["x-kubernetes-validations"] = rules
     version: Schema = {
-        "name": objects.VERSION,
+        "name": object_meta.VERSION,
         "served": True,
         "storage": True,
         "schema": {"openAPIV3Schema": schema},
@@ -113,9 +113,9 @@ def _crd(
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{objects.GROUP}"},
+        "metadata": {"name": f"{plural}.{object_meta.GROUP}"},
         "spec": {
-            "group": objects.GROUP,
+            "group": object_meta.GROUP,
             "scope": "Namespaced" if namespaced else "Cluster",
             "names": names,
             "versions": [version],

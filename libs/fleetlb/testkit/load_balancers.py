@@ -6,17 +6,15 @@ Sensible in all that a test does not care for. Must not know any service of ours
 import msgspec
 
 from fleetlb.contracts import codec, subjects
+from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.contracts.objects import (
     BalancerGroup,
     BalancerGroupSpec,
     LoadBalancer,
     LoadBalancerSpec,
     LoadBalancerStatus,
-    ObjectMeta,
-    Tenant,
-    TenantSpec,
-    TenantStatus,
 )
+from fleetlb.contracts.tenants import Tenant, TenantSpec, TenantStatus
 from fleetlb.contracts.v1 import LoadBalancerRevision, Owner, Probe, RealizedState, VirtualServerRealized
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.services import ServicePort, TenantService

@@ -7,7 +7,8 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from fleetlb.contracts.objects import AddressPool, BalancerGroup, Tenant, TenantCluster
+from fleetlb.contracts.objects import AddressPool, BalancerGroup
+from fleetlb.contracts.tenants import Tenant, TenantCluster
 from fleetlb.kube import patching
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import NotFound

@@ -13,8 +13,8 @@ import msgspec
 import structlog
 
 from fleetlb.contracts import codec, streams, subjects
-from fleetlb.contracts.objects import TENANT_FINALIZER, WATCHER_CREDENTIALS_SECRET, Tenant
 from fleetlb.contracts.streams import StreamSpec
+from fleetlb.contracts.tenants import TENANT_FINALIZER, WATCHER_CREDENTIALS_SECRET, Tenant
 from fleetlb.contracts.v1 import RenewalRequested
 from fleetlb.domain.conditions import all_say_the_same, transition
 from fleetlb.domain.errors import Transient

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple
 
 from fleetlb.contracts import subjects
-from fleetlb.contracts.objects import BalancerGroup, Tenant
+from fleetlb.contracts.objects import BalancerGroup
 from fleetlb.contracts.streams import PARKED_STREAM, observed_stream
+from fleetlb.contracts.tenants import Tenant
 from fleetlb.domain.annotation_policy import AnnotationPolicy
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.fleet_objects import (

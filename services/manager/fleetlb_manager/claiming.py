@@ -9,14 +9,8 @@ from typing import Protocol
 
 from prometheus_client import Counter
 
-from fleetlb.contracts.objects import (
-    TENANT_LABEL,
-    AddressClaim,
-    AddressClaimSpec,
-    ClaimOwner,
-    ClaimPhase,
-    ObjectMeta,
-)
+from fleetlb.contracts.object_meta import ObjectMeta
+from fleetlb.contracts.objects import TENANT_LABEL, AddressClaim, AddressClaimSpec, ClaimOwner, ClaimPhase
 from fleetlb.domain.addresses import claim_name
 from fleetlb.domain.errors import Transient
 from fleetlb.domain.services import TenantService

@@ -9,7 +9,9 @@ from typing import Any, Protocol
 import structlog
 
 from fleetlb.contracts import codec, streams, subjects
-from fleetlb.contracts.objects import TENANT_LABEL, ObjectMeta, TenantCluster, TenantClusterSpec
+from fleetlb.contracts.object_meta import ObjectMeta
+from fleetlb.contracts.objects import TENANT_LABEL
+from fleetlb.contracts.tenants import TenantCluster, TenantClusterSpec
 from fleetlb.contracts.v1 import ResyncRequested
 from fleetlb.domain.errors import Transient
 from fleetlb.domain.services import TenantNode

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from fleetlb.contracts.objects import AddressPool, AddressPoolStatus, BalancerGroup, PoolCounts, TenantUsage
+from fleetlb.contracts.objects import AddressPool, AddressPoolStatus, BalancerGroup, PoolCounts
+from fleetlb.contracts.tenants import TenantUsage
 from fleetlb.contracts.v1 import NodeRealized
 from fleetlb.domain.address_pools import SHOWN_LIMIT, overlap
 from fleetlb.domain.addresses import Family

@@ -9,7 +9,7 @@ import math
 
 import msgspec
 
-from fleetlb.contracts.objects import Tenant
+from fleetlb.contracts.tenants import Tenant
 from fleetlb_manager import timestamps
 
 DEFAULT_LIFE_SECONDS = 30 * 86400

@@ -8,13 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from fleetlb.contracts.objects import (
-    AddressClaim,
-    BalancerGroupSpec,
-    ClaimPhase,
-    LoadBalancer,
-    LoadBalancerSpec,
-)
+from fleetlb.contracts.objects import AddressClaim, BalancerGroupSpec, ClaimPhase, LoadBalancer, LoadBalancerSpec
 from fleetlb.domain.addresses import family_of
 from fleetlb.domain.conditions import Reason, Refusal
 from fleetlb.domain.services import TenantService

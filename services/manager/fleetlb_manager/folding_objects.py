@@ -8,17 +8,9 @@ from collections.abc import Iterable
 import structlog
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import (
-    CONFIRM_REMOVAL,
-    AddressClaim,
-    AddressPool,
-    BalancerGroup,
-    ClaimPhase,
-    LoadBalancer,
-    ObjectMeta,
-    Tenant,
-    TenantCluster,
-)
+from fleetlb.contracts.object_meta import ObjectMeta
+from fleetlb.contracts.objects import AddressClaim, AddressPool, BalancerGroup, ClaimPhase, LoadBalancer
+from fleetlb.contracts.tenants import CONFIRM_REMOVAL, Tenant, TenantCluster
 from fleetlb.domain.address_pools import AddressRange, parse_intervals
 from fleetlb.domain.addresses import family_of
 from fleetlb.domain.pool_networks import PoolNetworks, parse_pool_networks

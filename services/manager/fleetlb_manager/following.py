@@ -12,7 +12,8 @@ from typing import Protocol
 import structlog
 
 from fleetlb.contracts import streams, subjects
-from fleetlb.contracts.objects import BalancerGroup, Tenant
+from fleetlb.contracts.objects import BalancerGroup
+from fleetlb.contracts.tenants import Tenant
 from fleetlb.runtime.bus import Callback, MessageHandler
 from fleetlb_manager.folding_messages import MessageFolding
 from fleetlb_manager.marking import Marks

@@ -3,7 +3,9 @@
 from collections.abc import Collection, Iterable
 from typing import TypeVar
 
-from fleetlb.contracts.objects import LoadBalancer, ObjectMeta, TenantCluster
+from fleetlb.contracts.object_meta import ObjectMeta
+from fleetlb.contracts.objects import LoadBalancer
+from fleetlb.contracts.tenants import TenantCluster
 from fleetlb_manager.identities import ClusterKey, ServiceKey, namespace_of
 from fleetlb_manager.newest import Newest
 

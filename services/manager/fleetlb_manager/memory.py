@@ -3,7 +3,8 @@
 Lost without harm at every exit: what is not in the API server or in the streams is not needed. No I/O, no decisions.
 """
 
-from fleetlb.contracts.objects import AddressPool, BalancerGroup, BalancerGroupSpec, Tenant
+from fleetlb.contracts.objects import AddressPool, BalancerGroup, BalancerGroupSpec
+from fleetlb.contracts.tenants import Tenant
 from fleetlb.domain.allocation import AddressBook
 from fleetlb.domain.pool_networks import PoolNetworks
 from fleetlb_manager.adopting import Adoption

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from fleetlb.contracts.objects import TENANT_LABEL, WATCHER_CREDENTIALS_KEY, WATCHER_CREDENTIALS_SECRET
+from fleetlb.contracts.objects import TENANT_LABEL
+from fleetlb.contracts.tenants import WATCHER_CREDENTIALS_KEY, WATCHER_CREDENTIALS_SECRET
 from fleetlb.runtime import nats_accounts
 from fleetlb.runtime.nats_credentials import credentials_of
 from fleetlb_manager.credential_terms import Validity

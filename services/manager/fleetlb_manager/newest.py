@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Generic, Protocol, TypeVar
 
-from fleetlb.contracts.objects import ObjectMeta
+from fleetlb.contracts.object_meta import ObjectMeta
 
 
 class HasMeta(Protocol):

@@ -6,13 +6,8 @@ Spec changes of a LoadBalancer are conditional on its generation, because the st
 
 from typing import Any
 
-from fleetlb.contracts.objects import (
-    AddressClaim,
-    ClaimPhase,
-    LoadBalancer,
-    LoadBalancerSpec,
-    TenantCluster,
-)
+from fleetlb.contracts.objects import AddressClaim, ClaimPhase, LoadBalancer, LoadBalancerSpec
+from fleetlb.contracts.tenants import TenantCluster
 from fleetlb.domain.addresses import claim_name
 from fleetlb.domain.services import TenantNode
 from fleetlb.kube import patching

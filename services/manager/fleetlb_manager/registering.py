@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from fleetlb.contracts.objects import Tenant
+from fleetlb.contracts.tenants import Tenant
 from fleetlb.domain.addresses import IPNetwork
 from fleetlb.domain.annotation_policy import AnnotationPolicy, before, parse_policy
 from fleetlb.domain.conditions import Reason, Refusal

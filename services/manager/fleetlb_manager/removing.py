@@ -12,13 +12,8 @@ from typing import Any, Protocol
 
 import structlog
 
-from fleetlb.contracts.objects import (
-    TENANT_FINALIZER,
-    TENANT_LABEL,
-    WATCHER_CREDENTIALS_SECRET,
-    Tenant,
-    TenantCluster,
-)
+from fleetlb.contracts.objects import TENANT_LABEL
+from fleetlb.contracts.tenants import TENANT_FINALIZER, WATCHER_CREDENTIALS_SECRET, Tenant, TenantCluster
 from fleetlb.domain.conditions import all_say_the_same, transition
 from fleetlb.domain.errors import Transient
 from fleetlb.domain.tenancy import Usage

@@ -11,6 +11,7 @@ from typing import Protocol
 import structlog
 from prometheus_client import Counter
 
+from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.contracts.objects import (
     CLUSTER_LABEL,
     NAME_LABEL,
@@ -19,7 +20,6 @@ from fleetlb.contracts.objects import (
     ClaimPhase,
     LoadBalancer,
     LoadBalancerSpec,
-    ObjectMeta,
 )
 from fleetlb.domain.annotation_policy import with_defaults
 from fleetlb.domain.errors import Transient

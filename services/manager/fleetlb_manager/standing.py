@@ -8,7 +8,7 @@ import enum
 
 import msgspec
 
-from fleetlb.contracts.objects import CONFIRM_REMOVAL, Tenant
+from fleetlb.contracts.tenants import CONFIRM_REMOVAL, Tenant
 from fleetlb.domain.conditions import READY, REMOVED, Condition, Reason, Refusal, Status
 
 

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 import structlog
 
-from fleetlb.contracts.objects import AddressPool, BalancerGroup, Tenant
+from fleetlb.contracts.objects import AddressPool, BalancerGroup
+from fleetlb.contracts.tenants import Tenant
 from fleetlb.domain.conditions import Condition, all_say_the_same, transition
 from fleetlb.kube.errors import Conflict, NotFound
 from fleetlb_manager import timestamps

@@ -7,7 +7,8 @@ carried) for a group or a tenant, which are an operator's acts.
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
-from fleetlb.contracts.objects import BalancerGroup, LoadBalancer, Tenant
+from fleetlb.contracts.objects import BalancerGroup, LoadBalancer
+from fleetlb.contracts.tenants import Tenant
 from fleetlb.contracts.v1 import Owner, RealizedState, VirtualServerRealized
 from fleetlb.domain.virtual_servers import VirtualServerKey
 

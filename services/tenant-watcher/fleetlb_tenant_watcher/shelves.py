@@ -5,7 +5,7 @@ import base64
 import os
 from pathlib import Path
 
-from fleetlb.contracts.objects import WATCHER_CREDENTIALS_KEY
+from fleetlb.contracts.tenants import WATCHER_CREDENTIALS_KEY
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.resources import SECRETS
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from fleetlb.contracts import codec, streams, subjects
+from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.contracts.objects import (
     POOL_FINALIZER,
     AddressClaim,
@@ -22,14 +23,8 @@ from fleetlb.contracts.objects import (
     ClaimPhase,
     LoadBalancer,
     LoadBalancerSpec,
-    ObjectMeta,
-    Quotas,
-    Tenant,
-    TenantCluster,
-    TenantClusterSpec,
-    TenantSpec,
-    TenantStatus,
 )
+from fleetlb.contracts.tenants import Quotas, Tenant, TenantCluster, TenantClusterSpec, TenantSpec, TenantStatus
 from fleetlb.contracts.v1 import (
     NodeRealized,
     RealizedState,

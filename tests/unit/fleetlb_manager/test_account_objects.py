@@ -4,7 +4,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fleetlb.contracts.objects import POOL_FINALIZER, ObjectMeta, TenantCluster, TenantClusterSpec
+from fleetlb.contracts.object_meta import ObjectMeta
+from fleetlb.contracts.objects import POOL_FINALIZER
+from fleetlb.contracts.tenants import TenantCluster, TenantClusterSpec
 from fleetlb.kube.cluster import Cluster
 from fleetlb.testkit.scripted_kube import Json, ScriptedKube
 from fleetlb_manager.account_objects import AccountObjects

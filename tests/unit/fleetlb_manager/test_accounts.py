@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import TENANT_FINALIZER, CredentialRules, Revocation, Tenant, TenantStatus
 from fleetlb.contracts.streams import StreamSpec
+from fleetlb.contracts.tenants import TENANT_FINALIZER, CredentialRules, Revocation, Tenant, TenantStatus
 from fleetlb.domain.conditions import Reason, Refusal
 from fleetlb.domain.errors import Transient
 from fleetlb.kube.errors import AlreadyExists, Conflict, NotFound

@@ -1,4 +1,5 @@
-from fleetlb.contracts.objects import PoolCounts, TenantUsage
+from fleetlb.contracts.objects import PoolCounts
+from fleetlb.contracts.tenants import TenantUsage
 from fleetlb.contracts.v1 import NodeRealized
 from fleetlb.domain.address_pools import SHOWN_LIMIT, AddressRange, parse_intervals
 from fleetlb.domain.allocation import AddressBook, Hold

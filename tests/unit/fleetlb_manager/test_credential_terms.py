@@ -1,7 +1,7 @@
 import pytest
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import CredentialRules, Revocation, Tenant
+from fleetlb.contracts.tenants import CredentialRules, Revocation, Tenant
 from fleetlb_manager.credential_terms import FOREVER, CredentialTerms, Validity, terms_of
 from tests.unit.fleetlb_manager.manager_world import a_tenant
 

@@ -1,7 +1,8 @@
 import pytest
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import AddressClaim, ClaimPhase, IpMode, LoadBalancer, Quotas
+from fleetlb.contracts.objects import AddressClaim, ClaimPhase, IpMode, LoadBalancer
+from fleetlb.contracts.tenants import Quotas
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.conditions import Reason

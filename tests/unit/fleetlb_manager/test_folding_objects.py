@@ -2,12 +2,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import (
+from fleetlb.contracts.object_meta import ObjectMeta
+from fleetlb.contracts.objects import ClaimPhase
+from fleetlb.contracts.tenants import (
     CONFIRM_REMOVAL,
     TENANT_FINALIZER,
-    ClaimPhase,
     CredentialRules,
-    ObjectMeta,
     Revocation,
     TenantCluster,
     TenantClusterSpec,

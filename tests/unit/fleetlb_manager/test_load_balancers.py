@@ -1,6 +1,7 @@
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import ObjectMeta, TenantCluster, TenantClusterSpec
+from fleetlb.contracts.object_meta import ObjectMeta
+from fleetlb.contracts.tenants import TenantCluster, TenantClusterSpec
 from fleetlb.domain.services import TenantNode
 from fleetlb_manager.identities import ClusterKey
 from fleetlb_manager.load_balancers import LoadBalancers, TenantClusters

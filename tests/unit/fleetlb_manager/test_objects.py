@@ -4,7 +4,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fleetlb.contracts.objects import ClaimPhase, ObjectMeta, TenantCluster, TenantClusterSpec
+from fleetlb.contracts.object_meta import ObjectMeta
+from fleetlb.contracts.objects import ClaimPhase
+from fleetlb.contracts.tenants import TenantCluster, TenantClusterSpec
 from fleetlb.domain.services import TenantNode
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.errors import AlreadyExists, Conflict, NotFound

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import AnnotationRules, Quotas, Tenant
+from fleetlb.contracts.tenants import AnnotationRules, Quotas, Tenant
 from fleetlb.domain.addresses import IPNetwork
 from fleetlb.domain.annotation_policy import parse_policy
 from fleetlb.domain.conditions import Reason

@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import (
+from fleetlb.contracts.objects import TENANT_LABEL, ClaimPhase
+from fleetlb.contracts.tenants import (
     CONFIRM_REMOVAL,
     TENANT_FINALIZER,
-    TENANT_LABEL,
     WATCHER_CREDENTIALS_SECRET,
-    ClaimPhase,
     Tenant,
     TenantCluster,
 )

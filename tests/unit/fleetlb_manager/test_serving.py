@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import AnnotationRules, Quotas
+from fleetlb.contracts.tenants import AnnotationRules, Quotas
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.errors import Transient

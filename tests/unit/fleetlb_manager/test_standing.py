@@ -1,7 +1,7 @@
 import pytest
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import CONFIRM_REMOVAL, Tenant
+from fleetlb.contracts.tenants import CONFIRM_REMOVAL, Tenant
 from fleetlb_manager.standing import Standing, decide_standing, leaving_conditions, removal_condition
 from tests.unit.fleetlb_manager.manager_world import a_tenant
 

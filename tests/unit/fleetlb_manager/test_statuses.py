@@ -2,7 +2,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import AddressPool, BalancerGroup, BalancerNode, PoolCounts, Tenant
+from fleetlb.contracts.objects import AddressPool, BalancerGroup, BalancerNode, PoolCounts
+from fleetlb.contracts.tenants import Tenant
 from fleetlb.contracts.v1 import NodeRealized
 from fleetlb.kube.errors import NotFound
 from fleetlb_manager.marking import StatusKey

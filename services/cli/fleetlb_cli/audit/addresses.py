@@ -3,7 +3,8 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from fleetlb.contracts.objects import AddressClaim, AddressPool, ClaimPhase, PoolCounts, Tenant
+from fleetlb.contracts.objects import AddressClaim, AddressPool, ClaimPhase, PoolCounts
+from fleetlb.contracts.tenants import Tenant
 from fleetlb.contracts.v1 import Owner
 from fleetlb.domain.address_pools import Interval, number_of, parse_intervals
 from fleetlb.domain.addresses import Family, family_of, parse_address

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from fleetlb.contracts.objects import AddressClaim, AddressPool, BalancerGroup, ClaimPhase, LoadBalancer, Tenant
+from fleetlb.contracts.objects import AddressClaim, AddressPool, BalancerGroup, ClaimPhase, LoadBalancer
+from fleetlb.contracts.tenants import Tenant
 from fleetlb.contracts.v1 import Owner, RealizedState, VirtualServerDesired, VirtualServerRealized
 from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.virtual_servers import VirtualServerKey

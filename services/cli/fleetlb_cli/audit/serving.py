@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from fleetlb.contracts.objects import ClaimPhase, LoadBalancer, Tenant
+from fleetlb.contracts.objects import ClaimPhase, LoadBalancer
+from fleetlb.contracts.tenants import Tenant
 from fleetlb.contracts.v1 import Probe, RealizedState
 from fleetlb.domain.conditions import SERVING, Status
 from fleetlb.domain.tenancy import (

@@ -3,6 +3,7 @@
 import ipaddress
 import time
 
+from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.contracts.objects import (
     AddressClaim,
     AddressClaimSpec,
@@ -10,7 +11,6 @@ from fleetlb.contracts.objects import (
     LoadBalancer,
     LoadBalancerSpec,
     LoadBalancerStatus,
-    ObjectMeta,
 )
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Status
 from fleetlb.domain.services import ServicePort, TenantService

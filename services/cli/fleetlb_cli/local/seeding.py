@@ -9,7 +9,7 @@ import base64
 from collections.abc import Mapping
 from pathlib import Path
 
-from fleetlb.contracts import objects
+from fleetlb.contracts import object_meta, objects, tenants
 from fleetlb.contracts.crds import all_crds
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.errors import Transient
@@ -29,12 +29,12 @@ POLL_SECONDS = 0.1
 
 
 def _resource(plural: str, kind: type) -> Resource[Object]:
-    return Resource(objects.GROUP, objects.VERSION, plural, Object, namespaced=False, kind_name=kind.__name__)
+    return Resource(object_meta.GROUP, object_meta.VERSION, plural, Object, namespaced=False, kind_name=kind.__name__)
 
 
 _POOLS = _resource("addresspools", objects.AddressPool)
 _GROUPS = _resource("balancergroups", objects.BalancerGroup)
-_TENANTS = _resource("tenants", objects.Tenant)
+_TENANTS = _resource("tenants", tenants.Tenant)
 
 
 def pool_object(ranges: Ranges, group: str) -> Object:
@@ -82,12 +82,12 @@ async def write_credentials(cluster: Cluster, tenant: str, path: Path) -> None:
     """Wait until the manager has made the tenant's NATS credentials, and write them where its watcher reads them."""
     while True:
         try:
-            secret = await cluster.get(SECRETS, objects.WATCHER_CREDENTIALS_SECRET, f"tenant-{tenant}")
+            secret = await cluster.get(SECRETS, tenants.WATCHER_CREDENTIALS_SECRET, f"tenant-{tenant}")
         except (NotFound, Transient):
             await asyncio.sleep(POLL_SECONDS)
             continue
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        replace_file(path, base64.b64decode(secret["data"][objects.WATCHER_CREDENTIALS_KEY]))
+        replace_file(path, base64.b64decode(secret["data"][tenants.WATCHER_CREDENTIALS_KEY]))
         return
 
 

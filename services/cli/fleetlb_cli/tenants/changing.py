@@ -5,7 +5,7 @@ Failed or ApiError.
 import functools
 import time
 
-from fleetlb.contracts.objects import Tenant
+from fleetlb.contracts.tenants import Tenant
 from fleetlb.domain.conditions import READY, Condition, Status
 from fleetlb.kube import patching
 from fleetlb.kube.cluster import Cluster, PatchKind

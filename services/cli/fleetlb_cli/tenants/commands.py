@@ -14,7 +14,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from fleetlb import __version__
-from fleetlb.contracts.objects import Quotas
+from fleetlb.contracts.tenants import Quotas
 from fleetlb.kube.cluster import Cluster
 from fleetlb_cli.borrowing import run_until_signalled
 from fleetlb_cli.tenants import changing, joining, leaving

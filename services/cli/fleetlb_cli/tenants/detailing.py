@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from fleetlb.contracts.objects import LoadBalancer, Revocation, Tenant, TenantCluster
+from fleetlb.contracts.objects import LoadBalancer
+from fleetlb.contracts.tenants import Revocation, Tenant, TenantCluster
 from fleetlb.domain.conditions import SERVING, Condition, Status
 from fleetlb_cli.tenants.listing import Share
 from fleetlb_cli.tenants.offering import Offer, good_until

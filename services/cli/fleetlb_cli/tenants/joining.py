@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from fleetlb.contracts.objects import WATCHER_CREDENTIALS_KEY
+from fleetlb.contracts.tenants import WATCHER_CREDENTIALS_KEY
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.fleet_objects import TENANTS
 from fleetlb_cli.local.layout import replace_file

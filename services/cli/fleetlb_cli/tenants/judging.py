@@ -4,7 +4,7 @@ import enum
 
 import msgspec
 
-from fleetlb.contracts.objects import Tenant
+from fleetlb.contracts.tenants import Tenant
 from fleetlb.domain.conditions import READY, REMOVED, Condition, Status
 
 LIVE = "LoadBalancersLive"

@@ -2,7 +2,7 @@
 
 import contextlib
 
-from fleetlb.contracts.objects import CONFIRM_REMOVAL, Tenant
+from fleetlb.contracts.tenants import CONFIRM_REMOVAL, Tenant
 from fleetlb.kube import patching
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import NotFound

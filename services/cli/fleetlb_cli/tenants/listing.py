@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from fleetlb.contracts.objects import Tenant, TenantCluster
+from fleetlb.contracts.tenants import Tenant, TenantCluster
 from fleetlb.domain.conditions import Status
 from fleetlb_cli.tenants.judging import readiness
 from fleetlb_cli.tenants.tables import aligned

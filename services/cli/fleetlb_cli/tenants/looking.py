@@ -2,7 +2,7 @@
 
 import contextlib
 
-from fleetlb.contracts.objects import WATCHER_CREDENTIALS_SECRET, Tenant
+from fleetlb.contracts.tenants import WATCHER_CREDENTIALS_SECRET, Tenant
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.errors import NotFound
 from fleetlb.kube.fleet_objects import LOAD_BALANCERS, TENANT_CLUSTERS, TENANTS

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 import yaml
 
-from fleetlb.contracts.objects import WATCHER_CREDENTIALS_KEY, WATCHER_CREDENTIALS_SECRET
+from fleetlb.contracts.tenants import WATCHER_CREDENTIALS_KEY, WATCHER_CREDENTIALS_SECRET
 from fleetlb.kube.resources import Object
 
 NAMESPACE = "fleetlb-system"

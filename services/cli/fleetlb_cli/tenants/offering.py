@@ -7,7 +7,7 @@ import base64
 
 import msgspec
 
-from fleetlb.contracts.objects import WATCHER_CREDENTIALS_KEY, Revocation, Tenant
+from fleetlb.contracts.tenants import WATCHER_CREDENTIALS_KEY, Revocation, Tenant
 from fleetlb.kube.resources import Object
 from fleetlb.runtime.nats_accounts import claims_of, parse_creds
 from fleetlb.runtime.nats_credentials import credentials_of

@@ -4,7 +4,8 @@ import math
 
 import msgspec
 
-from fleetlb.contracts.objects import ObjectMeta, Quotas, Revocation, Tenant, TenantSpec
+from fleetlb.contracts.object_meta import ObjectMeta
+from fleetlb.contracts.tenants import Quotas, Revocation, Tenant, TenantSpec
 from fleetlb.kube.resources import Object
 from fleetlb_cli.tenants.offering import Offer
 from fleetlb_cli.tenants.times import spelled

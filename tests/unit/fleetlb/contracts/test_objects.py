@@ -1,6 +1,7 @@
 import msgspec
 import pytest
 
+from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.contracts.objects import (
     AddressClaim,
     AddressPool,
@@ -10,11 +11,8 @@ from fleetlb.contracts.objects import (
     ClaimPhase,
     IpMode,
     LoadBalancer,
-    ObjectMeta,
-    Tenant,
-    TenantCluster,
-    TenantSpec,
 )
+from fleetlb.contracts.tenants import Tenant, TenantCluster, TenantSpec
 
 METADATA = {
     "name": "x",

@@ -5,7 +5,7 @@ import msgspec
 import prometheus_client
 import pytest
 
-from fleetlb.contracts.objects import ObjectMeta
+from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.kube import resources
 from fleetlb.kube.cluster import Cluster, PatchKind, query_string
 from fleetlb.kube.errors import (

@@ -1,6 +1,6 @@
 """That the API server understands these bodies is proved in tests/integration/test_kube_requests.py."""
 
-from fleetlb.contracts.objects import ObjectMeta
+from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.kube import patching
 
 META = ObjectMeta(name="a", namespace="n", uid="u", resource_version="7", finalizers=("x", "y"))

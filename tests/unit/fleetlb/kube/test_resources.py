@@ -4,7 +4,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fleetlb.contracts.objects import ObjectMeta
+from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.kube import resources
 from fleetlb.kube.errors import Invalid
 from fleetlb.kube.resources import Object, Resource, name_of

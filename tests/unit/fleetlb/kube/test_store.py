@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetlb.contracts.objects import ObjectMeta
+from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.kube.store import Change, Key, Mark, Store
 
 

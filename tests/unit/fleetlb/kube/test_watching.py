@@ -10,7 +10,7 @@ import prometheus_client
 import pytest
 import structlog
 
-from fleetlb.contracts.objects import ObjectMeta
+from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.pausing import Pause
 from fleetlb.kube.resources import Resource

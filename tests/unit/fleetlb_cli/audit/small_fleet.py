@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.contracts.objects import (
     AddressClaim,
     AddressClaimSpec,
@@ -14,13 +15,9 @@ from fleetlb.contracts.objects import (
     LoadBalancer,
     LoadBalancerSpec,
     LoadBalancerStatus,
-    ObjectMeta,
     PoolCounts,
-    Tenant,
-    TenantSpec,
-    TenantStatus,
-    TenantUsage,
 )
+from fleetlb.contracts.tenants import Tenant, TenantSpec, TenantStatus, TenantUsage
 from fleetlb.contracts.v1 import (
     LoadBalancerRevision,
     Owner,

@@ -1,17 +1,9 @@
 import pytest
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import (
-    AddressPoolStatus,
-    BalancerGroupSpec,
-    ClaimOwner,
-    ClaimPhase,
-    ObjectMeta,
-    PoolCounts,
-    Quotas,
-    TenantSpec,
-    TenantUsage,
-)
+from fleetlb.contracts.object_meta import ObjectMeta
+from fleetlb.contracts.objects import AddressPoolStatus, BalancerGroupSpec, ClaimOwner, ClaimPhase, PoolCounts
+from fleetlb.contracts.tenants import Quotas, TenantSpec, TenantUsage
 from fleetlb.contracts.v1 import LoadBalancerRevision, Probe, RealizedState
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.virtual_servers import RealServer

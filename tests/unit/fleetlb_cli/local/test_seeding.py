@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from fleetlb.contracts import objects
+from fleetlb.contracts import objects, tenants
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.virtual_servers import Forwarding
 from fleetlb_cli.local import seeding
@@ -34,15 +34,15 @@ def test_the_group_says_how_it_forwards(forwarding: Forwarding) -> None:
 
 
 def test_a_tenant() -> None:
-    tenant = msgspec.convert(seeding.tenant_object("acme", Ranges(cidr="127.10.0.0/16"), "default"), objects.Tenant)
+    tenant = msgspec.convert(seeding.tenant_object("acme", Ranges(cidr="127.10.0.0/16"), "default"), tenants.Tenant)
     assert tenant.spec.node_cidrs == ("127.10.0.0/16",)
     assert tenant.spec.pod_cidrs == ()
     assert tenant.spec.pools == ("default",)
     assert tenant.spec.groups == ("default",)
-    assert tenant.spec.quotas == objects.Quotas()
+    assert tenant.spec.quotas == tenants.Quotas()
 
 
 def test_a_tenant_that_is_served_by_its_pods() -> None:
     pods = ("10.244.0.0/16", "fd44::/56")
     tenant = seeding.tenant_object("acme", Ranges(cidr="127.10.0.0/16"), "default", pods)
-    assert msgspec.convert(tenant, objects.Tenant).spec.pod_cidrs == pods
+    assert msgspec.convert(tenant, tenants.Tenant).spec.pod_cidrs == pods

@@ -2,12 +2,10 @@
 
 import base64
 
-from fleetlb.contracts.objects import (
+from fleetlb.contracts.object_meta import ObjectMeta
+from fleetlb.contracts.objects import LoadBalancer, LoadBalancerSpec, LoadBalancerStatus
+from fleetlb.contracts.tenants import (
     CredentialRules,
-    LoadBalancer,
-    LoadBalancerSpec,
-    LoadBalancerStatus,
-    ObjectMeta,
     Quotas,
     Revocation,
     Tenant,

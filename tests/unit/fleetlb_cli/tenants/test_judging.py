@@ -1,6 +1,6 @@
 import pytest
 
-from fleetlb.contracts.objects import Tenant
+from fleetlb.contracts.tenants import Tenant
 from fleetlb.domain.conditions import READY, REMOVED, Status
 from fleetlb_cli.tenants.judging import Outlook, Removal, outlook, readiness, said
 from tests.unit.fleetlb_cli.tenants.acme import condition, tenant

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fleetlb.contracts.objects import WATCHER_CREDENTIALS_SECRET
+from fleetlb.contracts.tenants import WATCHER_CREDENTIALS_SECRET
 from fleetlb.runtime import settings
 from fleetlb_cli.tenants.manifests import Joining, installing, manifest, rights, to_yaml, trouble_with_url
 from fleetlb_tenant_watcher.settings import WatcherSettings

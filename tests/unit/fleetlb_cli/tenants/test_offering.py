@@ -1,7 +1,7 @@
 import pytest
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import Revocation
+from fleetlb.contracts.tenants import Revocation
 from fleetlb.kube.resources import Object
 from fleetlb_cli.tenants.offering import Offer, Void, good_until, offer_of, trouble_with, void_of
 from tests.unit.fleetlb_cli.tenants.acme import ACCOUNT, DAY, NOW, secret, tenant

@@ -2,7 +2,7 @@ import json
 
 import msgspec
 
-from fleetlb.contracts.objects import Revocation
+from fleetlb.contracts.tenants import Revocation
 from fleetlb.domain.conditions import Reason, Refusal, Status
 from fleetlb_cli.tenants.detailing import details_of
 from fleetlb_cli.tenants.offering import offer_of

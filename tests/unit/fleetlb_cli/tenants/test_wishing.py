@@ -1,7 +1,7 @@
 import pytest
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import Quotas, Revocation
+from fleetlb.contracts.tenants import Quotas, Revocation
 from fleetlb_cli.tenants.offering import Offer
 from fleetlb_cli.tenants.wishing import Grants, new_tenant, revocation, revoking
 from tests.unit.fleetlb_cli.tenants.acme import ACCOUNT, DAY, NOW
