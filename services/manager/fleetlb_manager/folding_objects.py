@@ -18,7 +18,7 @@ from fleetlb_manager.balancer_groups import carries_alike
 from fleetlb_manager.claims import owner_of
 from fleetlb_manager.marking import Marks, StatusKey
 from fleetlb_manager.memory import Memory
-from fleetlb_manager.newest import HasMeta, is_newer
+from fleetlb_manager.newest import Deleted, HasMeta, is_newer
 from fleetlb_manager.waiting_lines import address_resource, pool_resource, quota_resource
 
 log = structlog.get_logger(__name__)
@@ -31,12 +31,13 @@ class ObjectFolding:
         """`marks` hears of everything that changed."""
         self._memory = memory
         self._marks = marks
+        self._deleted = Deleted()
 
     def tenant_set(self, tenant: Tenant) -> None:
         """A Tenant is there."""
         name = tenant.metadata.name
         known = self._memory.tenants.get(name)
-        if not _is_newer(tenant, known):
+        if not self._is_news(tenant, known):
             return
         self._memory.tenants[name] = tenant
         if known is not None and known.metadata.uid != tenant.metadata.uid:
@@ -50,6 +51,8 @@ class ObjectFolding:
 
     def tenant_gone(self, tenant: Tenant) -> None:
         """A Tenant was deleted: its objects stay, nothing is decided for it any more."""
+        if not self._is_end(tenant, self._memory.tenants.get(tenant.metadata.name)):
+            return
         self._memory.forget_tenant(tenant.metadata.name)
         self._marks.tenancy()
         self._marks.account(tenant.metadata.name)
@@ -58,7 +61,7 @@ class ObjectFolding:
         """An AddressPool is there; ranges that cannot be read leave the last good ones in force."""
         name, spec = pool.metadata.name, pool.spec
         known = self._memory.pools.get(name)
-        if not _is_newer(pool, known):
+        if not self._is_news(pool, known):
             return
         self._memory.pools[name] = pool
         if known is None or _keeping(known.metadata) != _keeping(pool.metadata):
@@ -77,6 +80,8 @@ class ObjectFolding:
 
     def pool_gone(self, pool: AddressPool) -> None:
         """An AddressPool was deleted: addresses given out of it stay."""
+        if not self._is_end(pool, self._memory.pools.get(pool.metadata.name)):
+            return
         self._memory.pools.pop(pool.metadata.name, None)
         self._memory.book.drop_pool(pool.metadata.name)
         self._memory.claims.of_pools.set_ranges(pool.metadata.name, None)
@@ -88,7 +93,7 @@ class ObjectFolding:
         """A BalancerGroup is there."""
         name = group.metadata.name
         known = self._memory.groups.get(name)
-        if not _is_newer(group, known):
+        if not self._is_news(group, known):
             return
         self._memory.groups[name] = group
         self._marks.status(StatusKey("group", name))
@@ -105,7 +110,8 @@ class ObjectFolding:
 
     def group_gone(self, group: BalancerGroup) -> None:
         """A BalancerGroup was deleted: nothing of it is let go without the word of its nodes."""
-        self._memory.groups.pop(group.metadata.name, None)
+        if self._is_end(group, self._memory.groups.get(group.metadata.name)):
+            self._memory.groups.pop(group.metadata.name, None)
 
     def claim_set(self, claim: AddressClaim) -> None:
         """An AddressClaim is there."""
@@ -168,6 +174,17 @@ class ObjectFolding:
         """Units of resources were kept for a Service that did not need them."""
         for resource in resources:
             self._call(resource)
+
+    def _is_news(self, item: HasMeta, known: HasMeta | None) -> bool:
+        """A watch may tell of a version older than the answer to our own write, and of an end before that answer."""
+        if item.metadata.uid in self._deleted:
+            return False
+        return known is None or is_newer(item.metadata, known.metadata)
+
+    def _is_end(self, item: HasMeta, known: HasMeta | None) -> bool:
+        """Note that an object is gone; whether that is the one that is known. A namesake made later stays."""
+        self._deleted.note(item.metadata.uid)
+        return known is not None and known.metadata.uid == item.metadata.uid
 
     def _range_changed(self, wanted: AddressRange) -> None:
         self._marks.status(StatusKey("pool", wanted.name))
@@ -259,8 +276,3 @@ def _keeping(meta: ObjectMeta) -> tuple[object, ...]:
 def _prefix_in(networks: PoolNetworks | None, claim: AddressClaim) -> str:
     spec = claim.spec
     return networks.around(spec.address) if networks is not None and networks.group == spec.group else ""
-
-
-def _is_newer(item: HasMeta, known: HasMeta | None) -> bool:
-    """A watch may tell of a version older than the answer to our own write."""
-    return known is None or is_newer(item.metadata, known.metadata)

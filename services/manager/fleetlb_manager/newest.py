@@ -26,13 +26,30 @@ DELETED_REMEMBERED = 4096
 """UIDs of deleted objects that are remembered: events still on their way must not bring one back."""
 
 
+class Deleted:
+    """UIDs of deleted objects, the last so many. O(1)."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._uids: OrderedDict[str, None] = OrderedDict()
+
+    def __contains__(self, uid: str) -> bool:
+        return uid in self._uids
+
+    def note(self, uid: str) -> None:
+        """It is gone for good."""
+        self._uids[uid] = None
+        if len(self._uids) > DELETED_REMEMBERED:
+            self._uids.popitem(last=False)
+
+
 class Newest(Generic[K]):
     """Objects of one kind. Every operation is O(1)."""
 
     def __init__(self) -> None:
         """Nothing known."""
         self._known: dict[Name, K] = {}
-        self._deleted: OrderedDict[str, None] = OrderedDict()
+        self._deleted = Deleted()
 
     def __len__(self) -> int:
         """How many objects there are."""
@@ -58,9 +75,7 @@ class Newest(Generic[K]):
 
     def drop(self, meta: ObjectMeta) -> K | None:
         """Note that an object is deleted; returns it if it was known. A namesake made later stays."""
-        self._deleted[meta.uid] = None
-        if len(self._deleted) > DELETED_REMEMBERED:
-            self._deleted.popitem(last=False)
+        self._deleted.note(meta.uid)
         name = (meta.namespace, meta.name)
         known = self._known.get(name)
         if known is None or known.metadata.uid != meta.uid:

@@ -224,6 +224,25 @@ def test_a_tenant_is_judged_when_its_spec_changed_and_looked_after_when_its_stat
     assert (folded.marks.tenancies, folded.memory.account_of("acme")) == (1, "")
 
 
+def test_what_is_gone_does_not_come_back_with_an_answer_that_was_still_on_its_way() -> None:
+    """The answer to our own write may be folded after the watch told of the end."""
+    folded = Folded()
+    cases: list[tuple[Any, ...]] = [
+        (a_tenant(), folded.fold.tenant_set, folded.fold.tenant_gone, folded.memory.tenants),
+        (a_pool(), folded.fold.pool_set, folded.fold.pool_gone, folded.memory.pools),
+        (a_group(), folded.fold.group_set, folded.fold.group_gone, folded.memory.groups),
+    ]
+    for item, fold, gone, known in cases:
+        fold(item)
+        gone(item)
+        fold(folded.versioned(item, 7))
+        assert not known
+        again = replace(item, metadata=replace(item.metadata, uid="another", resource_version="8"))
+        fold(again)
+        gone(item)
+        assert list(known.values()) == [again], "a namesake that was made later stays"
+
+
 def test_a_changed_group_looks_at_its_slots_again() -> None:
     folded = Folded()
     folded.fold.group_set(a_group())
@@ -250,9 +269,10 @@ def test_a_group_that_carries_otherwise_concerns_its_load_balancers() -> None:
     assert list(folded.marks.services) == [a_key("u1")]
     folded.marks.clear()
     folded.fold.group_gone(a_group())
-    folded.fold.group_set(folded.versioned(a_group(drain_seconds=7), 4))
+    again = replace(a_group(drain_seconds=7), metadata=replace(a_group().metadata, uid="again"))
+    folded.fold.group_set(folded.versioned(again, 4))
     assert not folded.marks.services
-    folded.fold.group_set(folded.versioned(a_group(engine=EngineName.IPVS, drain_seconds=7), 5))
+    folded.fold.group_set(folded.versioned(replace(again, spec=replace(again.spec, engine=EngineName.IPVS)), 5))
     assert list(folded.marks.services) == [a_key("u1")]
 
 

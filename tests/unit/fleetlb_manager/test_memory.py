@@ -38,9 +38,9 @@ def test_an_address_is_routed_with_its_own_pools_network_or_another_of_the_group
     fold.pool_set(a_pool("192.0.0.0/16", name="a-strangers", group="other"))
     assert memory.prefix_of("192.0.2.9", "default") == "192.0.2.8/30"
     assert memory.prefix_of("192.0.2.9", "other") == "192.0.0.0/16"
-    fold.pool_gone(a_pool())
+    fold.pool_gone(memory.pools["default"])
     assert memory.prefix_of("192.0.2.9", "default") == "192.0.2.0/24"
-    fold.pool_gone(a_pool(name="all"))
+    fold.pool_gone(memory.pools["all"])
     assert memory.prefix_of("192.0.2.9", "default") == ""
 
 

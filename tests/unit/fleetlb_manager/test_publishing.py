@@ -224,6 +224,6 @@ async def test_without_its_group_nothing_is_taken_as_let_go() -> None:
     world.folding.group_gone(group)
     assert await world.publishing.reconcile(SLOT) is not None
     assert not world.memory.let_go
-    world.folding.group_set(replace(group, metadata=replace(group.metadata, resource_version="99")))
+    world.folding.group_set(replace(group, metadata=replace(group.metadata, uid="again", resource_version="99")))
     await world.publishing.reconcile(SLOT)
     assert world.memory.let_go == {SLOT}
