@@ -17,6 +17,7 @@ from fleetlb_manager.serving import MAX_RACES, new_load_balancer
 from fleetlb_manager.tenancy import Tenancy
 from tests.unit.fleetlb_manager.manager_world import (
     READY,
+    Crash,
     World,
     a_claim,
     a_key,
@@ -191,6 +192,40 @@ async def test_a_refused_edit_keeps_the_address_and_what_it_served() -> None:
     assert spec.refusal.reason == "Unsupported"
     assert (spec.addresses, spec.service) == (("192.0.2.0",), a_wish())
     assert {key: wish.server for key, wish in before.items()} == servers(world)
+
+
+async def test_who_wishes_again_after_its_address_was_freed_and_is_refused_is_not_told_that_it_has_it() -> None:
+    world = a_world(pool=("192.0.2.1/32",))
+    world.say(a_key(), a_wish())
+    await world.work()
+    world.say(a_key(), None)
+    world.kept.crash_after = len(world.kept.effects) + 5
+    with pytest.raises(Crash):
+        await world.work()
+    assert world.kept.claims == {}
+    assert world.addresses() == {"u1": ("192.0.2.1",)}
+    world.rebuild()
+    world.say(a_key(), a_wish(node_ports=(1,)))
+    world.say(a_key("u2", "acme"), a_wish("other"))
+    await world.work()
+    assert world.addresses() == {"u1": (), "u2": ("192.0.2.1",)}
+
+
+async def test_a_grant_that_was_begun_and_is_refused_then_gives_back_what_it_claimed() -> None:
+    world = a_world(pool=("192.0.2.1/32", "2001:db8::1/128"))
+    world.say(a_key(), a_wish(ip_families=(Family.IPV4, Family.IPV6)))
+    world.kept.crash_after = 1
+    with pytest.raises(Crash):
+        await world.work()
+    assert list(world.phases()) == ["192.0.2.1"]
+    world.rebuild()
+    world.repool("192.0.2.1/32")
+    await world.work()
+    assert world.phases() == {}
+    assert world.addresses() == {"u1": ()}
+    world.say(a_key("u2"), a_wish("other"))
+    await world.work()
+    assert world.addresses()["u2"] == ("192.0.2.1",)
 
 
 async def test_ranges_that_no_watcher_of_ours_would_send_are_refused() -> None:
