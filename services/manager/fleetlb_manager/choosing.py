@@ -42,6 +42,8 @@ class Denial(msgspec.Struct, frozen=True):
 
     refusal: Refusal
     waits_for: tuple[str, ...] = ()
+    is_passing: bool = False
+    """What is free is kept for others, who may not need it: the answer that stands is as true as this one."""
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,7 +163,7 @@ class Chooser:
         is_taken = self._book.holder(address) not in (None, str(wish.key)) or own is not None
         if is_taken or self._lines.kept_from(wish.key, resource):
             text = f"fleetlb.dev/addresses: {address} is in use, or rests after its last use"
-            return Denial(Refusal(Reason.ADDRESS_IN_USE, text), (resource,))
+            return Denial(Refusal(Reason.ADDRESS_IN_USE, text), (resource,), is_passing=not is_taken)
         return holding
 
     def _located(self, wish: Wish, address: str) -> Holding | None:
@@ -218,7 +220,7 @@ class Chooser:
             return self._no_pool(wish)
         waits = tuple(resource for denial in denials for resource in denial.waits_for)
         first = next((denial for denial in denials if denial.waits_for), denials[0])
-        return Denial(first.refusal, waits)
+        return Denial(first.refusal, waits, first.is_passing)
 
     def _choose_in(self, wish: Wish, group: str, pools: Sequence[str], fixed: dict[Family, Holding]) -> Choice | Denial:
         refusal = judge_capabilities(wish.service, self._capabilities(group) or frozenset())
@@ -258,4 +260,6 @@ class Chooser:
                     return Holding(free, pool, self._book.pools[pool].group)
         total = sum(size_of(self._book.pools[pool], family) for pool in sized)
         text = f"no free {family} address in {', '.join(f'pool {pool}' for pool in sized)}: {total} of {total} taken"
-        return Denial(Refusal(Reason.POOL_EXHAUSTED, text), tuple(pool_resource(pool, family) for pool in sized))
+        waits_for = tuple(pool_resource(pool, family) for pool in sized)
+        is_passing = any(self._book.counts(pool, family).free for pool in sized)
+        return Denial(Refusal(Reason.POOL_EXHAUSTED, text), waits_for, is_passing)

@@ -8,6 +8,7 @@ and does what is missing, so it can be interrupted after any write.
 
 from typing import Protocol
 
+import msgspec
 import structlog
 from prometheus_client import Counter
 
@@ -134,6 +135,9 @@ class Serving:
     async def _refuse(self, key: ServiceKey, wish: str, service: TenantService, denial: Denial) -> LoadBalancer:
         known = self._memory.load_balancers.get(key)
         refusal = denial.refusal
+        if denial.is_passing and known is not None and known.spec.wish == wish:
+            # Two who decline one unit in turn, each for its own reason, would write for ever.
+            refusal = known.spec.refusal or refusal
         if known is None or known.spec.refusal != refusal:
             REFUSALS.labels(refusal.reason).inc()
         delivery = self._delivery(key, known.spec.group if known else "")
@@ -154,9 +158,13 @@ class Serving:
         if standing is not None:
             self._folding.call_next(self._memory.lines.leave(key))
             return standing
-        refusal = judge(service, registration, self._usage_beside(key), self._memory.usage.held_by(key))
+        beside, held = self._memory.usage.without(key), self._memory.usage.held_by(key)
+        refusal = judge(service, registration, beside, held)
         if refusal is not None or registration.grant is None:
             return self._deny(key, denial_of(refusal, key.tenant))
+        refusal = judge(service, registration, self._with_what_is_kept(beside, key), held)
+        if refusal is not None:
+            return self._deny(key, msgspec.structs.replace(denial_of(refusal, key.tenant), is_passing=True))
         if not claims and self._memory.adoption.goes_before(key, self._clock.monotonic()):
             text = f"{key}: Services that show addresses choose first"
             raise Transient(text, retry_after=ASK_AGAIN_SECONDS)
@@ -171,11 +179,9 @@ class Serving:
         self._line_up(key, outcome.short.waits_for if outcome.short else ())
         return outcome
 
-    def _usage_beside(self, key: ServiceKey) -> Usage:
-        """What the tenant holds without this Service, with what is kept for Services of it that waited longer."""
-        usage, kept = self._memory.usage.without(key), self._memory.lines.kept_from(key, quota_resource(key.tenant))
-        if not kept:
-            return usage
+    def _with_what_is_kept(self, usage: Usage, key: ServiceKey) -> Usage:
+        """Usage, and what is kept for Services of the tenant that waited longer than this one."""
+        kept = self._memory.lines.kept_from(key, quota_resource(key.tenant))
         return Usage(
             load_balancers=usage.load_balancers + kept, addresses=usage.addresses + kept, ports=usage.ports + kept
         )

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from fleetlb.contracts.objects import AnnotationRules, Quotas
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.capabilities import EngineName
+from fleetlb.domain.conditions import Reason
 from fleetlb.domain.errors import Transient
 from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints, TenantNode
 from fleetlb.domain.virtual_servers import Forwarding, Scheduler, VirtualServer
@@ -226,6 +227,19 @@ async def test_a_grant_that_was_begun_and_is_refused_then_gives_back_what_it_cla
     world.say(a_key("u2"), a_wish("other"))
     await world.work()
     assert world.addresses()["u2"] == ("192.0.2.1",)
+
+
+async def test_those_who_cannot_use_what_is_kept_for_each_other_come_to_rest() -> None:
+    world = a_world(quotas=Quotas(load_balancers=1))
+    world.say(a_key(), a_wish())
+    await world.work()
+    for uid in ("u2", "u3", "u4"):
+        world.say(a_key(uid), a_wish(uid, addresses=("203.0.113.9",)))
+    await world.work()
+    world.say(a_key(), None)
+    await world.work()
+    reasons = {item.spec.refusal.reason for item in world.kept.load_balancers.values() if item.spec.refusal}
+    assert reasons == {Reason.ADDRESS_NOT_ALLOWED}
 
 
 async def test_ranges_that_no_watcher_of_ours_would_send_are_refused() -> None:
