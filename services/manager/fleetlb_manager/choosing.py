@@ -95,12 +95,14 @@ class Chooser:
         outcome = self._choose(wish)
         if isinstance(outcome, Choice) or not wish.service.prefers_dual_stack or wish.service.addresses:
             return outcome
+        waits_for = outcome.waits_for
         for family in sorted(wish.service.ip_families, key=lambda family: wish.held(family) is None):
             service = msgspec.structs.replace(wish.service, ip_families=(family,))
             alone = self._choose(msgspec.structs.replace(wish, service=service))
             if isinstance(alone, Choice):
                 return msgspec.structs.replace(alone, short=outcome)
-        return outcome
+            waits_for += alone.waits_for
+        return msgspec.structs.replace(outcome, waits_for=tuple(dict.fromkeys(waits_for)))
 
     def _choose(self, wish: Wish) -> Choice | Denial:
         proposed = self._proposed.pop(wish.key, ())

@@ -485,3 +485,19 @@ async def test_a_family_that_was_not_to_be_had_follows_when_a_pool_has_it() -> N
     await world.work()
     assert world.addresses() == {"u1": (had, "2001:db8::")}
     assert set(servers(world)) == {f"{had}:443/tcp", "[2001:db8::]:443/tcp"}
+
+
+async def test_who_would_like_two_families_and_has_none_waits_for_either() -> None:
+    world = a_world(pool=("192.0.2.1/32", "2001:db8::1/128"))
+    world.say(a_key("v4"), a_wish("v4"))
+    world.say(a_key("v6"), a_wish("v6", ip_families=(Family.IPV6,)))
+    await world.work()
+    world.say(a_key(), a_wish(ip_families=(Family.IPV6, Family.IPV4), prefers_dual_stack=True))
+    await world.work()
+    assert world.addresses()["u1"] == ()
+    world.say(a_key("v4"), None)
+    await world.work()
+    assert world.addresses()["u1"] == ("192.0.2.1",)
+    world.say(a_key("v6"), None)
+    await world.work()
+    assert set(world.addresses()["u1"]) == {"192.0.2.1", "2001:db8::1"}
