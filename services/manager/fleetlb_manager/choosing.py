@@ -43,6 +43,8 @@ class Denial(msgspec.Struct, frozen=True):
 
     refusal: Refusal
     waits_for: tuple[str, ...] = ()
+    is_passing: bool = False
+    """What is free is kept for others, who may not need it: the answer that stands is as true as this one."""
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,12 +93,14 @@ class Chooser:
         outcome = self._choose(wish)
         if isinstance(outcome, Choice) or not wish.service.prefers_dual_stack or wish.service.addresses:
             return outcome
+        waits_for = outcome.waits_for
         for family in sorted(wish.service.ip_families, key=lambda family: wish.held(family) is None):
             service = msgspec.structs.replace(wish.service, ip_families=(family,))
             alone = self._choose(msgspec.structs.replace(wish, service=service))
             if isinstance(alone, Choice):
                 return msgspec.structs.replace(alone, short=outcome)
-        return outcome
+            waits_for += alone.waits_for
+        return msgspec.structs.replace(outcome, waits_for=tuple(dict.fromkeys(waits_for)))
 
     def _choose(self, wish: Wish) -> Choice | Denial:
         proposed = self._proposed.pop(wish.key, ())
@@ -158,7 +162,7 @@ class Chooser:
         is_taken = self._book.holder(address) not in (None, str(wish.key)) or own is not None
         if is_taken or self._lines.kept_from(wish.key, resource):
             text = f"fleetlb.dev/addresses: {address} is in use, or rests after its last use"
-            return Denial(Refusal(Reason.ADDRESS_IN_USE, text), (resource,))
+            return Denial(Refusal(Reason.ADDRESS_IN_USE, text), (resource,), is_passing=not is_taken)
         return holding
 
     def _located(self, wish: Wish, address: str) -> Holding | None:
@@ -186,7 +190,7 @@ class Chooser:
             return Denial(self._eligible.why_none(wish.service, wish.grant))
         waits = tuple(resource for denial in denials for resource in denial.waits_for)
         first = next((denial for denial in denials if denial.waits_for), denials[0])
-        return Denial(first.refusal, waits)
+        return Denial(first.refusal, waits, first.is_passing)
 
     def _ranked(self, wish: Wish, pools: Sequence[str]) -> list[str]:
         """Groups in the order in which they are tried: that of an address that it had; those of pools that have a free
@@ -245,4 +249,6 @@ class Chooser:
                     return Holding(free, pool, self._book.pools[pool].group)
         total = sum(self._book.size(pool, family) for pool in sized)
         text = f"no free {family} address in {', '.join(f'pool {pool}' for pool in sized)}: {total} of {total} taken"
-        return Denial(Refusal(Reason.POOL_EXHAUSTED, text), tuple(pool_resource(pool, family) for pool in sized))
+        waits_for = tuple(pool_resource(pool, family) for pool in sized)
+        is_passing = any(self._book.counts(pool, family).free for pool in sized)
+        return Denial(Refusal(Reason.POOL_EXHAUSTED, text), waits_for, is_passing)

@@ -125,26 +125,37 @@ def granted_spec(
     )
 
 
+def still_standing(load_balancer: LoadBalancer | None, claims: Iterable[AddressClaim]) -> LoadBalancerSpec | None:
+    """What was granted before, with those of its addresses that are still bound; None if there are none.
+
+    An object may outlive its claims: a release frees them first, and may find the Service wished again.
+    """
+    if load_balancer is None:
+        return None
+    bound = {claim.spec.address for claim in claims if claim.spec.phase is ClaimPhase.BOUND}
+    addresses = tuple(address for address in load_balancer.spec.addresses if address in bound)
+    return msgspec.structs.replace(load_balancer.spec, addresses=addresses) if addresses else None
+
+
 def refused_spec(
     key: ServiceKey,
     wish: str,
     service: TenantService,
     refusal: Refusal,
-    load_balancer: LoadBalancer | None,
+    standing: LoadBalancerSpec | None,
     delivery: Delivery,
 ) -> LoadBalancerSpec:
-    """What the object says of a refused wish: beside addresses, the wish that was granted last stays in force."""
-    if load_balancer is None or not load_balancer.spec.addresses:
+    """What the object says of a refused wish. `standing`: the wish that was granted last, which stays in force."""
+    if standing is None:
         return LoadBalancerSpec(tenant=key.tenant, cluster_uid=key.cluster, wish=wish, service=service, refusal=refusal)
-    before = load_balancer.spec
     return LoadBalancerSpec(
         tenant=key.tenant,
         cluster_uid=key.cluster,
         wish=wish,
-        service=before.service,
-        group=before.group,
-        pool=before.pool,
-        addresses=before.addresses,
+        service=standing.service,
+        group=standing.group,
+        pool=standing.pool,
+        addresses=standing.addresses,
         ip_mode=delivery.ip_mode,
         keeps_client_address=delivery.keeps_client_address,
         refusal=refusal,

@@ -86,6 +86,7 @@ class ObjectFolding:
         self._memory.book.drop_pool(pool.metadata.name)
         self._memory.claims.of_pools.set_ranges(pool.metadata.name, None)
         self._pools_changed()
+        self._wake_wanting()
         self._mark_quarantined()
         self._networks_changed(pool.metadata.name, None)
 

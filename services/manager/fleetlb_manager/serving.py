@@ -8,6 +8,7 @@ and does what is missing, so it can be interrupted after any write.
 
 from typing import Protocol
 
+import msgspec
 import structlog
 from prometheus_client import Counter
 
@@ -40,6 +41,7 @@ from fleetlb_manager.deciding import (
     judge,
     refused_spec,
     standing_choice,
+    still_standing,
 )
 from fleetlb_manager.identities import ServiceKey, namespace_of
 from fleetlb_manager.load_balancers import key_of
@@ -119,21 +121,31 @@ class Serving:
         for _ in range(MAX_RACES):
             outcome = self._decide(key, service, observed.shown)
             if isinstance(outcome, Denial):
-                known = self._memory.load_balancers.get(key)
-                if known is None or known.spec.refusal != outcome.refusal:
-                    REFUSALS.labels(outcome.refusal.reason).inc()
-                delivery = self._delivery(key, known.spec.group if known else "")
-                spec = refused_spec(key, observed.wish, service, outcome.refusal, known, delivery)
-                return await self._write(key, spec)
+                return await self._refuse(key, observed.wish, service, outcome)
             try:
                 if await self._claiming.claim_all(key, service, outcome):
                     delivery = self._delivery(key, outcome.group)
                     item = await self._write(key, granted_spec(key, observed.wish, service, outcome, delivery))
-                    await self._give_up_surplus(key, outcome)
+                    await self._give_up_surplus(key, item)
                     return item
             finally:
                 self._settle_usage(key)
         raise Transient(f"{key}: {MAX_RACES} addresses in a row were taken meanwhile")
+
+    async def _refuse(self, key: ServiceKey, wish: str, service: TenantService, denial: Denial) -> LoadBalancer:
+        known = self._memory.load_balancers.get(key)
+        refusal = denial.refusal
+        if denial.is_passing and known is not None and known.spec.wish == wish:
+            # Two who decline one unit in turn, each for its own reason, would write for ever.
+            refusal = known.spec.refusal or refusal
+        if known is None or known.spec.refusal != refusal:
+            REFUSALS.labels(refusal.reason).inc()
+        delivery = self._delivery(key, known.spec.group if known else "")
+        standing = still_standing(known, self._memory.claims.of(key))
+        item = await self._write(key, refused_spec(key, wish, service, refusal, standing, delivery))
+        if self._memory.registrations[key.tenant].grant is not None:
+            await self._give_up_surplus(key, item)
+        return item
 
     def _delivery(self, key: ServiceKey, group: str) -> Delivery:
         return decide_delivery(self._memory.carriers.get(group), self._memory.load_balancers.get(key))
@@ -146,9 +158,13 @@ class Serving:
         if standing is not None:
             self._folding.call_next(self._memory.lines.leave(key))
             return standing
-        refusal = judge(service, registration, self._usage_beside(key), self._memory.usage.held_by(key))
+        beside, held = self._memory.usage.without(key), self._memory.usage.held_by(key)
+        refusal = judge(service, registration, beside, held)
         if refusal is not None or registration.grant is None:
             return self._deny(key, denial_of(refusal, key.tenant))
+        refusal = judge(service, registration, self._with_what_is_kept(beside, key), held)
+        if refusal is not None:
+            return self._deny(key, msgspec.structs.replace(denial_of(refusal, key.tenant), is_passing=True))
         if not claims and self._memory.adoption.goes_before(key, self._clock.monotonic()):
             text = f"{key}: Services that show addresses choose first"
             raise Transient(text, retry_after=ASK_AGAIN_SECONDS)
@@ -163,11 +179,9 @@ class Serving:
         self._line_up(key, outcome.short.waits_for if outcome.short else ())
         return outcome
 
-    def _usage_beside(self, key: ServiceKey) -> Usage:
-        """What the tenant holds without this Service, with what is kept for Services of it that waited longer."""
-        usage, kept = self._memory.usage.without(key), self._memory.lines.kept_from(key, quota_resource(key.tenant))
-        if not kept:
-            return usage
+    def _with_what_is_kept(self, usage: Usage, key: ServiceKey) -> Usage:
+        """Usage, and what is kept for Services of the tenant that waited longer than this one."""
+        kept = self._memory.lines.kept_from(key, quota_resource(key.tenant))
         return Usage(
             load_balancers=usage.load_balancers + kept, addresses=usage.addresses + kept, ports=usage.ports + kept
         )
@@ -227,11 +241,10 @@ class Serving:
             raise problem  # not an old picture: the API server refuses the spec itself
         self._folding.load_balancer_set(found)
 
-    async def _give_up_surplus(self, key: ServiceKey, choice: Choice) -> None:
-        """Addresses that the wish asks for no more, once the object does not name them."""
-        wanted = {holding.address for holding in choice.holdings}
+    async def _give_up_surplus(self, key: ServiceKey, item: LoadBalancer) -> None:
+        """Addresses that the object does not name: those asked for no more, those of a grant that was not completed."""
         for claim in self._memory.claims.of(key):
-            if claim.spec.phase is ClaimPhase.BOUND and claim.spec.address not in wanted:
+            if claim.spec.phase is ClaimPhase.BOUND and claim.spec.address not in item.spec.addresses:
                 await self._releasing.begin(claim)
 
 

@@ -19,6 +19,7 @@ from fleetlb_manager.deciding import (
     judge,
     refused_spec,
     standing_choice,
+    still_standing,
 )
 from fleetlb_manager.observations import ObservedService
 from fleetlb_manager.registering import NOT_READY, Registration, grant_of
@@ -153,9 +154,21 @@ def test_the_engine_says_what_an_address_is_and_stays_believed() -> None:
 
 
 def test_a_refusal_keeps_what_was_granted() -> None:
-    refused = refused_spec(a_key(), "new", a_wish("edited"), EXHAUSTED, OWNED, Delivery(IpMode.VIP))
+    refused = refused_spec(a_key(), "new", a_wish("edited"), EXHAUSTED, OWNED.spec, Delivery(IpMode.VIP))
     assert (refused.wish, refused.service, refused.addresses) == ("new", a_wish(), ("192.0.2.1",))
     assert (refused.refusal, refused.ip_mode) == (EXHAUSTED, IpMode.VIP)
-    for item in (None, a_load_balancer(a_key(), refusal=EXHAUSTED)):
-        first = refused_spec(a_key(), "new", a_wish("edited"), EXHAUSTED, item, Delivery())
-        assert (first.service, first.addresses, first.group) == (a_wish("edited"), (), "")
+    first = refused_spec(a_key(), "new", a_wish("edited"), EXHAUSTED, None, Delivery())
+    assert (first.service, first.addresses, first.group) == (a_wish("edited"), (), "")
+
+
+def test_what_was_granted_stands_as_far_as_it_is_still_bound() -> None:
+    item = a_load_balancer(a_key(), "192.0.2.1", "2001:db8::1")
+    bound = (a_claim("192.0.2.1"), a_claim("2001:db8::1"))
+    assert still_standing(item, bound) == item.spec
+    going = a_claim("2001:db8::1", phase=ClaimPhase.RELEASING)
+    standing = still_standing(item, (bound[0], going))
+    assert standing is not None
+    assert standing.addresses == ("192.0.2.1",)
+    assert still_standing(item, ()) is None
+    assert still_standing(a_load_balancer(a_key(), refusal=EXHAUSTED), ()) is None
+    assert still_standing(None, bound) is None

@@ -276,6 +276,15 @@ def test_a_group_that_carries_otherwise_concerns_its_load_balancers() -> None:
     assert list(folded.marks.services) == [a_key("u1")]
 
 
+def test_a_pool_that_is_gone_wakes_who_was_refused_because_of_it() -> None:
+    folded = Folded()
+    folded.fold.pool_set(a_pool())
+    folded.fold.load_balancer_set(a_load_balancer(a_key(), refusal=EXHAUSTED))
+    folded.marks.clear()
+    folded.fold.pool_gone(a_pool())
+    assert list(folded.marks.services) == [a_key()]
+
+
 def test_a_pool_that_routes_otherwise_concerns_only_the_addresses_that_are_routed_otherwise() -> None:
     folded = Folded()
     folded.fold.pool_set(a_pool("192.0.2.0/30", "192.0.2.4/30"))

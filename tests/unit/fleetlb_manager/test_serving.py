@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from fleetlb.contracts.tenants import AnnotationRules, Quotas
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.capabilities import EngineName
+from fleetlb.domain.conditions import Reason
 from fleetlb.domain.errors import Transient
 from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints, TenantNode
 from fleetlb.domain.virtual_servers import Forwarding, Scheduler, VirtualServer
@@ -17,6 +18,7 @@ from fleetlb_manager.serving import MAX_RACES, new_load_balancer
 from fleetlb_manager.tenancy import Tenancy
 from tests.unit.fleetlb_manager.manager_world import (
     READY,
+    Crash,
     World,
     a_claim,
     a_key,
@@ -191,6 +193,53 @@ async def test_a_refused_edit_keeps_the_address_and_what_it_served() -> None:
     assert spec.refusal.reason == "Unsupported"
     assert (spec.addresses, spec.service) == (("192.0.2.0",), a_wish())
     assert {key: wish.server for key, wish in before.items()} == servers(world)
+
+
+async def test_who_wishes_again_after_its_address_was_freed_and_is_refused_is_not_told_that_it_has_it() -> None:
+    world = a_world(pool=("192.0.2.1/32",))
+    world.say(a_key(), a_wish())
+    await world.work()
+    world.say(a_key(), None)
+    world.kept.crash_after = len(world.kept.effects) + 5
+    with pytest.raises(Crash):
+        await world.work()
+    assert world.kept.claims == {}
+    assert world.addresses() == {"u1": ("192.0.2.1",)}
+    world.rebuild()
+    world.say(a_key(), a_wish(node_ports=(1,)))
+    world.say(a_key("u2", "acme"), a_wish("other"))
+    await world.work()
+    assert world.addresses() == {"u1": (), "u2": ("192.0.2.1",)}
+
+
+async def test_a_grant_that_was_begun_and_is_refused_then_gives_back_what_it_claimed() -> None:
+    world = a_world(pool=("192.0.2.1/32", "2001:db8::1/128"))
+    world.say(a_key(), a_wish(ip_families=(Family.IPV4, Family.IPV6)))
+    world.kept.crash_after = 1
+    with pytest.raises(Crash):
+        await world.work()
+    assert list(world.phases()) == ["192.0.2.1"]
+    world.rebuild()
+    world.repool("192.0.2.1/32")
+    await world.work()
+    assert world.phases() == {}
+    assert world.addresses() == {"u1": ()}
+    world.say(a_key("u2"), a_wish("other"))
+    await world.work()
+    assert world.addresses()["u2"] == ("192.0.2.1",)
+
+
+async def test_those_who_cannot_use_what_is_kept_for_each_other_come_to_rest() -> None:
+    world = a_world(quotas=Quotas(load_balancers=1))
+    world.say(a_key(), a_wish())
+    await world.work()
+    for uid in ("u2", "u3", "u4"):
+        world.say(a_key(uid), a_wish(uid, addresses=("203.0.113.9",)))
+    await world.work()
+    world.say(a_key(), None)
+    await world.work()
+    reasons = {item.spec.refusal.reason for item in world.kept.load_balancers.values() if item.spec.refusal}
+    assert reasons == {Reason.ADDRESS_NOT_ALLOWED}
 
 
 async def test_ranges_that_no_watcher_of_ours_would_send_are_refused() -> None:
@@ -436,3 +485,19 @@ async def test_a_family_that_was_not_to_be_had_follows_when_a_pool_has_it() -> N
     await world.work()
     assert world.addresses() == {"u1": (had, "2001:db8::")}
     assert set(servers(world)) == {f"{had}:443/tcp", "[2001:db8::]:443/tcp"}
+
+
+async def test_who_would_like_two_families_and_has_none_waits_for_either() -> None:
+    world = a_world(pool=("192.0.2.1/32", "2001:db8::1/128"))
+    world.say(a_key("v4"), a_wish("v4"))
+    world.say(a_key("v6"), a_wish("v6", ip_families=(Family.IPV6,)))
+    await world.work()
+    world.say(a_key(), a_wish(ip_families=(Family.IPV6, Family.IPV4), prefers_dual_stack=True))
+    await world.work()
+    assert world.addresses()["u1"] == ()
+    world.say(a_key("v4"), None)
+    await world.work()
+    assert world.addresses()["u1"] == ("192.0.2.1",)
+    world.say(a_key("v6"), None)
+    await world.work()
+    assert set(world.addresses()["u1"]) == {"192.0.2.1", "2001:db8::1"}
