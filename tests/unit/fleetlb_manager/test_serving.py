@@ -1,10 +1,11 @@
+import asyncio
 from collections import Counter
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import AnnotationRules, Quotas
+from fleetlb.contracts.objects import AddressClaim, AnnotationRules, Quotas
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.conditions import Reason
@@ -314,6 +315,25 @@ async def test_the_quota_counts_what_is_being_claimed() -> None:
     for uid in ("u1", "u2"):
         world.say(a_key(uid), a_wish(uid))
     await world.work()
+    assert world.addresses() == {"u1": ("192.0.2.0",), "u2": ()}
+
+
+async def test_a_wish_is_judged_with_what_another_one_is_about_to_claim() -> None:
+    world = a_world(quotas=Quotas(load_balancers=1))
+    for uid in ("u1", "u2"):
+        world.say(a_key(uid), a_wish(uid))
+    create, waiting = world.claiming._store.create, asyncio.Event()
+
+    async def slowly(claim: AddressClaim) -> AddressClaim:
+        await waiting.wait()
+        return await create(claim)
+
+    world.claiming._store.create = slowly  # type: ignore[method-assign]
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        tasks.create_task(world.serving.reconcile(a_key("u1")))
+        await asyncio.sleep(0)
+        await world.serving.reconcile(a_key("u2"))
+        waiting.set()
     assert world.addresses() == {"u1": ("192.0.2.0",), "u2": ()}
 
 
