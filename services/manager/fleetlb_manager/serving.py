@@ -237,7 +237,7 @@ class Serving:
         if key_of(found) != key:
             log.warning("two clusters of a tenant have a Service of one UID", service=str(key))
             raise Transient(f"{key}: the object belongs to another cluster", retry_after=300.0) from problem
-        if known is not None and found.metadata.generation == known.metadata.generation:
+        if known is not None and _revision_of(found) == _revision_of(known):
             raise problem  # not an old picture: the API server refuses the spec itself
         self._folding.load_balancer_set(found)
 
@@ -257,3 +257,7 @@ def new_load_balancer(key: ServiceKey, spec: LoadBalancerSpec) -> LoadBalancer:
         NAME_LABEL: spec.service.name,
     }
     return LoadBalancer(metadata=ObjectMeta(name=key.uid, namespace=namespace_of(key.tenant), labels=labels), spec=spec)
+
+
+def _revision_of(item: LoadBalancer) -> tuple[str, int]:
+    return item.metadata.uid, item.metadata.generation

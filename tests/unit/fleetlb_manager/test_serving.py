@@ -390,6 +390,19 @@ async def test_an_object_whose_spec_changed_meanwhile_is_read_again() -> None:
     assert world.addresses() == {"u1": ("192.0.2.0",)}
 
 
+async def test_an_object_that_was_made_anew_meanwhile_is_read_again() -> None:
+    world = a_world()
+    world.say(a_key(), a_wish())
+    await world.work()
+    item = world.kept.load_balancers["tenant-acme", "u1"]
+    world.kept.load_balancers["tenant-acme", "u1"] = world.kept.stamp(item, new=True)
+    world.say(a_key(), a_wish(ports=(8443,)))
+    with pytest.raises(Transient):
+        await world.serving.reconcile(a_key())
+    await world.work()
+    assert world.kept.load_balancers["tenant-acme", "u1"].spec.service == a_wish(ports=(8443,))
+
+
 async def test_a_spec_that_the_api_server_refuses_is_a_bug_and_no_loop() -> None:
     world = a_world()
     world.say(a_key(), a_wish())
