@@ -14,6 +14,7 @@ from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints, Te
 from fleetlb.domain.virtual_servers import Forwarding, Scheduler, VirtualServer
 from fleetlb.kube.errors import Conflict
 from fleetlb.runtime.bus import Ack
+from fleetlb_manager.marking import StatusKey
 from fleetlb_manager.registering import NOT_READY, Registration, register
 from fleetlb_manager.serving import MAX_RACES, new_load_balancer
 from fleetlb_manager.tenancy import Tenancy
@@ -357,6 +358,25 @@ async def test_a_failed_claim_gives_the_quota_to_who_waits() -> None:
     world.say(a_key("u1"), None)
     await world.work()
     assert world.addresses() == {"u2": ("192.0.2.1",)}
+
+
+async def test_what_was_reserved_and_proposed_for_nothing_is_not_counted_for_ever() -> None:
+    world = a_world()
+    world.say(a_key(), a_wish())
+
+    async def away(claim: AddressClaim) -> AddressClaim:
+        world.marks.clear()  # the statuses are written now
+        raise Transient("away")
+
+    create, world.claiming._store.create = world.claiming._store.create, away  # type: ignore[method-assign]
+    with pytest.raises(Transient):
+        await world.serving.reconcile(a_key())
+    assert list(world.marks.statuses) == [StatusKey("tenant", "acme")]
+    world.marks.clear()
+    world.claiming._store.create = create  # type: ignore[method-assign]
+    world.say(a_key(), None)
+    await world.serving.reconcile(a_key())
+    assert StatusKey("pool", "default") in world.marks.statuses
 
 
 async def test_a_tenant_that_is_not_ready_keeps_what_it_has_and_gets_nothing_new() -> None:
