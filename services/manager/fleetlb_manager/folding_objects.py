@@ -142,6 +142,7 @@ class ObjectFolding:
         """An address can be given again."""
         self._call(address_resource(address))
         for pool in self._memory.book.pools_of(address):
+            self._marks.status(StatusKey("pool", pool))
             self._call(pool_resource(pool, family_of(address)))
 
     def load_balancer_set(self, item: LoadBalancer) -> None:

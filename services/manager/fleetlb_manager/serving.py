@@ -45,6 +45,7 @@ from fleetlb_manager.deciding import (
 )
 from fleetlb_manager.identities import ServiceKey, namespace_of
 from fleetlb_manager.load_balancers import key_of
+from fleetlb_manager.marking import StatusKey
 from fleetlb_manager.observations import ObservedService
 from fleetlb_manager.planning import Planner
 from fleetlb_manager.releasing import Releasing
@@ -88,6 +89,7 @@ class Serving:
         """Each collaborator does one step."""
         self._memory = bench.memory
         self._folding = bench.folding
+        self._marks = bench.marks
         self._authority = bench.authority
         self._clock = bench.clock
         self._load_balancers = load_balancers
@@ -191,6 +193,7 @@ class Serving:
         before = self._memory.usage.of(key.tenant)
         self._memory.usage.settle(key)
         if self._memory.usage.of(key.tenant) != before:
+            self._marks.status(StatusKey("tenant", key.tenant))
             self._folding.call_next([quota_resource(key.tenant)])
 
     def _deny(self, key: ServiceKey, denial: Denial) -> Denial:
@@ -237,7 +240,7 @@ class Serving:
         if key_of(found) != key:
             log.warning("two clusters of a tenant have a Service of one UID", service=str(key))
             raise Transient(f"{key}: the object belongs to another cluster", retry_after=300.0) from problem
-        if known is not None and found.metadata.generation == known.metadata.generation:
+        if known is not None and _revision_of(found) == _revision_of(known):
             raise problem  # not an old picture: the API server refuses the spec itself
         self._folding.load_balancer_set(found)
 
@@ -257,3 +260,7 @@ def new_load_balancer(key: ServiceKey, spec: LoadBalancerSpec) -> LoadBalancer:
         NAME_LABEL: spec.service.name,
     }
     return LoadBalancer(metadata=ObjectMeta(name=key.uid, namespace=namespace_of(key.tenant), labels=labels), spec=spec)
+
+
+def _revision_of(item: LoadBalancer) -> tuple[str, int]:
+    return item.metadata.uid, item.metadata.generation

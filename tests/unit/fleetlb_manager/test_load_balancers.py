@@ -19,6 +19,14 @@ def test_an_object_is_found_by_identity_and_cluster() -> None:
     assert list(known.in_cluster(CLUSTER)) == [a_key()] == list(known.services())
 
 
+def test_the_tenant_is_who_owns_the_namespace_whatever_the_spec_says() -> None:
+    known = LoadBalancers()
+    item = a_load_balancer(a_key(), "192.0.2.1")
+    assert known.put(replace(item, spec=replace(item.spec, tenant="globex"))) == a_key()
+    assert known.live("acme") == 1
+    assert known.live("globex") == 0
+
+
 def test_only_a_change_of_the_spec_is_news() -> None:
     known = LoadBalancers()
     item = a_load_balancer(a_key(), "192.0.2.1")

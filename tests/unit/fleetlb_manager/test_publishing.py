@@ -173,6 +173,27 @@ async def test_letting_go_waits_for_the_nodes_then_purges_and_tells_the_claim() 
     assert await world.publishing.reconcile(SLOT) is None
 
 
+async def test_nothing_more_is_purged_once_the_right_to_is_gone() -> None:
+    world = bound()
+    world.publishing.want(SLOT, a_content())
+    await world.publishing.reconcile(SLOT)
+    world.folding.claim_set(a_claim(phase=ClaimPhase.RELEASING, version=2))
+    await world.publishing.reconcile(SLOT)
+    acknowledge(world)
+    purge = world.purge_subject
+
+    async def last(stream: str, subject: str) -> None:
+        await purge(stream, subject)
+        world.authority.acting = False
+
+    world.purge_subject = last  # type: ignore[method-assign]
+    world.kept.effects.clear()
+    with pytest.raises(Transient):
+        await world.publishing.reconcile(SLOT)
+    assert world.kept.effects == [f"purge {SUBJECT}"]
+    assert SLOT not in world.memory.let_go
+
+
 async def test_who_does_not_answer_is_asked_again_after_a_while() -> None:
     world = bound()
     world.folding.claim_set(a_claim(phase=ClaimPhase.RELEASING, version=2))

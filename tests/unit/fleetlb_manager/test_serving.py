@@ -1,9 +1,11 @@
+import asyncio
 from collections import Counter
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from fleetlb.contracts.objects import AddressClaim
 from fleetlb.contracts.tenants import AnnotationRules, Quotas
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.capabilities import EngineName
@@ -13,6 +15,7 @@ from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints, Te
 from fleetlb.domain.virtual_servers import Forwarding, Scheduler, VirtualServer
 from fleetlb.kube.errors import Conflict
 from fleetlb.runtime.bus import Ack
+from fleetlb_manager.marking import StatusKey
 from fleetlb_manager.registering import NOT_READY, Registration, register
 from fleetlb_manager.serving import MAX_RACES, new_load_balancer
 from fleetlb_manager.tenancy import Tenancy
@@ -317,6 +320,25 @@ async def test_the_quota_counts_what_is_being_claimed() -> None:
     assert world.addresses() == {"u1": ("192.0.2.0",), "u2": ()}
 
 
+async def test_a_wish_is_judged_with_what_another_one_is_about_to_claim() -> None:
+    world = a_world(quotas=Quotas(load_balancers=1))
+    for uid in ("u1", "u2"):
+        world.say(a_key(uid), a_wish(uid))
+    create, waiting = world.claiming._store.create, asyncio.Event()
+
+    async def slowly(claim: AddressClaim) -> AddressClaim:
+        await waiting.wait()
+        return await create(claim)
+
+    world.claiming._store.create = slowly  # type: ignore[method-assign]
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        tasks.create_task(world.serving.reconcile(a_key("u1")))
+        await asyncio.sleep(0)
+        await world.serving.reconcile(a_key("u2"))
+        waiting.set()
+    assert world.addresses() == {"u1": ("192.0.2.0",), "u2": ()}
+
+
 async def test_a_failed_claim_gives_the_quota_to_who_waits() -> None:
     world = a_world(quotas=Quotas(load_balancers=1))
     world.say(a_key("u1"), a_wish("u1"))
@@ -337,6 +359,25 @@ async def test_a_failed_claim_gives_the_quota_to_who_waits() -> None:
     world.say(a_key("u1"), None)
     await world.work()
     assert world.addresses() == {"u2": ("192.0.2.1",)}
+
+
+async def test_what_was_reserved_and_proposed_for_nothing_is_not_counted_for_ever() -> None:
+    world = a_world()
+    world.say(a_key(), a_wish())
+
+    async def away(claim: AddressClaim) -> AddressClaim:
+        world.marks.clear()  # the statuses are written now
+        raise Transient("away")
+
+    create, world.claiming._store.create = world.claiming._store.create, away  # type: ignore[method-assign]
+    with pytest.raises(Transient):
+        await world.serving.reconcile(a_key())
+    assert list(world.marks.statuses) == [StatusKey("tenant", "acme")]
+    world.marks.clear()
+    world.claiming._store.create = create  # type: ignore[method-assign]
+    world.say(a_key(), None)
+    await world.serving.reconcile(a_key())
+    assert StatusKey("pool", "default") in world.marks.statuses
 
 
 async def test_a_tenant_that_is_not_ready_keeps_what_it_has_and_gets_nothing_new() -> None:
@@ -368,6 +409,19 @@ async def test_an_object_whose_spec_changed_meanwhile_is_read_again() -> None:
         await world.serving.reconcile(a_key())
     await world.work()
     assert world.addresses() == {"u1": ("192.0.2.0",)}
+
+
+async def test_an_object_that_was_made_anew_meanwhile_is_read_again() -> None:
+    world = a_world()
+    world.say(a_key(), a_wish())
+    await world.work()
+    item = world.kept.load_balancers["tenant-acme", "u1"]
+    world.kept.load_balancers["tenant-acme", "u1"] = world.kept.stamp(item, new=True)
+    world.say(a_key(), a_wish(ports=(8443,)))
+    with pytest.raises(Transient):
+        await world.serving.reconcile(a_key())
+    await world.work()
+    assert world.kept.load_balancers["tenant-acme", "u1"].spec.service == a_wish(ports=(8443,))
 
 
 async def test_a_spec_that_the_api_server_refuses_is_a_bug_and_no_loop() -> None:
