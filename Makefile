@@ -8,6 +8,10 @@ STAMP := .venv/.installed-$(shell cat pyproject.toml requirements.lock | cksum |
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PYTEST := $(BIN)/pytest --quiet
 
+HISTORIES := test
+# Sets are walked in one order, or a history could not be told again.
+RANDOM_PYTEST = PYTHONHASHSEED=0 FLEETLB_HISTORIES=$(HISTORIES) REPLAY='$(REPLAY)' SEED='$(SEED)' $(PYTEST) tests/random
+
 IPVS_PYTEST := $(BIN)/python -m pytest --quiet -p no:cacheprovider -m ipvs
 IPVS_TESTS ?= tests/contract tests/ipvs tests/e2e_ipvs
 FINDINGS := conformance-results
@@ -18,8 +22,10 @@ LAB_SECONDS ?= 2700
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup up down demo bench test check fmt format lint type imports fast unit component contract scenario \
-	integration e2e lab ipvs test-ipvs-host test-upstream test-in-cluster bench-ipvs conformance conformance-envoy conformance-ipvs \
+.PHONY: help setup up down demo bench test check fmt format lint type imports fast random soak test-the-tests unit \
+	component contract scenario \
+	integration e2e lab ipvs test-ipvs-host test-upstream test-in-cluster bench-ipvs conformance \
+	conformance-envoy conformance-ipvs \
 	schemas clean
 
 help: ## Show this list
@@ -48,7 +54,7 @@ demo: setup ## Show the whole way of a Service on a local fleet (ONCE=1: leave a
 bench: setup ## Measure a local fleet
 	@$(BIN)/fleetlb bench
 
-test: check fast integration ipvs e2e ## Everything, as CI runs it; stops at the first failure
+test: check fast random integration ipvs e2e ## Everything, as CI runs it; stops at the first failure
 
 check: format lint type imports ## What needs no test run: format, lint, types, import law
 
@@ -69,6 +75,15 @@ imports: $(STAMP) ## The import law
 
 fast: $(STAMP) ## Unit, component, contract and scenario tests in one run
 	@echo "== unit, component, contract, scenario"; $(PYTEST) -m "not ipvs" tests/unit tests/component tests/contract tests/scenario
+
+random: $(STAMP) ## Random histories of a manager (REPLAY= tells one of them again, SEED= begins at it)
+	@echo "== random"; $(RANDOM_PYTEST)
+
+soak: HISTORIES := soak
+soak: random ## The same for hours
+
+test-the-tests: $(STAMP) ## Are 40 seeded bugs caught? (BUGS="word word" takes those whose name holds one)
+	@$(BIN)/python -m tests.seeded_bugs $(BUGS)
 
 unit component contract scenario: $(STAMP)
 	@echo "== $@"; $(PYTEST) -m "not ipvs" tests/$@

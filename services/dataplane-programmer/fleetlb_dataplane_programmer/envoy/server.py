@@ -28,6 +28,9 @@ _EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # missing from the stubs
 _SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 # The longest path that fits a unix socket address.
 _MAX_SOCKET_PATH = 107
+_END_SECONDS = 2.0
+# So many turns of the loop lie between the end of a stream and grpc's own end of it.
+_TURNS = 5
 # The first request of a stream lists all names that Envoy has; gRPC's default of 4 MB would end at some ten thousand.
 _OPTIONS = (("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20))
 
@@ -44,6 +47,7 @@ class AdsServer:
         self._attach = attach
         self._detach = detach
         self._server: grpc.aio.Server | None = None
+        self._streams: set[asyncio.Task[Any]] = set()
         self._log = structlog.get_logger().bind(engine="envoy")
 
     async def start(self) -> None:
@@ -69,10 +73,15 @@ class AdsServer:
         logging.getLogger("grpc._cython.cygrpc").addFilter(is_no_cancellation)
 
     async def stop(self) -> None:
-        """End all streams at once."""
-        if self._server is not None:
-            await self._server.stop(None)
-            self._server = None
+        """End all streams at once, and wait for that: grpc prints a stack trace for any that the loop ends."""
+        if self._server is None:
+            return
+        await self._server.stop(None)
+        self._server = None
+        if self._streams:
+            await asyncio.wait(self._streams, timeout=_END_SECONDS)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
 
     async def _stream(self, _requests: Any, context: Any) -> None:
         request = await context.read()
@@ -81,6 +90,9 @@ class AdsServer:
         wake = asyncio.Event()
         session = self._attach(wake.set)
         CONNECTED.inc()
+        if (task := asyncio.current_task()) is not None:
+            self._streams.add(task)
+            task.add_done_callback(self._streams.discard)
         try:
             async with asyncio.TaskGroup() as tasks:
                 sender = tasks.create_task(self._send(session, wake, context), name="ads sender")

@@ -1,0 +1,79 @@
+"""What must be true in the end (V): everything is healed, time has passed, and nobody changes anything any more."""
+
+from collections.abc import Iterable
+
+from fleetlb.contracts.objects import ClaimPhase, LoadBalancer
+from fleetlb.domain.conditions import Reason
+from fleetlb.domain.services import TenantService, digest_of
+from fleetlb.domain.virtual_servers import VirtualServerKey
+from fleetlb_manager.claims import owner_of
+from fleetlb_manager.identities import ServiceKey
+from fleetlb_manager.load_balancers import key_of
+from tests.random.keeping import Everything
+from tests.random.outside import Node, Watcher
+from tests.random.promises import family_of, lies_in, size
+
+
+def faults(kept: Everything, watchers: Iterable[Watcher], nodes: Iterable[Node]) -> list[str]:
+    """Everything that is not as the last wishes want it."""
+    nodes = list(nodes)
+    wanted = {watcher.key(uid): service for watcher in watchers for uid, service in watcher.services.items()}
+    found = [f"V: {key} is deleted, and kept by its finalizer" for key, service in wanted.items() if service is None]
+    living = {key: service for key, service in wanted.items() if service is not None}
+    for key, service in living.items():
+        found += _unanswered(kept, key, service, nodes)
+    for claim in kept.claims.values():
+        item = kept.load_balancers.get((f"tenant-{owner_of(claim).tenant}", owner_of(claim).uid))
+        is_used = item is not None and claim.spec.address in item.spec.addresses
+        if owner_of(claim) not in living or not is_used or claim.spec.phase is not ClaimPhase.BOUND:
+            found.append(f"A8: claim {claim.spec.address}, {claim.spec.phase}, of {owner_of(claim)}, is left")
+    found += [f"V: {key_of(i)} is left" for i in kept.load_balancers.values() if key_of(i) not in living]
+    served = {key for item in kept.load_balancers.values() for key in keys_of(item)}
+    found += [f"V: {wish.key} is left in desired" for wish in kept.wishes.values() if wish.key not in served]
+    found += [f"V: {n.name} still serves {key}" for n in nodes for key in n.serving if key not in served]
+    return found
+
+
+def keys_of(item: LoadBalancer) -> set[VirtualServerKey]:
+    """Every virtual server of a load balancer."""
+    spec = item.spec
+    return {VirtualServerKey(a, port.port, port.protocol) for a in spec.addresses for port in spec.service.ports}
+
+
+def _unanswered(kept: Everything, key: ServiceKey, service: TenantService, nodes: list[Node]) -> list[str]:
+    item = kept.load_balancers.get((f"tenant-{key.tenant}", key.uid))
+    if item is None:
+        return [f"V: {key} has no answer"]
+    spec = item.spec
+    if spec.wish != digest_of(service):
+        return [f"V: {key} is answered for another wish"]
+    if spec.refusal is None and not spec.addresses:
+        return [f"V: {key} has neither an address nor a reason"]
+    found = []
+    families = {family_of(address) for address in spec.addresses}
+    is_short = families < set(service.ip_families) and service.prefers_dual_stack
+    if spec.refusal is None and families != set(service.ip_families) and not is_short:
+        found.append(f"V: {key} wants {service.ip_families} and has {spec.addresses}")
+    if spec.refusal is None and service.addresses and set(service.addresses) - set(spec.addresses):
+        found.append(f"V: {key} asks for {service.addresses} and has {spec.addresses}")
+    if spec.refusal is not None and spec.refusal.reason is Reason.POOL_EXHAUSTED and len(service.ip_families) == 1:
+        found += _has_room(kept, key, service)
+    for node in nodes:
+        for server in keys_of(item):
+            wish = node.serving.get(server)
+            if wish is None or wish.owner.service_uid != key.uid:
+                found.append(f"V1: {node.name} does not serve {server} for {key}")
+    return found
+
+
+def _has_room(kept: Everything, key: ServiceKey, service: TenantService) -> list[str]:
+    """A10: nobody is refused while there is an address for it."""
+    family = service.ip_families[0]
+    for pool in kept.pools.values():
+        if pool.metadata.deletion_timestamp or service.pool not in ("", pool.metadata.name):
+            continue
+        addresses = [claim.spec.address for claim in kept.claims.values()]
+        taken = [a for a in addresses if lies_in(a, pool) and family_of(a) is family]
+        if len(taken) < size(pool, family):
+            return [f"A10: {key} is refused, and pool {pool.metadata.name} has a free address"]
+    return []

@@ -1,0 +1,181 @@
+"""Who speaks with a manager over the bus: a tenant's watcher and a balancer node, as far as a manager can tell.
+
+Both hold the truth of their side, and say it again whenever they are asked to.
+"""
+
+from collections.abc import Callable
+
+from fleetlb.contracts import codec, subjects
+from fleetlb.contracts.v1 import InventoryObserved, NodesObserved, ServiceObserved, VirtualServerDesired
+from fleetlb.domain.services import TenantNode, TenantService, digest_of
+from fleetlb.domain.virtual_servers import VirtualServerKey
+from fleetlb_dataplane_programmer.engine import Outcome, State
+from fleetlb_dataplane_programmer.programming import Apply, Ignored, Ledger, Refused, Remove
+from fleetlb_manager.identities import ServiceKey
+from tests.random.keeping import Everything
+from tests.unit.fleetlb_manager.manager_world import GROUP, READY
+
+Say = Callable[[str, bytes], None]
+
+
+def _observed(account: str, local: str) -> str:
+    """A watcher's own subject as the server rewrites it for the hub."""
+    return local.replace("observed.", f"{subjects.ROOT}.observed.{account}.", 1)
+
+
+class Watcher:
+    """One cluster of one tenant, and its watcher."""
+
+    def __init__(self, tenant: str, account: str, number: int, say: Say) -> None:
+        self.tenant = tenant
+        self.cluster = "cluster-1"
+        self.account = account
+        self._say = say
+        self._nodes = (TenantNode(name="node-a", addresses=(f"10.{number}.0.1",)),)
+        self.services: dict[str, TenantService | None] = {}
+        """Every Service that there is, by UID; None: it is deleted, and kept by its finalizer."""
+        self.shown: dict[str, tuple[str, ...]] = {}
+        self.was_partial = False
+
+    def key(self, uid: str) -> ServiceKey:
+        return ServiceKey(self.tenant, self.cluster, uid)
+
+    def put(self, uid: str, service: TenantService | None) -> None:
+        """The Service is made, edited or deleted."""
+        self.services[uid] = service
+        self.tell(uid)
+
+    def show(self, uid: str, addresses: tuple[str, ...]) -> None:
+        """The Service's status shows these."""
+        if self.services.get(uid) is not None and self.shown.get(uid, ()) != addresses:
+            self.shown[uid] = addresses
+            self.tell(uid)
+
+    def released(self, uid: str) -> None:
+        """The hub has let go of a Service: its finalizer goes, and with it the Service."""
+        if uid in self.services and self.services[uid] is None:
+            del self.services[uid]
+            self.shown.pop(uid, None)
+
+    def message(self, uid: str) -> ServiceObserved:
+        service, shown = self.services[uid], self.shown.get(uid, ())
+        endpoints = READY if service else None
+        digest = digest_of((service, endpoints, shown))
+        return ServiceObserved(
+            digest=digest, wish=digest_of(service), service=service, endpoints=endpoints, shown=shown
+        )
+
+    def tell(self, uid: str) -> None:
+        """Speak of one Service."""
+        self._say(subjects.observed_service(self.account, self.cluster, uid), codec.encode(self.message(uid)))
+
+    def tell_all(self) -> None:
+        """Speak of everything."""
+        nodes = NodesObserved(nodes=self._nodes)
+        self._say(_observed(self.account, subjects.local_observed_nodes(self.cluster)), codec.encode(nodes))
+        for uid in list(self.services):
+            self.tell(uid)
+        self.take_inventory()
+
+    def take_inventory(self, *, partial: bool = False) -> None:
+        """Name every Service; a partial one, which no watcher should send, leaves one out, never twice in a row."""
+        self.was_partial = partial and not self.was_partial
+        named = {uid: self.message(uid).digest for uid in self.services}
+        if self.was_partial and named:
+            named.popitem()
+        said = InventoryObserved(services=named)
+        self._say(_observed(self.account, subjects.local_observed_inventory(self.cluster)), codec.encode(said))
+
+
+class Node:
+    """A balancer node: its real ledger, and a data plane that does what it is asked, or refuses."""
+
+    def __init__(self, name: str, kept: Everything, say: Say) -> None:
+        self.name = name
+        self.is_rejecting = False
+        self.is_lagging = False
+        self.serving: dict[VirtualServerKey, VirtualServerDesired] = {}
+        """What its data plane holds."""
+        self.went_back: list[str] = []
+        self.refused = 0
+        self._kept = kept
+        self._say = say
+        self._ledger = Ledger(name, allow_loopback=False)
+        self._applied: dict[VirtualServerKey, tuple[int, int]] = {}
+        self._heard: dict[str, VirtualServerDesired] = {}
+        self._rejected: dict[VirtualServerKey, int] = {}
+
+    def hear(self) -> bool:
+        """Do what `desired` asks for, and say so. False: nothing new is there."""
+        if self.is_lagging:
+            return False
+        is_news = False
+        for subject, wish in list(self._kept.wishes.items()):
+            if self._heard.get(subject) is not wish:
+                self._heard[subject] = wish
+                is_news = True
+                self._take(wish)
+        return is_news
+
+    def try_again(self) -> None:
+        """What the data plane refused, it is asked for once more."""
+        for key, token in list(self._rejected.items()):
+            self._decided(key, token)
+
+    def reconnect(self) -> None:
+        """Read `desired` anew, and say everything again."""
+        self._heard.clear()
+        self._ledger.forget_what_was_asked()
+        self.hear()
+        for key in list(self._ledger.worth_telling()):
+            self._tell(key)
+
+    def restart(self) -> None:
+        """The process ends and begins; its state file and its data plane stay."""
+        records = self._ledger.records()
+        self._ledger = Ledger(self.name, allow_loopback=False)
+        self._rejected.clear()
+        for record in records:
+            decision = self._ledger.recall(record)
+            if isinstance(decision, Apply | Remove):
+                self._decided(record.desired.key, decision.token)
+        self._heard.clear()
+
+    def _take(self, wish: VirtualServerDesired) -> None:
+        decision = self._ledger.fold(wish, 0)
+        if isinstance(decision, Apply | Remove):
+            self._rejected.pop(wish.key, None)
+            self._decided(wish.key, decision.token)
+        elif decision is Ignored.STALE:
+            self.refused += 1
+        elif isinstance(decision, Refused) or decision is Ignored.DUPLICATE:
+            self._tell(wish.key)
+
+    def _decided(self, key: VirtualServerKey, token: int) -> None:
+        entry = self._ledger.get(key)
+        assert entry is not None
+        wish = entry.desired
+        order = (wish.generation, wish.revision)
+        if order < self._applied.get(key, order):
+            self.went_back.append(f"V4: {self.name} {key}: {order} after {self._applied[key]}")
+        self._applied[key] = order
+        if wish.server is None:
+            self.serving.pop(key, None)
+            self._answer(key, token, State.REMOVED)
+        elif self.is_rejecting:
+            self._rejected[key] = token
+            self._answer(key, token, State.REJECTED)
+        else:
+            self._rejected.pop(key, None)
+            self.serving[key] = wish
+            self._answer(key, token, State.PROGRAMMED)
+
+    def _answer(self, key: VirtualServerKey, token: int, state: State) -> None:
+        self._ledger.take_outcome(key, Outcome(state=state, token=token), 0)
+        self._tell(key)
+
+    def _tell(self, key: VirtualServerKey) -> None:
+        said = self._ledger.realized(key)
+        if said is not None:
+            self._say(subjects.realized(GROUP, self.name, key), codec.encode(said))
+            self._ledger.announced(key, said)

@@ -1,0 +1,292 @@
+"""What must hold in every revision, at every step and at rest. The ids are explained in docs/how-it-is-tested.md.
+
+Nothing here asks the book, the lines or the ledger of the product: objects, the data planes and plain arithmetic do.
+"""
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from fleetlb.contracts.objects import AddressClaim, AddressPool, ClaimPhase, LoadBalancer
+from fleetlb.domain.addresses import Family, claim_name
+from fleetlb.domain.conditions import Reason
+from fleetlb_manager.claims import owner_of
+from fleetlb_manager.identities import ServiceKey
+from fleetlb_manager.load_balancers import key_of
+from tests.random.keeping import Everything
+from tests.random.outside import Node
+from tests.random.process import Process
+from tests.unit.fleetlb_manager.manager_world import HandClock
+
+REACHED: Counter[str] = Counter()
+"""How often rare paths were reached, over all histories of this process."""
+IN_USE = (ClaimPhase.BOUND, ClaimPhase.RELEASING)
+
+
+def spans(pool: AddressPool) -> list[tuple[int, int, int]]:
+    """A pool's ranges as (version, first, last), read without the product."""
+    found: list[tuple[int, int, int]] = []
+    for text in pool.spec.addresses:
+        low, _, high = text.partition("-")
+        first, last = ipaddress.ip_address(low), ipaddress.ip_address(high or low)
+        found.append((first.version, int(first), int(last)))
+    return found
+
+
+def lies_in(address: str, pool: AddressPool) -> bool:
+    parsed = ipaddress.ip_address(address)
+    return any(v == parsed.version and first <= int(parsed) <= last for v, first, last in spans(pool))
+
+
+def size(pool: AddressPool, family: Family) -> int:
+    version = 4 if family is Family.IPV4 else 6
+    return sum(last - first + 1 for v, first, last in spans(pool) if v == version)
+
+
+def family_of(address: str) -> Family:
+    return Family.IPV4 if ipaddress.ip_address(address).version == 4 else Family.IPV6
+
+
+class Promises:
+    """Judges every revision of claims and load balancers as it is written."""
+
+    def __init__(self, kept: Everything, clock: HandClock) -> None:
+        self.kept = kept
+        self.clock = clock
+        self.writer: Process | None = None
+        """Who made the last call; what a manager writes that lost its Lease is judged less strictly."""
+        self.nodes: dict[str, Node] = {}
+        self.broken: list[str] = []
+        self.lost: set[str] = set()
+        """Addresses and UIDs whose objects somebody else than us removed."""
+        self.by_hand = False
+        """The change is none of ours."""
+        self._at_rest_since: dict[str, float] = {}
+        self._earlier: dict[str, list[AddressPool]] = {}
+        kept.listeners.append(self._on_change)
+
+    @property
+    def actor(self) -> Process | None:
+        """Who writes, if it may."""
+        return self.writer if self.writer is not None and self.writer.gate.acting else None
+
+    def note(self, what: str) -> None:
+        """A rare path was reached."""
+        REACHED[what] += 1
+
+    def check(self) -> None:
+        """After every step: nothing is broken, and no data plane serves what is another's."""
+        for node in self.nodes.values():
+            self.broken += node.went_back
+            for key, wish in node.serving.items():
+                claim = self._claim_at(key.address)
+                if claim is None or key.address in self.lost:
+                    continue
+                whose = ServiceKey(wish.owner.tenant, wish.owner.cluster_uid, wish.owner.service_uid)
+                if claim.spec.phase is ClaimPhase.QUARANTINED:
+                    self._break("A7", f"{node.name} serves {key}, which is at rest")
+                elif owner_of(claim) != whose:
+                    self._break("A2", f"{node.name} serves {key} for {whose}; it is {owner_of(claim)}'s")
+        assert not self.broken, "\n".join(self.broken)
+
+    # Every revision.
+
+    def _on_change(self, kind: str, before: Any, now: Any) -> None:
+        if self.by_hand:
+            return
+        if kind == "pool" and before is not None:
+            self._earlier.setdefault(before.metadata.name, []).append(before)
+        elif kind == "claim":
+            self._claim_changed(before, now)
+        elif kind == "load balancer" and now is not None:
+            self._load_balancer_changed(before, now)
+
+    def _claim_changed(self, before: AddressClaim | None, now: AddressClaim | None) -> None:
+        if before is None:
+            assert now is not None
+            self._claim_made(now)
+        elif now is None:
+            self._claim_ended(before)
+        else:
+            self._claim_moved(before, now)
+
+    def _claim_made(self, claim: AddressClaim) -> None:
+        address, owner = claim.spec.address, owner_of(claim)
+        pool = self.kept.pools.get(claim.spec.pool)
+        if pool is None:
+            self._break("A3", f"{address} is claimed from pool {claim.spec.pool}, which is gone")
+            return
+        if not pool.metadata.finalizers:
+            self._break("A3", f"{address} is claimed from pool {claim.spec.pool}, which nobody guards")
+        known = [pool, self.writer.memory.pools.get(claim.spec.pool, pool) if self.writer else pool]
+        if self.writer and self.writer.driver.is_late:
+            known += self._earlier.get(claim.spec.pool, [])
+        if not any(lies_in(address, version) for version in known):
+            self._break("A3", f"{address} lies in no pool")
+        if claim.spec.phase is not ClaimPhase.BOUND or claim.spec.address != str(ipaddress.ip_address(address)):
+            self._break("A1", f"{address} begins as {claim.spec.phase}")
+        self._nobody_serves(address, owner)
+        self._quota(owner)
+        self._oldest_first(claim, owner)
+
+    def _claim_moved(self, before: AddressClaim, now: AddressClaim) -> None:
+        address = now.spec.address
+        if (owner_of(before), before.spec.address, before.spec.pool) != (owner_of(now), address, now.spec.pool):
+            self._break("A1", f"{address} changes hands from {owner_of(before)} to {owner_of(now)}")
+        if now.spec.generation < before.spec.generation:
+            self._break("V4", f"claim {address}: generation {now.spec.generation} after {before.spec.generation}")
+        ways = {ClaimPhase.BOUND: 0, ClaimPhase.RELEASING: 1, ClaimPhase.QUARANTINED: 2}
+        if not 0 <= ways[now.spec.phase] - ways[before.spec.phase] <= 1:
+            self._break("A7", f"{address} goes from {before.spec.phase} to {now.spec.phase}")
+        if now.spec.phase is ClaimPhase.QUARANTINED and before.spec.phase is ClaimPhase.RELEASING:
+            self._everybody_let_go(address)
+            since = datetime.fromisoformat(now.spec.released_at).timestamp()
+            is_late = self.writer is not None and self.writer.driver.is_late
+            if not is_late and abs(since - self.clock.now) > 0.001:
+                self._break("A7", f"{address} is said to rest since {now.spec.released_at}")
+            self._at_rest_since[address] = since
+
+    def _claim_ended(self, claim: AddressClaim) -> None:
+        address, pool = claim.spec.address, self.kept.pools.get(claim.spec.pool)
+        known = [pool, self.writer.memory.pools.get(claim.spec.pool) if self.writer else pool]
+        if self.writer and self.writer.driver.is_late:
+            known += self._earlier.get(claim.spec.pool, [])
+        seconds = min((p.spec.quarantine_seconds for p in known if p is not None), default=0)
+        if claim.spec.phase is ClaimPhase.BOUND:
+            self._break("A7", f"{address} was freed while it was bound")
+        elif claim.spec.phase is ClaimPhase.RELEASING:
+            self._everybody_let_go(address)
+            if seconds > 0:
+                self._break("A7", f"{address} was freed without rest")
+        else:
+            rested = self.clock.now - self._at_rest_since.get(address, self.clock.now)
+            self.note("quarantine ended")
+            if rested < seconds - 0.001:
+                self._break("A7", f"{address} was freed after {rested} of {seconds} s")
+
+    def _load_balancer_changed(self, before: LoadBalancer | None, now: LoadBalancer) -> None:
+        if self.actor is None:
+            return
+        key = key_of(now)
+        for address in now.spec.addresses:
+            claim = self._claim_at(address)
+            is_its = claim is not None and owner_of(claim) == key and claim.spec.phase is ClaimPhase.BOUND
+            if not is_its and not self.lost & {address, key.uid}:
+                self._break("A1", f"{key} is told {address}, which is not its own")
+        if before is not None and not self.lost & {key.uid, *before.spec.addresses}:
+            self._sticky(before, now)
+
+    def _sticky(self, before: LoadBalancer, now: LoadBalancer) -> None:
+        old, new = before.spec.service, now.spec.service
+        if (old.addresses, old.pool) != (new.addresses, new.pool):
+            return
+        for address in before.spec.addresses:
+            claim = self._claim_at(address)
+            is_its = claim is not None and owner_of(claim) == key_of(now) and claim.spec.phase is ClaimPhase.BOUND
+            if is_its and family_of(address) in new.ip_families and address not in now.spec.addresses:
+                self._break("A4", f"{now.metadata.name} loses {address} for {now.spec.addresses}")
+
+    # What a claim must not meet.
+
+    def _nobody_serves(self, address: str, owner: ServiceKey) -> None:
+        if address in self.lost:
+            return
+        for node in self.nodes.values():
+            for key, wish in node.serving.items():
+                if key.address == address and wish.owner.service_uid != owner.uid:
+                    self._break("A7", f"{address} is given to {owner} while {node.name} serves {key} for another")
+
+    def _everybody_let_go(self, address: str) -> None:
+        self.note("released")
+        if address in self.lost:
+            return
+        for node in self.nodes.values():
+            if any(key.address == address for key in node.serving):
+                self._break("A7", f"{address} is called free while {node.name} serves it")
+
+    def _quota(self, owner: ServiceKey) -> None:
+        if self.actor is None or self.actor.driver.is_late:
+            return
+        owners = {owner_of(c) for c in self.kept.claims.values() if c.spec.phase in IN_USE}
+        mine = [c for c in self.kept.claims.values() if owner_of(c) == owner and c.spec.phase in IN_USE]
+        if len(mine) > 1 or self.lost:
+            return
+        held = sum(1 for key in owners if key.tenant == owner.tenant)
+        registration = self.actor.memory.registrations[owner.tenant]
+        limits = [self.kept.tenants[owner.tenant].spec.quotas.load_balancers]
+        limits.append(registration.grant.max_load_balancers if registration.grant else 0)
+        if None not in limits and held > max(limit for limit in limits if limit is not None):
+            self._break("A9", f"{owner.tenant} holds {held} load balancers, {limits} are allowed")
+
+    def _oldest_first(self, claim: AddressClaim, owner: ServiceKey) -> None:
+        """Nobody who waits longer, and whom this manager has told so, is left out for a younger one."""
+        process = self.actor
+        if process is None or process.driver.held or self.lost:
+            return
+        said = process.memory.observations.service(owner)
+        wish = said.service if said else None
+        if wish is None or wish.addresses or len(wish.ip_families) > 1:
+            return
+        mine = self.kept.load_balancers.get((f"tenant-{owner.tenant}", owner.uid))
+        if mine is not None and mine.spec.addresses:
+            return
+        born = mine.metadata.creation_timestamp or "" if mine else "~"
+        pool = self.kept.pools[claim.spec.pool]
+        taken = sum(
+            1
+            for c in self.kept.claims.values()
+            if lies_in(c.spec.address, pool) and family_of(c.spec.address) is family_of(claim.spec.address)
+        )
+        free = size(pool, family_of(claim.spec.address)) - taken + 1
+        older = [item for item in self._waiting(process, claim) if (item.metadata.creation_timestamp or "") < born]
+        if len(older) >= free > 0:
+            names = ", ".join(item.metadata.name for item in older)
+            self._break("A5", f"{owner} gets {claim.spec.address}, {names} waited longer")
+        if older:
+            self.note("overtaking was possible")
+
+    def _waiting(self, process: Process, claim: AddressClaim) -> Iterable[LoadBalancer]:
+        for item in self.kept.load_balancers.values():
+            key, refusal = key_of(item), item.spec.refusal
+            said = process.memory.observations.service(key)
+            is_known = key in process.looked and key not in process.marks.services
+            if refusal is None or refusal.reason is not Reason.POOL_EXHAUSTED or not is_known or item.spec.addresses:
+                continue
+            if said is None or said.service is None or said.wish != item.spec.wish or process.memory.is_absent(key):
+                continue
+            service = said.service
+            fits = service.ip_families == (family_of(claim.spec.address),) and not service.addresses
+            if fits and service.pool in ("", claim.spec.pool):
+                yield item
+
+    # Counts.
+
+    def counts(self) -> None:
+        """A6, once the statuses are written and nothing waits."""
+        for pool in self.kept.pools.values():
+            for family, shown in ((Family.IPV4, pool.status.ipv4), (Family.IPV6, pool.status.ipv6)):
+                of_family = [c for c in self.kept.claims.values() if family_of(c.spec.address) is family]
+                inside = [c for c in of_family if lies_in(c.spec.address, pool)]
+                lost = [c for c in of_family if c not in inside and c.spec.pool == pool.metadata.name]
+                phases = [c.spec.phase for c in (*inside, *lost)]
+                resting = phases.count(ClaimPhase.QUARANTINED)
+                total = size(pool, family) + len(lost)
+                wanted = (total, len(phases) - resting, resting, total - len(phases))
+                if (shown.total, shown.used, shown.quarantined, shown.free) != wanted:
+                    self._break("A6", f"pool {pool.metadata.name} says {shown}, claims say {wanted}")
+        for name, tenant in self.kept.tenants.items():
+            mine = [c for c in self.kept.claims.values() if c.spec.owner.tenant == name and c.spec.phase in IN_USE]
+            ports: dict[ServiceKey, int] = {}
+            for claim in mine:
+                ports[owner_of(claim)] = max(ports.get(owner_of(claim), 0), len(claim.spec.ports))
+            usage = tenant.status.usage
+            if (usage.load_balancers, usage.addresses, usage.ports) != (len(ports), len(mine), sum(ports.values())):
+                self._break("A6", f"tenant {name} says {usage}, claims say {len(mine)} addresses")
+
+    def _claim_at(self, address: str) -> AddressClaim | None:
+        return self.kept.claims.get(claim_name(address))
+
+    def _break(self, promise: str, what: str) -> None:
+        self.broken.append(f"{promise}: {what}")
