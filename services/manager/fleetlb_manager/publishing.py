@@ -188,10 +188,10 @@ class Publishing:
         if self._memory.desired.get(slot) is not None:
             await self._purge_subject(streams.desired_stream(slot.group).name, subjects.desired(*slot))
             self._memory.desired.forget(slot)
-        for node in list(self._memory.realized.get(slot)):
+        for node, said in list(self._memory.realized.get(slot).items()):
             subject = subjects.realized(slot.group, node, slot.key)
             await self._purge_subject(streams.realized_stream(slot.group).name, subject)
-        self._memory.realized.forget(slot)
+            self._memory.realized.forget(slot, node, said)
 
     async def _purge_subject(self, stream: str, subject: str) -> None:
         """A purge carries no generation: nobody could tell that it comes from the past."""

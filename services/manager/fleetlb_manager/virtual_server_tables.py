@@ -187,10 +187,14 @@ class RealizedTable:
         self._by_address.add(slot)
         return slot
 
-    def forget(self, slot: Slot) -> None:
-        """The slot's subjects were purged."""
-        self._acknowledged.pop(slot, None)
-        self._by_address.discard(slot)
+    def forget(self, slot: Slot, node: str, said: Acknowledged) -> None:
+        """The word of a node was purged; one that came meanwhile stays."""
+        nodes = self._acknowledged.get(slot, {})
+        if nodes.get(node) is said:
+            del nodes[node]
+        if not nodes:
+            self._acknowledged.pop(slot, None)
+            self._by_address.discard(slot)
 
     def note_node(self, group: str, message: NodeRealized) -> bool:
         """A node spoke of itself. False if it said nothing new."""

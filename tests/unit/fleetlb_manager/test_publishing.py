@@ -194,6 +194,36 @@ async def test_nothing_more_is_purged_once_the_right_to_is_gone() -> None:
     assert SLOT not in world.memory.let_go
 
 
+async def test_a_word_that_comes_while_others_are_purged_is_not_forgotten() -> None:
+    world = bound()
+    world.publishing.want(SLOT, a_content())
+    await world.publishing.reconcile(SLOT)
+    world.folding.claim_set(a_claim(phase=ClaimPhase.RELEASING, version=2))
+    await world.publishing.reconcile(SLOT)
+    acknowledge(world)
+    said_last = said(world)
+    purge = world.purge_subject
+
+    async def slowly(stream: str, subject: str) -> None:
+        await purge(stream, subject)
+        if subject != SUBJECT:
+            late = VirtualServerRealized(
+                node="node-0",
+                key=SLOT.key,
+                generation=said_last.generation,
+                revision=said_last.revision - 1,
+                state=RealizedState.PROGRAMMED,
+                owner=said_last.owner,
+            )
+            world.memory.realized.note("default", late)
+
+    world.purge_subject = slowly  # type: ignore[method-assign]
+    await world.publishing.reconcile(SLOT)
+    assert list(world.memory.realized.get(SLOT)) == ["node-0"]
+    await world.publishing.reconcile(SLOT)
+    assert said(world).server is None
+
+
 async def test_who_does_not_answer_is_asked_again_after_a_while() -> None:
     world = bound()
     world.folding.claim_set(a_claim(phase=ClaimPhase.RELEASING, version=2))

@@ -80,7 +80,11 @@ def test_the_highest_word_of_a_node_stays() -> None:
     table.note("default", realized(3, 2, RealizedState.REMOVED))
     assert table.get(SLOT)["n1"].state is RealizedState.REMOVED
     assert set(table.at("192.0.2.1")) == {SLOT} == set(table.slots())
-    table.forget(SLOT)
+    purged = table.get(SLOT)["n1"]
+    table.note("default", realized(3, 2, RealizedState.REMOVED))
+    table.forget(SLOT, "n1", purged)
+    assert set(table.slots()) == {SLOT}
+    table.forget(SLOT, "n1", table.get(SLOT)["n1"])
     assert not table.get(SLOT)
     assert not table.at("192.0.2.1")
 
