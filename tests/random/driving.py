@@ -101,11 +101,11 @@ class Driver:
         kinds = [kind for kind, keys in self.queued.items() if keys]
         while kinds:
             kind = self.pick(kinds)
-            for key in self.queued[kind]:
-                task = Task(kind, key)
-                if task not in self.held:
-                    del self.queued[kind][key]
-                    return task
+            tasks = [task for key in self.queued[kind] if (task := Task(kind, key)) not in self.held]
+            if tasks:
+                task = self.pick(tasks)
+                del self.queued[kind][task.key]
+                return task
             kinds.remove(kind)
         return None
 

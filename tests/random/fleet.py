@@ -1,6 +1,7 @@
 """A small fleet around one manager: how its parts are moved on, what is counted, and how all is healed in the end."""
 
 from fleetlb.contracts import subjects
+from fleetlb.domain.conditions import Reason
 from fleetlb.domain.services import TenantService
 from tests.random.healing import faults, keys_of
 from tests.random.keeping import Everything
@@ -87,7 +88,9 @@ class Fleet:
         worded = {f"patch load balancer {item.metadata.name}" for item in refused}
         worded |= {f"publish {subjects.desired(GROUP, key)}" for item in refused for key in keys_of(item)}
         more = [effect for effect in self.kept.effects[written:] if effect not in worded]
-        assert not more, f"V9: a restart writes: {more}"
+        # Who waits for a quota behind one that needs more of it is not called, and may be granted by a new process.
+        if not any(item.spec.refusal and item.spec.refusal.reason is Reason.QUOTA_EXCEEDED for item in refused):
+            assert not more, f"V9: a restart writes: {more}"
         self._is_as_wished()
 
     def _note_state(self) -> None:

@@ -98,6 +98,18 @@ class History(Fleet, RuleBasedStateMachine):
             watcher.put(uid, None)
             self._create(watcher, known.name if known else "", how)
 
+    @rule(which=tenant, one=index)
+    def race(self, which: int, one: int) -> None:
+        """A Service arrives in the very moment in which an address becomes free."""
+        watcher, before = self.watchers[which], set(self.kept.claims)
+        if uid := _at([uid for uid, service in watcher.services.items() if service], one):
+            watcher.put(uid, None)
+            for _ in range(60):
+                self._go(1)
+                if before - set(self.kept.claims):
+                    break
+            self._create(self.watchers[1 - which], "racer", 0)
+
     @rule(which=tenant)
     def show(self, which: int) -> None:
         """The tenant's Services show what they were given."""
@@ -287,6 +299,7 @@ class History(Fleet, RuleBasedStateMachine):
         if self.process.is_at_rest and not is_disturbed:
             for number in range(len(self.watchers)):
                 self.show(number)
+                self.tell_all(number)  # what it showed may have been lost on the way
             self._go(FOREVER)
             had = {
                 (watcher.tenant, uid): watcher.shown.get(uid, ())

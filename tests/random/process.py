@@ -18,6 +18,7 @@ from fleetlb_manager.draining import Draining
 from fleetlb_manager.folding_messages import MessageFolding
 from fleetlb_manager.folding_objects import ObjectFolding
 from fleetlb_manager.following import Following
+from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.memory import Memory
 from fleetlb_manager.parking import Parking
 from fleetlb_manager.planning import Planner
@@ -80,7 +81,8 @@ class Process:
         self.marks = Marked()
         self.watched: deque[Event] = deque()
         self.inbox: deque[Callable[[], None]] = deque()
-        self.looked: set[Any] = set()
+        self.looked: dict[ServiceKey, int] = {}
+        """Services that were judged, and how much was written before they first were."""
         self._followed: dict[str, _Followed] = {}
         self._wire()
         kept.listeners.append(self._on_change)
@@ -224,9 +226,13 @@ class Process:
         if task is None:
             return False
         self.driver.begin(task)
-        if task.kind == "service":
-            self.looked.add(task.key)
+        if task.kind == "service" and self._is_judged(task.key):
+            self.looked.setdefault(task.key, len(self.kept.effects))
         return True
+
+    def _is_judged(self, key: ServiceKey) -> bool:
+        """Whether a run about a Service can come to a verdict: right after the start it cannot."""
+        return key.tenant in self.memory.registrations and self.memory.observations.service(key) is not None
 
     def lose_right(self) -> None:
         """Its Lease is over; runs that it left halfway may wake up later."""

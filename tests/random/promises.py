@@ -64,6 +64,8 @@ class Promises:
         self.by_hand = False
         """The change is none of ours."""
         self._at_rest_since: dict[str, float] = {}
+        self._freed_at = 0
+        """How much was written before an address became free for the last time."""
         self._earlier: dict[str, list[AddressPool]] = {}
         kept.listeners.append(self._on_change)
 
@@ -115,14 +117,14 @@ class Promises:
     def _claim_made(self, claim: AddressClaim) -> None:
         address, owner = claim.spec.address, owner_of(claim)
         pool = self.kept.pools.get(claim.spec.pool)
-        if pool is None:
+        is_late = self.writer is not None and self.writer.driver.is_late
+        earlier = self._earlier.get(claim.spec.pool, []) if is_late else []
+        if pool is None and not earlier:
             self._break("A3", f"{address} is claimed from pool {claim.spec.pool}, which is gone")
             return
-        if not pool.metadata.finalizers:
+        if pool is not None and not pool.metadata.finalizers and not is_late:
             self._break("A3", f"{address} is claimed from pool {claim.spec.pool}, which nobody guards")
-        known = [pool, self.writer.memory.pools.get(claim.spec.pool, pool) if self.writer else pool]
-        if self.writer and self.writer.driver.is_late:
-            known += self._earlier.get(claim.spec.pool, [])
+        known = [*earlier, *([pool] if pool else []), *self._known_by_writer(claim.spec.pool)]
         if not any(lies_in(address, version) for version in known):
             self._break("A3", f"{address} lies in no pool")
         if claim.spec.phase is not ClaimPhase.BOUND or claim.spec.address != str(ipaddress.ip_address(address)):
@@ -130,6 +132,10 @@ class Promises:
         self._nobody_serves(address, owner)
         self._quota(owner)
         self._oldest_first(claim, owner)
+
+    def _known_by_writer(self, pool: str) -> list[AddressPool]:
+        found = self.writer.memory.pools.get(pool) if self.writer else None
+        return [found] if found else []
 
     def _claim_moved(self, before: AddressClaim, now: AddressClaim) -> None:
         address = now.spec.address
@@ -150,6 +156,7 @@ class Promises:
 
     def _claim_ended(self, claim: AddressClaim) -> None:
         address, pool = claim.spec.address, self.kept.pools.get(claim.spec.pool)
+        self._freed_at = len(self.kept.effects)
         known = [pool, self.writer.memory.pools.get(claim.spec.pool) if self.writer else pool]
         if self.writer and self.writer.driver.is_late:
             known += self._earlier.get(claim.spec.pool, [])
@@ -175,8 +182,18 @@ class Promises:
             is_its = claim is not None and owner_of(claim) == key and claim.spec.phase is ClaimPhase.BOUND
             if not is_its and not self.lost & {address, key.uid}:
                 self._break("A1", f"{key} is told {address}, which is not its own")
+        refusal = now.spec.refusal
+        if refusal is not None and refusal.reason is Reason.POOL_EXHAUSTED and self._is_one_free(now):
+            self.note("an address was kept for another")
         if before is not None and not self.lost & {key.uid, *before.spec.addresses}:
             self._sticky(before, now)
+
+    def _is_one_free(self, item: LoadBalancer) -> bool:
+        families = item.spec.service.ip_families
+        pool = self.kept.pools["default"]
+        taken = [c for c in self.kept.claims.values() if lies_in(c.spec.address, pool)]
+        inside = sum(1 for c in taken if family_of(c.spec.address) is families[0])
+        return len(families) == 1 and inside < size(pool, families[0])
 
     def _sticky(self, before: LoadBalancer, now: LoadBalancer) -> None:
         old, new = before.spec.service, now.spec.service
@@ -232,26 +249,25 @@ class Promises:
         mine = self.kept.load_balancers.get((f"tenant-{owner.tenant}", owner.uid))
         if mine is not None and mine.spec.addresses:
             return
-        born = mine.metadata.creation_timestamp or "" if mine else "~"
-        pool = self.kept.pools[claim.spec.pool]
-        taken = sum(
-            1
-            for c in self.kept.claims.values()
-            if lies_in(c.spec.address, pool) and family_of(c.spec.address) is family_of(claim.spec.address)
-        )
-        free = size(pool, family_of(claim.spec.address)) - taken + 1
-        older = [item for item in self._waiting(process, claim) if (item.metadata.creation_timestamp or "") < born]
+        free = self._free(family_of(claim.spec.address)) + 1
+        older = [item for item in self._waiting(process, claim) if _is_older(process, item, owner, mine)]
         if len(older) >= free > 0:
             names = ", ".join(item.metadata.name for item in older)
             self._break("A5", f"{owner} gets {claim.spec.address}, {names} waited longer")
         if older:
             self.note("overtaking was possible")
 
+    def _free(self, family: Family) -> int:
+        """Free addresses in pools that give any out."""
+        pools = [pool for pool in self.kept.pools.values() if not pool.metadata.deletion_timestamp]
+        claimed = [c.spec.address for c in self.kept.claims.values() if family_of(c.spec.address) is family]
+        return sum(size(pool, family) - sum(lies_in(a, pool) for a in claimed) for pool in pools)
+
     def _waiting(self, process: Process, claim: AddressClaim) -> Iterable[LoadBalancer]:
         for item in self.kept.load_balancers.values():
             key, refusal = key_of(item), item.spec.refusal
             said = process.memory.observations.service(key)
-            is_known = key in process.looked and key not in process.marks.services
+            is_known = process.looked.get(key, self._freed_at) < self._freed_at
             if refusal is None or refusal.reason is not Reason.POOL_EXHAUSTED or not is_known or item.spec.addresses:
                 continue
             if said is None or said.service is None or said.wish != item.spec.wish or process.memory.is_absent(key):
@@ -290,3 +306,10 @@ class Promises:
 
     def _break(self, promise: str, what: str) -> None:
         self.broken.append(f"{promise}: {what}")
+
+
+def _is_older(process: Process, one: LoadBalancer, other: ServiceKey, its: LoadBalancer | None) -> bool:
+    """Whether one Service waited before another: by the age of their objects, else by who came first."""
+    if its is not None:
+        return (one.metadata.creation_timestamp or "") < (its.metadata.creation_timestamp or "")
+    return process.looked[key_of(one)] < process.looked.get(other, len(process.kept.effects))

@@ -23,6 +23,7 @@ ENOUGH = 1_000
 RARE = frozenset(
     {
         "a stale run went on",
+        "an address was kept for another",
         "crash after an effect",
         "quarantine ended",
         "refused: AddressInUse",
