@@ -13,6 +13,7 @@ import structlog
 from fleetlb.runtime import nats_accounts as minting
 from fleetlb.runtime.process import Process
 from fleetlb.runtime.settings import load
+from fleetlb.runtime.tracing import Tracing
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.scripted_kube import ScriptedKube
 from fleetlb.testkit.scripted_nats import ScriptedNats
@@ -68,7 +69,7 @@ async def living(service: Service, folder: Path, nats: ScriptedNats) -> AsyncIte
     main, kind = service
     try:
         async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-            process = Process("demo", tasks, stack)
+            process = Process("demo", tasks, stack, Tracing())
 
             async def work() -> None:
                 await main(process, load(kind, environment(folder, nats, kind)))

@@ -14,6 +14,7 @@ from fleetlb.contracts.streams import desired_stream, realized_stream
 from fleetlb.contracts.v1 import NodeRealized, Probe, RealizedState, VirtualServerDesired, VirtualServerRealized
 from fleetlb.domain.virtual_servers import FailurePolicy, VirtualServer, VirtualServerKey, parse_key
 from fleetlb.runtime.backoff import Backoff
+from fleetlb.runtime.tracing import Tracing
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.fake_bus import FakeBus, FakeServer
 from fleetlb.testkit.wishes import a_virtual_server, a_wish, as_message
@@ -85,7 +86,7 @@ class World:
             StateFile(self.disk, node="node-1", group="default"),
             dial=self._dial,
             holdings=self._holdings,
-            now_us=lambda: 1,
+            tracing=Tracing(now=lambda: 1),
             pace=PACE,
             checks=self.checks,
         )

@@ -395,9 +395,9 @@ async def test_listeners_hear_what_is_sent_and_a_failing_one_goes_on(worlds: Wor
     async with worlds.open() as world:
         heard: list[tuple[str, bytes]] = []
 
-        def listen(subject: str, body: bytes) -> None:
-            heard.append((subject, body))
-            if body == b"1":
+        def listen(message: Message) -> None:
+            heard.append((message.subject, message.data))
+            if message.data == b"1":
                 raise ValueError("poison")
 
         await world.bus.listen("n.*.b", listen)
@@ -460,7 +460,7 @@ async def test_dialling_anew_is_another_connection_over_which_everything_goes_on
         await world.bus.ensure_stream(SPEC)
         calls, heard = [], []
         world.bus.on_reconnect(lambda: calls.append("again"))
-        await world.bus.listen("news", lambda _, body: heard.append(body))
+        await world.bus.listen("news", lambda message: heard.append(message.data))
         world.bus.dial_anew("for a reason")
         await eventually(lambda: calls == ["again"] and world.bus.connected, seconds=10)
         assert (await world.bus.publish("s.a", b"1", message_id="m1")).sequence == 1
@@ -499,7 +499,7 @@ async def test_a_tenant_speaks_its_own_words_and_the_hub_hears_whose_they_are(wo
 async def test_a_tenant_hears_its_reports_and_gets_its_snapshot(worlds: Worlds) -> None:
     async with worlds.open() as world:
         heard: list[tuple[str, bytes]] = []
-        await world.tenant.listen("reported.>", lambda subject, body: heard.append((subject, body)))
+        await world.tenant.listen("reported.>", lambda message: heard.append((message.subject, message.data)))
         await world.bus.notify("fleetlb.v1.reported.ASOMEBODY.c1.service.u1", b"not yours")
         await world.bus.notify(f"fleetlb.v1.reported.{world.account}.c1.service.u1", b"yours")
         await eventually(lambda: heard == [("reported.c1.service.u1", b"yours")])

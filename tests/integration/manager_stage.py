@@ -187,7 +187,7 @@ class Watcher:
         self._number = 0
 
     async def start(self) -> None:
-        await self.bus.listen(subjects.local_resync(self.cluster), lambda *_: self._count_resync())
+        await self.bus.listen(subjects.local_resync(self.cluster), lambda _: self._count_resync())
 
     def _count_resync(self) -> None:
         self.resyncs += 1
@@ -251,7 +251,7 @@ class Stage:
         await self.create_pool(pool, quarantine=quarantine)
         for name in tenants or ("acme",):
             await self.create_tenant(name, CIDRS[name])
-        await FakeBus(self.server).listen(subjects.ALL_RELEASED, lambda subject, _: self.released.append(subject))
+        await FakeBus(self.server).listen(subjects.ALL_RELEASED, lambda message: self.released.append(message.subject))
 
         self._others.append(self.tasks.create_task(self._collect_parked()))
 

@@ -129,7 +129,7 @@ async def test_a_watchers_own_user_can_do_its_work_and_no_more(server: NatsServe
         tenant = await hub.tenant("initech", WATCHER_PERMISSIONS)
         watcher = await hub.bus(tenant.creds)
         heard: list[str] = []
-        await watcher.listen("reported.c1.service.*", lambda subject, _: heard.append(subject))
+        await watcher.listen("reported.c1.service.*", lambda message: heard.append(message.subject))
         await watcher.publish("observed.c1.service.u1", b"1", message_id="m1")
         await hub.hub.notify(f"fleetlb.v1.reported.{tenant.account}.c1.service.u1", b"r")
         await eventually(lambda: heard == ["reported.c1.service.u1"])
@@ -143,7 +143,7 @@ async def test_each_tenant_receives_its_own_reports_only(server: NatsServer) -> 
         for tenant in (hub.acme, hub.globex):
             watcher = await hub.bus(tenant.creds)
             mine = heard[tenant.name]
-            await watcher.listen("reported.>", lambda _, body, mine=mine: mine.append(body))  # type: ignore[misc]
+            await watcher.listen("reported.>", lambda message, mine=mine: mine.append(message.data))  # type: ignore[misc]
         for tenant in (hub.acme, hub.globex):
             await hub.hub.notify(f"fleetlb.v1.reported.{tenant.account}.c1.service.u1", tenant.name.encode())
         await eventually(lambda: heard == {"acme": [b"acme"], "globex": [b"globex"]})

@@ -46,6 +46,7 @@ from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.establishing import apply_crds
 from fleetlb.kube.fleet_objects import BALANCER_GROUPS, LOAD_BALANCERS, TENANTS
 from fleetlb.kube.resources import NAMESPACES
+from fleetlb.runtime.bus import Message
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.fake_bus import FakeBus
@@ -144,8 +145,8 @@ class World:
         """What the tenant's watcher hears."""
         ear = self.bus.for_tenant(self.account)
 
-        def hear(subject: str, body: bytes) -> None:
-            self.told.append((subjects.parse_service(subject)[2], decode(ServiceReported, body)))
+        def hear(message: Message) -> None:
+            self.told.append((subjects.parse_service(message.subject)[2], decode(ServiceReported, message.data)))
 
         await ear.listen(subjects.local_reported(CLUSTER), hear)
 
@@ -647,7 +648,7 @@ async def test_the_process_lives_on_its_environment_alone(world: World, nats: Na
             told: list[ServiceReported] = []
             balancer = await world.create()
             place = subjects.reported(world.account, CLUSTER, "service-1")
-            await bus.listen(place, lambda _, body: told.append(decode(ServiceReported, body)))
+            await bus.listen(place, lambda message: told.append(decode(ServiceReported, message.data)))
             word = world.word(balancer)
             body = encode(word)
             await bus.publish(subjects.realized(world.group, word.node, word.key), body, message_id="m")

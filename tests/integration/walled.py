@@ -123,7 +123,7 @@ class Neighbours:
         for requests in (subjects.ALL_SNAPSHOTS, subjects.ALL_CREDENTIALS):
             await self.hub.serve(requests, self._answer, "fleetlb")
         for local in ("reported.>", "resync.>", "renewal.>"):
-            await self.watcher.listen(local, lambda subject, body: None)
+            await self.watcher.listen(local, lambda _: None)
 
     async def live(self) -> None:
         """One round of the good tenant's life and of the hub's, in which every kind of message is said and arrives."""

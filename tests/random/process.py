@@ -262,7 +262,7 @@ class _Bus:
         self._process = process
         self._sequence = 0
 
-    async def publish(self, subject: str, body: bytes, *, message_id: str) -> Ack:
+    async def publish(self, subject: str, body: bytes, *, message_id: str, trace: str = "") -> Ack:
         self._sequence += 1
         self._process.kept.put(subject, body)
         self._process.kept.on_published(subject, body)
@@ -273,6 +273,6 @@ class _Bus:
         self._process.kept.purge(subject)
         self._process.kept.effect(f"purge {subject}")
 
-    async def notify(self, subject: str, body: bytes) -> None:
+    async def notify(self, subject: str, body: bytes, *, trace: str = "") -> None:
         self._process.kept.on_notified(subject)
         self._process.kept.effect(f"notify {subject}")

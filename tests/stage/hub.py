@@ -50,7 +50,7 @@ async def reports_on(fleet: Fleet, tenant: str, uid: str) -> AsyncIterator[list[
     heard: list[bytes] = []
     account, cluster = await _place(fleet, tenant)
     async with fleet.hub_bus() as bus:
-        await bus.listen(subjects.reported(account, cluster, uid), lambda _, body: heard.append(body))
+        await bus.listen(subjects.reported(account, cluster, uid), lambda message: heard.append(message.data))
         yield heard
 
 

@@ -18,7 +18,7 @@ async def overheard(fleet: Fleet, *subjects: str) -> AsyncIterator[Heard]:
     heard: Heard = []
     async with fleet.hub_bus() as bus:
         for subject in subjects:
-            await bus.listen(subject, lambda subject, body: heard.append((subject, body)))
+            await bus.listen(subject, lambda message: heard.append((message.subject, message.data)))
         await bus.request("$JS.API.INFO", b"", 5)  # answered once the server has heard of what was asked before
         yield heard
 

@@ -142,6 +142,12 @@ class LoadBalancerSpec(Part, frozen=True, kw_only=True):
     keeps_client_address: bool = False
     """Whether backends see who the client is."""
     refusal: Refusal | None = None
+    trace: str = ""
+    """W3C trace context of the change that the spec or its refusal answers."""
+
+    def says_the_same(self, other: "LoadBalancerSpec") -> bool:
+        """Whether two specs say the same, whichever change led to them."""
+        return msgspec.structs.replace(self, trace=other.trace) == other
 
     @property
     def is_short(self) -> bool:

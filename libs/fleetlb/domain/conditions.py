@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from fleetlb.domain.traces import unmarked
+
 PROVISIONED = "fleetlb.dev/Provisioned"
 SERVING = "fleetlb.dev/Serving"
 READY = "Ready"
@@ -84,11 +86,11 @@ def all_say_the_same(some: Sequence[Condition], others: Sequence[Condition]) -> 
 
 
 def says_the_same(one: Condition, other: Condition) -> bool:
-    """Whether two conditions tell a reader the same, whenever they were written."""
-    return (one.type, one.status, one.reason, one.message, one.observed_generation) == (
+    """Whether two conditions tell a reader the same, whenever they were written and whichever change led to them."""
+    return (one.type, one.status, one.reason, one.observed_generation, unmarked(one.message)) == (
         other.type,
         other.status,
         other.reason,
-        other.message,
         other.observed_generation,
+        unmarked(other.message),
     )

@@ -12,20 +12,28 @@ from typing import Protocol
 import msgspec
 
 from fleetlb.contracts.streams import StreamSpec
+from fleetlb.domain import traces
 from fleetlb.domain.errors import FleetlbError, Transient
 
 PUBLISH_SECONDS = 3.0
 REQUEST_SECONDS = 3.0
+TRACE_HEADER = "traceparent"
 NO_HEADERS: Mapping[str, str] = {}
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One message of a stream."""
+    """One message."""
 
     subject: str
     data: bytes
-    stream_sequence: int
+    stream_sequence: int = 0
+    """0: it was in no stream."""
     headers: Mapping[str, str] = NO_HEADERS
+
+    @property
+    def trace(self) -> str:
+        """The W3C trace context of what sent it; empty if there is none, or nothing that is one."""
+        return traces.valid(self.headers.get(TRACE_HEADER, ""))
 
 
 class Ack(msgspec.Struct, frozen=True):
@@ -34,6 +42,12 @@ class Ack(msgspec.Struct, frozen=True):
     stream: str
     sequence: int
     duplicate: bool = False
+
+
+def headers_of(message_id: str = "", trace: str = "") -> Mapping[str, str]:
+    """What travels with a message: an id by which its stream knows a repetition, and the sender's trace context."""
+    headers = {"Nats-Msg-Id": message_id} if message_id else {}
+    return headers | {TRACE_HEADER: trace} if trace else headers
 
 
 class StreamState(msgspec.Struct, frozen=True):
@@ -57,7 +71,6 @@ class Misconfigured(FleetlbError):
 
 
 MessageHandler = Callable[[Message], None]
-SubjectHandler = Callable[[str, bytes], None]
 Responder = Callable[[str, bytes], Awaitable[bytes | None]]
 Callback = Callable[[], None]
 
@@ -69,19 +82,21 @@ class Bus(Protocol):
     def connected(self) -> bool:
         """Whether the connection stands right now."""
 
-    async def publish(self, subject: str, body: bytes, *, message_id: str) -> Ack:
+    async def publish(self, subject: str, body: bytes, *, message_id: str, trace: str = "") -> Ack:
         """Put a message into the stream that takes the subject, and wait for its acknowledgement.
+
+        `trace`: the W3C trace context of the step that sends it.
 
         Transient means unknown: call again with the same id. StreamMissing and TooLarge mean that it was not stored.
         """
 
-    async def notify(self, subject: str, body: bytes) -> None:
+    async def notify(self, subject: str, body: bytes, *, trace: str = "") -> None:
         """Send without any stream: whoever listens now gets it. Raises Transient while the bus is away."""
 
     async def request(self, subject: str, body: bytes, timeout: float = REQUEST_SECONDS) -> bytes:
         """Ask, and return the first answer. Raises Transient when nobody answers in time."""
 
-    async def listen(self, subject: str, handler: SubjectHandler) -> None:
+    async def listen(self, subject: str, handler: MessageHandler) -> None:
         """Call the handler for every message sent on a subject, from now on and over reconnects.
 
         A handler that raises is logged and counted; the next message comes all the same.

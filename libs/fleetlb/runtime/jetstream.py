@@ -17,16 +17,18 @@ from fleetlb.contracts.streams import StreamSpec
 from fleetlb.domain.errors import Transient
 from fleetlb.runtime import metrics, stream_config
 from fleetlb.runtime.bus import (
+    NO_HEADERS,
     PUBLISH_SECONDS,
     REQUEST_SECONDS,
     Ack,
     Callback,
+    Message,
     MessageHandler,
     Misconfigured,
     Responder,
     StreamMissing,
     StreamState,
-    SubjectHandler,
+    headers_of,
 )
 from fleetlb.runtime.connection import Connection, Dialling, Greeted
 from fleetlb.runtime.jetstream_api import API, call, read
@@ -98,13 +100,13 @@ class JetStreamBus:
         """Whether the connection stands right now."""
         return self._connection.connected
 
-    async def publish(self, subject: str, body: bytes, *, message_id: str) -> Ack:
+    async def publish(self, subject: str, body: bytes, *, message_id: str, trace: str = "") -> Ack:
         """Put a message into its stream and wait for the acknowledgement."""
         began = perf_counter()
         outcome = "unknown"
         try:
             async with self._slots:
-                headers = {"Nats-Msg-Id": message_id}
+                headers = headers_of(message_id, trace)
                 answer = await self._connection.current().request(subject, body, PUBLISH_SECONDS, headers=headers)
             ack = read(answer.data, _PubAck)
             outcome = "duplicate" if ack.duplicate else "stored"
@@ -116,20 +118,20 @@ class JetStreamBus:
         metrics.BUS_PUBLISH_SECONDS.observe(perf_counter() - began)
         return Ack(ack.stream, ack.seq, ack.duplicate)
 
-    async def notify(self, subject: str, body: bytes) -> None:
+    async def notify(self, subject: str, body: bytes, *, trace: str = "") -> None:
         """Send without any stream."""
-        await self._connection.current().publish(subject, body)
+        await self._connection.current().publish(subject, body, headers=headers_of(trace=trace))
 
     async def request(self, subject: str, body: bytes, timeout: float = REQUEST_SECONDS) -> bytes:
         """Ask and return the first answer."""
         return (await self._connection.current().request(subject, body, timeout)).data
 
-    async def listen(self, subject: str, handler: SubjectHandler) -> None:
+    async def listen(self, subject: str, handler: MessageHandler) -> None:
         """Call the handler for every message sent on a subject."""
 
         async def receive(message: Msg) -> None:
             try:
-                handler(message.subject, message.data)
+                handler(Message(message.subject, message.data, headers=message.headers or NO_HEADERS))
             except Exception:
                 metrics.BUS_HANDLER_ERRORS.inc()
                 self._log.exception("the handler of a message failed; going on", subject=message.subject)

@@ -25,6 +25,7 @@ from fleetlb.runtime import metrics
 from fleetlb.runtime.health import Health, health_app
 from fleetlb.runtime.logs import set_up_logs
 from fleetlb.runtime.settings import ProcessSettings, SettingsError, load, masked, split_address
+from fleetlb.runtime.tracing import Tracing, sink_for
 
 S = TypeVar("S", bound=ProcessSettings)
 
@@ -46,8 +47,11 @@ class _Stop(Exception):
 class Process:
     """What `main` works with."""
 
-    def __init__(self, service: str, tasks: asyncio.TaskGroup, stack: contextlib.AsyncExitStack) -> None:
+    def __init__(
+        self, service: str, tasks: asyncio.TaskGroup, stack: contextlib.AsyncExitStack, tracing: Tracing
+    ) -> None:
         """Made by `run`; `stack` is closed in reverse order at the end, after the tasks."""
+        self.tracing = tracing
         self.service = service
         self.tasks = tasks
         self.stack = stack
@@ -95,8 +99,10 @@ def run(
         chosen = _choice(service, argv, tuple(commands or ()))
     except SystemExit as asked:
         return int(asked.code or 0)
+    environ = os.environ if environ is None else environ
     try:
-        settings = load(kind, os.environ if environ is None else environ)
+        settings = load(kind, environ)
+        sink = None if chosen else sink_for(service, settings.identity, environ)
     except SettingsError as error:
         for problem in error.problems:
             print(f"{service}: {problem}", file=sys.stderr)
@@ -108,7 +114,7 @@ def run(
         return commands[chosen](settings)
     set_up_logs(service, settings.log_level, settings.log_format)
     metrics.BUILD_INFO.labels(service, fleetlb.__version__).set(1)
-    return asyncio.run(_live(service, settings, main, stop_seconds))
+    return asyncio.run(_live(service, settings, main, Tracing(sink), stop_seconds))
 
 
 def _choice(service: str, argv: Sequence[str] | None, commands: tuple[str, ...]) -> str:
@@ -130,13 +136,13 @@ def _choice(service: str, argv: Sequence[str] | None, commands: tuple[str, ...])
     return parser.parse_args(argv).chosen or ""
 
 
-async def _live(service: str, settings: S, main: Main[S], stop_seconds: float) -> int:
+async def _live(service: str, settings: S, main: Main[S], tracing: Tracing, stop_seconds: float) -> int:
     log = structlog.get_logger(service)
     failures: list[BaseException] = []
     stopper = _Stopper(log, stop_seconds)
     try:
         async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-            await _work(Process(service, tasks, stack), stopper, settings, main)
+            await _work(Process(service, tasks, stack, tracing), stopper, settings, main)
     except* _Stop:
         pass
     except* Exception as group:
@@ -163,6 +169,8 @@ async def _work(process: Process, stopper: "_Stopper", settings: S, main: Main[S
         process.health.gate("running").close("stopping")
         process.stopping.set()
     await process.run_hooks()
+    if process.tracing.sink is not None:
+        await process.tracing.sink.close()
     raise _Stop
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
+import msgspec
 import structlog
 
 from fleetlb.contracts.streams import StreamSpec
@@ -23,8 +24,8 @@ from fleetlb.runtime.bus import (
     Responder,
     StreamMissing,
     StreamState,
-    SubjectHandler,
     TooLarge,
+    headers_of,
 )
 from fleetlb.testkit.fake_streams import FakeStream, subject_matches
 
@@ -41,7 +42,7 @@ class FakeServer:
         """A server without streams, to which every bus is connected."""
         self.streams: dict[str, FakeStream] = {}
         self.faults: Counter[str] = Counter()
-        self.listeners: list[tuple[str, SubjectHandler]] = []
+        self.listeners: list[tuple[str, MessageHandler]] = []
         self.responders: list[tuple[str, Responder, asyncio.Lock]] = []
         self.buses: list[FakeBus] = []
         self._changed = asyncio.Event()
@@ -94,15 +95,15 @@ class FakeServer:
             await self._changed.wait()
         return found
 
-    def spread(self, subject: str, body: bytes) -> None:
+    def spread(self, message: Message) -> None:
         """Hand a message to the listeners, soon."""
         if self.took("notification"):
             return
         times = 2 if self.took("duplicate") else 1
         loop = asyncio.get_running_loop()
         for pattern, handler in self.listeners * times:
-            if subject_matches(pattern, subject):
-                loop.call_soon(_guarded, handler, subject, body)
+            if subject_matches(pattern, message.subject):
+                loop.call_soon(_guarded, handler, message)
 
 
 class FakeBus:
@@ -145,7 +146,7 @@ class FakeBus:
         """Whether the connection stands right now."""
         return self._connected
 
-    async def publish(self, subject: str, body: bytes, *, message_id: str) -> Ack:
+    async def publish(self, subject: str, body: bytes, *, message_id: str, trace: str = "") -> Ack:
         """Put a message into its stream."""
         await self._link(body)
         full = self._outward(subject, ("observed",))
@@ -154,21 +155,21 @@ class FakeBus:
             raise StreamMissing(f"no stream takes {subject}")
         if self.server.took("publish"):
             raise Transient(f"no answer on {subject}: outcome unknown")
-        ack = stream.store(full, body, message_id)
+        ack = stream.store(full, body, message_id, trace)
         self.published.append((subject, body))
         if self.server.took("ack"):
             raise Transient(f"no answer on {subject}: outcome unknown")
         return ack
 
-    async def notify(self, subject: str, body: bytes) -> None:
+    async def notify(self, subject: str, body: bytes, *, trace: str = "") -> None:
         """Send without waiting."""
         await self._link(body)
         full = self._outward(subject, _SAID_TO_THE_HUB)
         self.published.append((subject, body))
         stream = self.server.stream_for(full)
         if stream is not None:
-            stream.store(full, body, "")
-        self.server.spread(full, body)
+            stream.store(full, body, "", trace)
+        self.server.spread(Message(full, body, headers=headers_of(trace=trace)))
 
     async def request(self, subject: str, body: bytes, timeout: float = REQUEST_SECONDS) -> bytes:
         """Ask, and return the first answer."""
@@ -179,13 +180,13 @@ class FakeBus:
                 return await _answer(responder, turn, (full, body), timeout)
         raise Transient(f"nobody answers on {subject}")
 
-    async def listen(self, subject: str, handler: SubjectHandler) -> None:
+    async def listen(self, subject: str, handler: MessageHandler) -> None:
         """Call the handler for every message sent on a subject."""
         pattern = self._outward(subject, ("reported", "resync", "renewal"))
 
-        def receive(full: str, body: bytes) -> None:
+        def receive(message: Message) -> None:
             if self._connected:
-                handler(self._inward(full), body)
+                handler(msgspec.structs.replace(message, subject=self._inward(message.subject)))
 
         self.server.listeners.append((pattern, receive))
 

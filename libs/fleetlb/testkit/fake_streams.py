@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from fleetlb.contracts.streams import StreamSpec
 from fleetlb.domain.errors import Transient
-from fleetlb.runtime.bus import Ack, Message, StreamState, TooLarge
+from fleetlb.runtime.bus import Ack, Message, StreamState, TooLarge, headers_of
 
 _births = itertools.count()
 
@@ -44,7 +44,7 @@ class FakeStream:
         """Whether messages on this subject are stored here."""
         return any(subject_matches(pattern, subject) for pattern in self.spec.subjects)
 
-    def store(self, subject: str, body: bytes, message_id: str) -> Ack:
+    def store(self, subject: str, body: bytes, message_id: str, trace: str = "") -> Ack:
         """Store one message under the stream's limits and hand it to the followers."""
         if len(body) > self.spec.max_message_bytes:
             raise TooLarge(f"message size exceeds maximum allowed of {self.spec.name}")
@@ -55,7 +55,7 @@ class FakeStream:
         self.last_sequence += 1
         if message_id:
             self._ids[message_id] = self.last_sequence
-        message = Message(subject, body, self.last_sequence, {"Nats-Msg-Id": message_id} if message_id else {})
+        message = Message(subject, body, self.last_sequence, headers_of(message_id, trace))
         kept = [] if self.spec.compacted else self.messages.get(subject, [])
         self.messages[subject] = [*kept, message]
         for queue, pattern in self.followers.items():

@@ -9,7 +9,6 @@ import functools
 import json
 import os
 import sys
-import time
 
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.runtime.jetstream import JetStreamBus
@@ -37,7 +36,7 @@ async def work(process: Process, settings: Settings) -> None:
         state_file,
         dial=functools.partial(probe, sources=plane.probe_sources),
         holdings=plane.holdings,
-        now_us=lambda: time.time_ns() // 1000,
+        tracing=process.tracing,
     )
     wishes = process.health.gate("wishes")
     node.recall()

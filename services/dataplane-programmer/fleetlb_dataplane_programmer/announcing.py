@@ -21,8 +21,10 @@ from fleetlb.domain.services import digest_of
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.runtime.backoff import Backoff
 from fleetlb.runtime.bus import Bus, Message
+from fleetlb.runtime.tracing import OFF, Tracing
 from fleetlb.runtime.workers import Reconciler
 from fleetlb_dataplane_programmer.programming import Ledger, order_of
+from fleetlb_dataplane_programmer.stations import attributes_of, spans_of
 
 BEHIND = prometheus_client.Counter(
     "fleetlb_state_file_behind", "Keys of which this node had realized a newer revision than it remembered"
@@ -32,6 +34,7 @@ GRACE_SECONDS = 0.04
 """An acknowledgement waits so long for the outcome of the first probe, to be one message with it."""
 CROWDED_GRACE_SECONDS = 0.5
 """The same while hundreds are programmed at once."""
+REALIZED = "fleetlb.v1.realized.{group}.{node}.{virtual-server}"
 _NODE = "node"
 _CONCURRENCY = 64
 _RETRY = Backoff(initial=0.05, cap=5.0, factor=2.0, jitter=0.3)
@@ -56,11 +59,13 @@ class Announcer:
         node: str,
         describe: Callable[[], NodeRealized],
         on_let_go: Callable[[VirtualServerKey], None],
+        tracing: Tracing = OFF,
     ) -> None:
         """`describe` says what the node is; `on_let_go` is called when the hub knows that a key is removed."""
         self._ledger = ledger
         self._group, self._node = group, node
         self._describe = describe
+        self._tracing = tracing
         self._on_let_go = on_let_go
         self._bus: Bus | None = None
         self._told: dict[VirtualServerKey, _Told] = {}
@@ -167,13 +172,7 @@ class Announcer:
             self._attempts.pop(key, None)
         else:
             epoch = self._epoch
-            sequence = await self._publish(
-                self._bus,
-                key,
-                subjects.realized(self._group, self._node, key),
-                codec.encode(wanted),
-                f"{key}-{wanted.generation}-{wanted.revision}",
-            )
+            sequence = await self._publish_word(self._bus, key, wanted)
             if epoch != self._epoch:
                 return 0.0  # it may have gone into a stream that is no more
             self._told[key] = _Told(_fingerprint(wanted), wanted.probe, sequence)
@@ -181,19 +180,31 @@ class Announcer:
             self._on_let_go(key)
         return None
 
+    async def _publish_word(self, bus: Bus, key: VirtualServerKey, wanted: VirtualServerRealized) -> int:
+        journey = self._ledger.journey(key)
+        trace, began = self._tracing.follow(journey.trace), self._tracing.now()
+        subject, name = subjects.realized(self._group, self._node, key), f"{key}-{wanted.generation}-{wanted.revision}"
+        sequence = await self._publish(bus, key, subject, codec.encode(wanted), name, trace=trace)
+        for span in spans_of(journey, self._ledger.take_stations(key), self._tracing, attributes_of(wanted)):
+            self._tracing.record(span)
+        self._tracing.record_publish(trace, journey.trace, REALIZED, began, self._tracing.now())
+        return sequence
+
     async def _announce_node(self, bus: Bus) -> None:
         wanted = self._describe()
         if wanted != self._told_node:
             await self._publish(bus, None, subjects.realized_node(self._group, self._node), codec.encode(wanted), _NODE)
             self._told_node = wanted
 
-    async def _publish(self, bus: Bus, key: VirtualServerKey | None, subject: str, body: bytes, name: str) -> int:
+    async def _publish(
+        self, bus: Bus, key: VirtualServerKey | None, subject: str, body: bytes, name: str, *, trace: str = ""
+    ) -> int:
         """Publish, under the same id as a first attempt whose outcome is not known."""
         before = self._attempts.get(key)
         if before is None or before[0] != body:
             self._count += 1
             before = self._attempts[key] = (body, f"{self._node}-{name}-{self._run_id}-{self._count}")
-        ack = await bus.publish(subject, body, message_id=before[1])
+        ack = await bus.publish(subject, body, message_id=before[1], trace=trace)
         del self._attempts[key]
         return ack.sequence
 

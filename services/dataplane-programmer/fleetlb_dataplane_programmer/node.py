@@ -18,6 +18,7 @@ from fleetlb.contracts.v1 import NodeRealized, RealizedState, VirtualServerDesir
 from fleetlb.domain.errors import Poison
 from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 from fleetlb.runtime.bus import Bus, Message
+from fleetlb.runtime.tracing import OFF, Tracing
 from fleetlb_dataplane_programmer.announcing import CROWDED_GRACE_SECONDS, GRACE_SECONDS, Announcer
 from fleetlb_dataplane_programmer.checking import Checks
 from fleetlb_dataplane_programmer.completing import Holdings, Knowledge, may_complete
@@ -66,26 +67,27 @@ class Node:
         *,
         dial: Dial,
         holdings: Holdings,
-        now_us: Callable[[], int],
         pace: Pace = Pace(),  # noqa: B008 (frozen)
         checks: Checks = Checks(),  # noqa: B008 (frozen)
+        tracing: Tracing = OFF,
     ) -> None:
         """`holdings` tells what the data plane holds already; `pace` is that of probes, `checks` of real servers."""
         self._identity = identity
-        self._now_us = now_us
+        self._now_us = tracing.now
         self._holdings = holdings
         self._ledger = Ledger(identity.node, allow_loopback=identity.allow_loopback)
         self._engine = make_engine(self._on_outcome)
         self._memory = Memory(state_file, record=self._ledger.record, records=self._ledger.records)
         self._guard = Guard(self._on_verdict, checks)
         self._tell_seconds = checks.tell_seconds
-        self._sweeper = Sweeper(self._ledger, dial, self._on_word, now_us=now_us, pace=pace)
+        self._sweeper = Sweeper(self._ledger, dial, self._on_word, now_us=tracing.now, pace=pace)
         self._announcer = Announcer(
             self._ledger,
             group=identity.group,
             node=identity.node,
             describe=self._describe,
             on_let_go=self._memory.note,
+            tracing=tracing,
         )
         self._ready = False
         self._repairs = 0
@@ -201,7 +203,7 @@ class Node:
             WISHES.labels("unreadable").inc()
             self._log.error("a wish cannot be read", subject=message.subject[:256], problem=str(problem))
             return
-        decision = self._ledger.fold(desired, self._now_us())
+        decision = self._ledger.fold(desired, self._now_us(), message.trace)
         WISHES.labels(_led_to(decision)).inc()
         if isinstance(decision, Ignored):
             self._on_ignored(desired, decision)

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from fleetlb.contracts.v1 import Hop, Hops, Probe, RealizedState, VirtualServerDesired, VirtualServerRealized
+from fleetlb.contracts.journeys import NOT_TRAVELLED, Journey
+from fleetlb.contracts.v1 import Hops, Probe, RealizedState, VirtualServerDesired, VirtualServerRealized
 from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 from fleetlb_dataplane_programmer.engine import Outcome, State
 from fleetlb_dataplane_programmer.gating import objection_to
@@ -86,7 +87,10 @@ class Entry(msgspec.Struct):
     """Probes in a row that were not answered."""
     has_let_go: bool = False
     """The removal was announced."""
-    hops: Hops = ()
+    journey: Journey = NOT_TRAVELLED
+    """Of the change that led to `desired`, until the hub knows what became of it."""
+    told: int = 0
+    """Stations of it that spans were made of."""
 
 
 class Ledger:
@@ -114,8 +118,8 @@ class Ledger:
         """What is known of a key. To be read only."""
         return self._entries.get(key)
 
-    def fold(self, desired: VirtualServerDesired, now: int) -> Decision:
-        """Take a wish from the bus. `now`: microseconds since 1970, for the hops alone."""
+    def fold(self, desired: VirtualServerDesired, now: int, trace: str = "") -> Decision:
+        """Take a wish from the bus, sent with a trace context. `now`: microseconds since 1970, for the hops alone."""
         key = desired.key
         entry, order = self._entries.get(key), order_of(desired)
         if order < max(self._floors.get(key, order), order_of(entry.desired) if entry else order):
@@ -125,8 +129,10 @@ class Ledger:
         if entry and order == order_of(entry.desired):
             return Ignored.DUPLICATE
         self._floors.pop(key, None)
-        hops = (*desired.hops, Hop("program", now))
-        return self._stand(key, msgspec.structs.replace(desired, hops=()), entry.held if entry else None, hops)
+        journey = Journey(trace, desired.hops).then("program", now)
+        if entry and entry.state is None:
+            journey = journey.overtaking(entry.journey)
+        return self._stand(key, msgspec.structs.replace(desired, hops=()), entry.held if entry else None, journey)
 
     def recall(self, record: Record) -> Decision:
         """Take a wish from the state file, the only one of its key, as if the process had never ended."""
@@ -136,7 +142,7 @@ class Ledger:
             self._bury(key)
             return Ignored.DUPLICATE
         is_fit = record.held and not objection_to(record.held, allow_loopback=self._allow_loopback)
-        return self._stand(key, record.desired, record.held if is_fit else None, ())
+        return self._stand(key, record.desired, record.held if is_fit else None, NOT_TRAVELLED)
 
     def refuse_below(self, key: VirtualServerKey, order: Order) -> bool:
         """This node has realized `order` before: nothing older may stand. True if that was not known here."""
@@ -156,7 +162,7 @@ class Ledger:
         state, message = RealizedState(outcome.state), outcome.message[:MAX_MESSAGE]
         if (entry.state, entry.message) == (state, message):  # real servers fell or rose
             return Next.PROBE if self.target(key) and entry.probe is not Probe.ANSWERED else Next.NOTHING
-        entry.hops = (*entry.hops, Hop("acknowledge", now))
+        entry.journey = entry.journey.then("acknowledge", now)
         entry.state, entry.message = state, message
         if outcome.state is State.REMOVED:
             self._bury(key)
@@ -203,8 +209,8 @@ class Ledger:
         if 0 < entry.failures < FAILURES_THAT_COUNT:
             return False
         before, entry.probe = entry.probe, Probe.ANSWERED if answered else Probe.UNANSWERED
-        if before is not entry.probe and entry.hops:
-            entry.hops = (*entry.hops, Hop("probe", now))
+        if before is not entry.probe and entry.journey.hops:
+            entry.journey = entry.journey.then("probe", now)
         return before is not entry.probe
 
     def realized(self, key: VirtualServerKey) -> VirtualServerRealized | None:
@@ -226,8 +232,21 @@ class Ledger:
             reason=entry.desired.reason,
             message=entry.message,
             probe=entry.probe,
-            hops=entry.hops,
+            hops=entry.journey.hops,
         )
+
+    def journey(self, key: VirtualServerKey) -> Journey:
+        """Of the change that led to what may be said of a key."""
+        entry = self._entries.get(key)
+        return entry.journey if entry else NOT_TRAVELLED
+
+    def take_stations(self, key: VirtualServerKey) -> Hops:
+        """The stations of that journey that were not taken before."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return ()
+        taken, entry.told = entry.told, len(entry.journey.hops)
+        return entry.journey.hops[taken:]
 
     def announced(self, key: VirtualServerKey, realized: VirtualServerRealized) -> bool:
         """The hub has `realized`. True if that ends the life of the key, which is worth remembering."""
@@ -235,7 +254,7 @@ class Ledger:
         if entry is None or order_of(entry.desired) != (realized.generation, realized.revision):
             return False
         if realized.probe is entry.probe and (realized.probe is not Probe.PENDING or not self.target(key)):
-            entry.hops = ()
+            entry.journey, entry.told = NOT_TRAVELLED, 0
         if realized.state is not RealizedState.REMOVED or entry.has_let_go:
             return False
         entry.has_let_go = True
@@ -269,12 +288,12 @@ class Ledger:
         return [record for key in keys if (record := self.record(key))]
 
     def _stand(
-        self, key: VirtualServerKey, desired: VirtualServerDesired, held: VirtualServer | None, hops: Hops
+        self, key: VirtualServerKey, desired: VirtualServerDesired, held: VirtualServer | None, journey: Journey
     ) -> Decision:
         """Let a wish stand; `held` is what the engine holds for an earlier one."""
         self._tombstones.pop(key, None)
         desired = slim(desired)
-        entry = self._entries[desired.key] = Entry(desired, next(self._tokens), hops=hops)
+        entry = self._entries[desired.key] = Entry(desired, next(self._tokens), journey=journey)
         if desired.server is None:
             return Remove(key, entry.token)
         objection = objection_to(desired.server, allow_loopback=self._allow_loopback)

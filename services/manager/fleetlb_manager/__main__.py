@@ -51,6 +51,7 @@ async def serve(process: Process, settings: ManagerSettings) -> None:
             rules=settings.rules(),
             life_seconds=settings.credentials_seconds,
             tasks=process.tasks,
+            tracing=process.tracing,
         )
     )
     system.on_reconnect(manager.forget_pushed_accounts)

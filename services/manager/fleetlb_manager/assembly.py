@@ -24,6 +24,7 @@ from fleetlb.kube.fleet_objects import (
 from fleetlb.kube.leases import SYSTEM_CLOCK, Clock, LeaseHolder
 from fleetlb.kube.watching import Reflector
 from fleetlb.runtime.bus import Bus
+from fleetlb.runtime.tracing import OFF, Tracing
 from fleetlb_manager.account_objects import AccountObjects
 from fleetlb_manager.accounts import Accounts, Pusher, Telling
 from fleetlb_manager.choosing import Chooser
@@ -71,6 +72,7 @@ class Surroundings(NamedTuple):
     identity: str
     allow_loopback: bool
     tasks: asyncio.TaskGroup
+    tracing: Tracing = OFF
     clock: Clock = SYSTEM_CLOCK
     rules: AnnotationPolicy = NO_RULES
     """The fleet's, about annotations."""
@@ -165,7 +167,7 @@ class Manager:
 
     def _wire_workers(self) -> None:
         given, memory = self._given, self.memory
-        bench = Workbench(memory, self._objects, self.queues, self.leadership, given.clock)
+        bench = Workbench(memory, self._objects, self.queues, self.leadership, given.clock, given.tracing)
         cluster = given.cluster.writing_while(lambda: self.leadership.acting)
         claims, load_balancers, store = ClaimObjects(cluster), LoadBalancerObjects(cluster), AccountObjects(cluster)
         chooser = Chooser(memory.book, memory.lines, memory.capabilities, self._objects.address_free)

@@ -35,7 +35,9 @@ class MessageFolding:
     def observed(self, tenant: str, account: str, message: Message) -> None:
         """A tenant's watcher said something. Whose stream it is says who speaks."""
         try:
-            said = self._memory.observations.fold(tenant, message.subject, message.data, self._monotonic())
+            said = self._memory.observations.fold(
+                tenant, message.subject, message.data, self._monotonic(), message.trace
+            )
         except Poison as problem:
             self._parking.put(tenant, account, message.stream_sequence, message.data, str(problem))
             return

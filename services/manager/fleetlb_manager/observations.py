@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from fleetlb.contracts import codec, subjects
-from fleetlb.contracts.v1 import Hops, InventoryObserved, NodesObserved, ServiceObserved
+from fleetlb.contracts.journeys import NOT_TRAVELLED, Journey
+from fleetlb.contracts.v1 import InventoryObserved, NodesObserved, ServiceObserved
 from fleetlb.domain.addresses import parse_address
 from fleetlb.domain.errors import Poison
 from fleetlb.domain.services import ServiceEndpoints, TenantNode, TenantService
@@ -29,7 +30,8 @@ class ObservedService(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: ServiceEndpoints | None
     shown: tuple[str, ...] = ()
     """What it shows as its addresses; a tenant can write there what it likes."""
-    hops: Hops = ()
+    journey: Journey = NOT_TRAVELLED
+    """How it came, until it has gone on."""
     answered: bool = False
     """Whether this very message was answered by `released`."""
 
@@ -86,8 +88,8 @@ class Observations:
         self._per_tenant: dict[str, int] = {}
         self._replayed: set[str] = set()
 
-    def fold(self, tenant: str, subject: str, data: bytes, now: float) -> Observed:
-        """Remember one message. Raises Poison."""
+    def fold(self, tenant: str, subject: str, data: bytes, now: float, trace: str = "") -> Observed:
+        """Remember one message, sent with a trace context. Raises Poison."""
         parsed = subjects.parse_observed(subject)
         cluster = ClusterKey(tenant, require_label(parsed.cluster, "cluster UID"))
         if parsed.kind == "nodes":
@@ -95,20 +97,18 @@ class Observations:
         if parsed.kind == "inventory":
             return self._fold_inventory(cluster, codec.decode(InventoryObserved, data), now)
         key = ServiceKey(*cluster, require_label(parsed.uid, "service UID"))
-        return self._fold_service(key, codec.decode(ServiceObserved, data))
+        return self._fold_service(key, codec.decode(ServiceObserved, data), trace)
 
     def service(self, key: ServiceKey) -> ObservedService | None:
         """What was last said of a Service; None: nothing at all."""
         cluster = self._clusters.get(key.cluster_key)
         return cluster.services.get(key.uid) if cluster else None
 
-    def take_hops(self, key: ServiceKey) -> Hops:
-        """The journey of the last message of a Service, once: what happens later has other causes."""
+    def gone_on(self, key: ServiceKey, journey: Journey) -> None:
+        """A change went on its way: what happens to the Service later has other causes."""
         said = self.service(key)
-        if said is None or not said.hops:
-            return ()
-        self._clusters[key.cluster_key].services[key.uid] = msgspec.structs.replace(said, hops=())
-        return said.hops
+        if said is not None and said.journey == journey != NOT_TRAVELLED:
+            self._clusters[key.cluster_key].services[key.uid] = msgspec.structs.replace(said, journey=NOT_TRAVELLED)
 
     def answered(self, key: ServiceKey) -> None:
         """The last message of a Service was answered by `released`; the next one is to be answered again."""
@@ -154,7 +154,7 @@ class Observations:
         """The replay is complete."""
         self._replayed.add(tenant)
 
-    def _fold_service(self, key: ServiceKey, message: ServiceObserved) -> ServiceChanged:
+    def _fold_service(self, key: ServiceKey, message: ServiceObserved, trace: str) -> ServiceChanged:
         service = message.service
         if service is not None:
             require_label(service.namespace, "namespace")
@@ -171,7 +171,7 @@ class Observations:
             service=service,
             endpoints=message.endpoints,
             shown=_addresses(message.shown),
-            hops=message.hops,
+            journey=Journey(trace, message.hops).overtaking(known.journey if known else NOT_TRAVELLED),
         )
         return ServiceChanged(key)
 

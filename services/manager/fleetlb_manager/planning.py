@@ -8,12 +8,12 @@ from collections.abc import Iterable
 
 import msgspec
 
+from fleetlb.contracts.journeys import Journey
 from fleetlb.contracts.objects import LoadBalancer
 from fleetlb.contracts.v1 import LoadBalancerRevision
 from fleetlb.domain.allocation import AddressBook
 from fleetlb.domain.planning import plan_virtual_servers
 from fleetlb.domain.services import ServiceEndpoints, TenantNode
-from fleetlb_manager import timestamps
 from fleetlb_manager.balancer_groups import carriage_of
 from fleetlb_manager.identities import ServiceKey, Slot
 from fleetlb_manager.observations import ObservedService
@@ -28,24 +28,20 @@ class Planner:
     def __init__(self, bench: Workbench, publishing: Publishing) -> None:
         """What differs from what is published goes to `publishing`."""
         self._memory = bench.memory
-        self._clock = bench.clock
         self._publishing = publishing
 
-    def plan(self, key: ServiceKey, item: LoadBalancer, observed: ObservedService, began: float) -> None:
-        """Publish whatever is not published like this. `began`: when the present run started, for the hops."""
+    def plan(self, key: ServiceKey, item: LoadBalancer, observed: ObservedService, journey: Journey) -> bool:
+        """Publish whatever is not published like this; whether there is any. `journey`: of the change up to here."""
         spec, registration = item.spec, self._memory.registrations.get(key.tenant)
         carrier = self._memory.carriers.get(spec.group)
         if registration is None or registration.grant is None or carrier is None or not spec.addresses:
-            return
+            return False
         prefixes = {address: self._memory.prefix_of(address, spec.group) for address in spec.addresses}
         cluster = self._memory.clusters.get(key.cluster_key)
         nodes = without_virtual_addresses(cluster.spec.nodes if cluster else (), self._memory.book)
         endpoints = without_virtual_pods(observed.endpoints, self._memory.book)
         revision = LoadBalancerRevision(item.metadata.uid, item.metadata.generation)
-        hops = timestamps.with_hops(
-            self._memory.observations.take_hops(key), [("decide", began), ("claim", self._clock.wall())]
-        )
-        carriage = carriage_of(carrier, prefixes)
+        carriage, is_news = carriage_of(carrier, prefixes), False
         for planned in plan_virtual_servers(
             spec.service, spec.addresses, endpoints, nodes, registration.grant, carriage
         ):
@@ -55,7 +51,8 @@ class Planner:
                 reason=planned.reason or "",
                 load_balancer=revision,
             )
-            self._publishing.want(Slot(spec.group, planned.server.key), content, hops)
+            is_news = self._publishing.want(Slot(spec.group, planned.server.key), content, journey) or is_news
+        return is_news
 
 
 def without_virtual_addresses(nodes: Iterable[TenantNode], book: AddressBook) -> tuple[TenantNode, ...]:

@@ -10,13 +10,15 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from fleetlb.contracts import codec, streams, subjects
+from fleetlb.contracts.journeys import NOT_TRAVELLED, Journey
 from fleetlb.contracts.objects import AddressClaim, ClaimPhase
-from fleetlb.contracts.v1 import Hops, Owner, VirtualServerDesired
+from fleetlb.contracts.v1 import Owner, VirtualServerDesired
 from fleetlb.domain.errors import Transient
 from fleetlb.runtime.bus import Ack, StreamMissing
 from fleetlb_manager.claims import is_wanted, owner_of, slots_of
 from fleetlb_manager.identities import ServiceKey, Slot
 from fleetlb_manager.letting_go import Step, decide_removal
+from fleetlb_manager.timestamps import to_microseconds
 from fleetlb_manager.virtual_server_tables import Content, Published
 from fleetlb_manager.workbench import Workbench
 
@@ -26,6 +28,7 @@ NOBODY = Owner(tenant="", cluster_uid="", service_uid="")
 """Owner in a tombstone for a virtual server that nobody is known to have owned."""
 
 
+DESIRED = "fleetlb.v1.desired.{group}.{virtual-server}"
 ASK_AGAIN_SECONDS = 30.0
 """A node that has not acknowledged a removal for so long is asked once more."""
 REMAKE_SECONDS = 10.0
@@ -36,7 +39,7 @@ letting go at once would cut what lives."""
 class Publisher(Protocol):
     """What is needed of a bus."""
 
-    async def publish(self, subject: str, body: bytes, *, message_id: str) -> Ack:
+    async def publish(self, subject: str, body: bytes, *, message_id: str, trace: str = "") -> Ack:
         """Put a message into its stream."""
 
     async def purge_subject(self, stream: str, subject: str) -> None:
@@ -45,7 +48,7 @@ class Publisher(Protocol):
 
 class _Pending(NamedTuple):
     content: Content
-    hops: Hops
+    journey: Journey
 
 
 class Publishing:
@@ -58,7 +61,9 @@ class Publishing:
         self._memory = bench.memory
         self._marks = bench.marks
         self._authority = bench.authority
+        self._clock = bench.clock
         self._monotonic = bench.clock.monotonic
+        self._tracing = bench.tracing
         self._bus = bus
         self._on_stream_missing = on_stream_missing
         self._pending: dict[Slot, _Pending] = {}
@@ -66,13 +71,15 @@ class Publishing:
         self._asked: dict[Slot, float] = {}
         self._missed: dict[Slot, float] = {}
 
-    def want(self, slot: Slot, content: Content, hops: Hops = ()) -> None:
-        """A slot should hold this; nothing happens if the stream says so already."""
+    def want(self, slot: Slot, content: Content, journey: Journey = NOT_TRAVELLED) -> bool:
+        """A slot should hold this; False, and nothing happens, if the stream says so already."""
         if slot not in self._in_flight and self._stands(slot, content):
             self._pending.pop(slot, None)
-            return
-        self._pending[slot] = _Pending(content, hops)
+            return False
+        before = self._pending.get(slot)
+        self._pending[slot] = _Pending(content, journey.overtaking(before.journey) if before else journey)
         self._marks.slot(slot)
+        return True
 
     async def reconcile(self, slot: Slot) -> float | None:
         """Do what is left to do for one slot; the seconds until it must be looked at again. Raises Transient."""
@@ -117,11 +124,11 @@ class Publishing:
             load_balancer=content.load_balancer,
             server=content.server,
             reason=content.reason,
-            hops=pending.hops,
+            hops=pending.journey.hops,
         )
         self._in_flight.add(slot)
         try:
-            await self._publish(slot, message, content.digest)
+            await self._publish(slot, message, content.digest, pending.journey)
         finally:
             self._in_flight.discard(slot)
         if self._pending.get(slot) is pending:
@@ -152,13 +159,17 @@ class Publishing:
 
     async def _bury(self, slot: Slot, claim: AddressClaim | None) -> None:
         self._asked[slot] = self._monotonic()
+        owner = owner_of(claim) if claim is not None else None
+        asked = self._memory.observations.service(owner) if owner else None
+        journey = asked.journey if asked else NOT_TRAVELLED
         message = VirtualServerDesired(
             key=slot.key,
             generation=self._authority.generation,
             revision=self._memory.desired.next_revision(),
-            owner=owner_of_service(owner_of(claim)) if claim is not None else NOBODY,
+            owner=owner_of_service(owner) if owner else NOBODY,
+            hops=journey.hops,
         )
-        await self._publish(slot, message, "")
+        await self._publish(slot, message, "", journey)
 
     def _stands(self, slot: Slot, content: Content) -> bool:
         published = self._memory.desired.get(slot)
@@ -170,14 +181,16 @@ class Publishing:
             return False
         return slot in slots_of(claim)
 
-    async def _publish(self, slot: Slot, message: VirtualServerDesired, digest: str) -> None:
+    async def _publish(self, slot: Slot, message: VirtualServerDesired, digest: str, journey: Journey) -> None:
         # Never the same revision twice: after an unknown outcome the content may be another one by then.
         name = f"{slot}-{message.generation}-{message.revision}"
+        trace, began = self._tracing.follow(journey.trace), to_microseconds(self._clock.wall())
         try:
-            await self._bus.publish(subjects.desired(*slot), codec.encode(message), message_id=name)
+            await self._bus.publish(subjects.desired(*slot), codec.encode(message), message_id=name, trace=trace)
         except StreamMissing:
             self._on_stream_missing()
             raise
+        self._tracing.record_publish(trace, journey.trace, DESIRED, began, to_microseconds(self._clock.wall()))
         published = Published(message.generation, message.revision, digest, message.server is None)
         self._memory.desired.note(slot, published)
         if published.removed:

@@ -11,6 +11,7 @@ from typing import Protocol
 import structlog
 
 from fleetlb.contracts import codec, subjects
+from fleetlb.contracts.journeys import NOT_TRAVELLED
 from fleetlb.contracts.objects import AddressClaim, ClaimPhase, LoadBalancer
 from fleetlb.contracts.v1 import ServiceReleased
 from fleetlb.domain.errors import Transient
@@ -19,6 +20,7 @@ from fleetlb_manager import timestamps
 from fleetlb_manager.choosing import Chooser
 from fleetlb_manager.claims import owner_of, slots_of
 from fleetlb_manager.identities import ServiceKey, Slot
+from fleetlb_manager.runs import Run
 from fleetlb_manager.workbench import Workbench
 
 log = structlog.get_logger(__name__)
@@ -49,7 +51,7 @@ class LoadBalancerStore(Protocol):
 class Notifier(Protocol):
     """The one thing needed of a bus."""
 
-    async def notify(self, subject: str, body: bytes) -> None:
+    async def notify(self, subject: str, body: bytes, *, trace: str = "") -> None:
         """Send to whoever listens."""
 
 
@@ -70,6 +72,7 @@ class Releasing:
         self._marks = bench.marks
         self._authority = bench.authority
         self._clock = bench.clock
+        self._tracing = bench.tracing
         self._claims = claims
         self._load_balancers = load_balancers
         self._bus = bus
@@ -177,8 +180,11 @@ class Releasing:
         wanted_again = observed is not None and observed.service is not None and not self._memory.is_absent(key)
         if not account or wanted_again or (observed is not None and observed.answered):
             return
-        now = self._clock.wall()
-        hops = timestamps.with_hops(observed.hops if observed else (), [("release", now)])
-        body = codec.encode(ServiceReleased(generation=self._authority.generation, hops=hops))
-        await self._bus.notify(subjects.released(account, key.cluster, key.uid), body)
+        journey, now = observed.journey if observed else NOT_TRAVELLED, timestamps.to_microseconds(self._clock.wall())
+        run = Run(self._tracing.follow(journey.trace), journey.hops[-1].at if journey.hops else now)
+        body = codec.encode(
+            ServiceReleased(generation=self._authority.generation, hops=journey.then("release", now).hops)
+        )
+        await self._bus.notify(subjects.released(account, key.cluster, key.uid), body, trace=run.trace)
+        run.tell(self._tracing, key, journey, now)
         self._memory.observations.answered(key)

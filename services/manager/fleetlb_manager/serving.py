@@ -49,6 +49,7 @@ from fleetlb_manager.marking import StatusKey
 from fleetlb_manager.observations import ObservedService
 from fleetlb_manager.planning import Planner
 from fleetlb_manager.releasing import Releasing
+from fleetlb_manager.runs import Run
 from fleetlb_manager.standing import Standing
 from fleetlb_manager.waiting_lines import quota_resource
 from fleetlb_manager.workbench import Workbench
@@ -92,6 +93,7 @@ class Serving:
         self._marks = bench.marks
         self._authority = bench.authority
         self._clock = bench.clock
+        self._tracing = bench.tracing
         self._load_balancers = load_balancers
         self._chooser = chooser
         self._claiming = claiming
@@ -102,7 +104,6 @@ class Serving:
         """Do what is left to do for one Service. Raises Transient."""
         if not self._authority.acting or key.tenant not in self._memory.registrations:
             return
-        began = self._clock.wall()
         observed = self._memory.observations.service(key)
         known = self._memory.load_balancers.get(key)
         claims = self._memory.claims.of(key)
@@ -114,27 +115,43 @@ class Serving:
         elif course is Course.SERVE and observed is not None and observed.service is not None:
             grant = self._memory.registrations[key.tenant].grant
             service = with_defaults(grant.annotations, observed.service) if grant else observed.service
-            item = await self._answer(key, observed, service)
+            run = Run(self._tracing.follow(observed.journey.trace), timestamps.to_microseconds(self._clock.wall()))
+            item = await self._answer(key, observed, service, run)
             self._memory.adoption.done(key)
-            self._planner.plan(key, item, observed, began)
+            self._go_on(key, item, observed, run)
 
-    async def _answer(self, key: ServiceKey, observed: ObservedService, service: TenantService) -> LoadBalancer:
+    def _go_on(self, key: ServiceKey, item: LoadBalancer, observed: ObservedService, run: Run) -> None:
+        """From the object to the balancer nodes, under the name of the change that led here."""
+        came, now = observed.journey, timestamps.to_microseconds(self._clock.wall())
+        self._memory.observations.gone_on(key, came)
+        journey = came.then("decide", run.began).then("claim", now).under(run.trace)
+        is_news = self._planner.plan(key, item, observed, journey)
+        if came.trace or is_news or item.spec.trace == run.trace:
+            run.tell(self._tracing, key, came, now)
+
+    async def _answer(
+        self, key: ServiceKey, observed: ObservedService, service: TenantService, run: Run
+    ) -> LoadBalancer:
         """Grant or refuse the wish, in objects; returns the LoadBalancer as it is now."""
         for _ in range(MAX_RACES):
             outcome = self._decide(key, service, observed.shown)
+            run.decided = timestamps.to_microseconds(self._clock.wall())
             if isinstance(outcome, Denial):
-                return await self._refuse(key, observed.wish, service, outcome)
+                return await self._refuse(key, observed.wish, service, outcome, run.trace)
             try:
                 if await self._claiming.claim_all(key, service, outcome):
                     delivery = self._delivery(key, outcome.group)
-                    item = await self._write(key, granted_spec(key, observed.wish, service, outcome, delivery))
+                    spec = granted_spec(key, observed.wish, service, outcome, delivery)
+                    item = await self._write(key, spec, run.trace)
                     await self._give_up_surplus(key, item)
                     return item
             finally:
                 self._settle_usage(key)
         raise Transient(f"{key}: {MAX_RACES} addresses in a row were taken meanwhile")
 
-    async def _refuse(self, key: ServiceKey, wish: str, service: TenantService, denial: Denial) -> LoadBalancer:
+    async def _refuse(
+        self, key: ServiceKey, wish: str, service: TenantService, denial: Denial, trace: str
+    ) -> LoadBalancer:
         known = self._memory.load_balancers.get(key)
         refusal = denial.refusal
         if denial.is_passing and known is not None and known.spec.wish == wish:
@@ -144,7 +161,7 @@ class Serving:
             REFUSALS.labels(refusal.reason).inc()
         delivery = self._delivery(key, known.spec.group if known else "")
         standing = still_standing(known, self._memory.claims.of(key))
-        item = await self._write(key, refused_spec(key, wish, service, refusal, standing, delivery))
+        item = await self._write(key, refused_spec(key, wish, service, refusal, standing, delivery), trace)
         if self._memory.registrations[key.tenant].grant is not None:
             await self._give_up_surplus(key, item)
         return item
@@ -211,11 +228,12 @@ class Serving:
         else:
             self._folding.call_next(lines.leave(key))
 
-    async def _write(self, key: ServiceKey, spec: LoadBalancerSpec) -> LoadBalancer:
-        """Make the object say this; writes nothing if it does already."""
+    async def _write(self, key: ServiceKey, spec: LoadBalancerSpec, trace: str) -> LoadBalancer:
+        """Make the object say this, because of a change; writes nothing if it does already."""
         known = self._memory.load_balancers.get(key)
-        if known is not None and known.spec == spec:
+        if known is not None and known.spec.says_the_same(spec):
             return known
+        spec = msgspec.structs.replace(spec, trace=trace)
         namespace = namespace_of(key.tenant)
         try:
             if known is None:

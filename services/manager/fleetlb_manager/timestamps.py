@@ -1,11 +1,6 @@
 """Points in time as the API server writes them. Reads no clock."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
-
-from fleetlb.contracts.v1 import Hop, Hops
-
-MAX_HOPS = 32
 
 
 def to_text(epoch_seconds: float) -> str:
@@ -27,7 +22,6 @@ def to_seconds(text: str) -> float | None:
     return moment.timestamp() if moment.tzinfo else None
 
 
-def with_hops(hops: Hops, passed: Iterable[tuple[str, float]]) -> Hops:
-    """Stations added to a journey; one that is too long already is not made longer."""
-    added = tuple(Hop(name, int(epoch_seconds * 1_000_000)) for name, epoch_seconds in passed)
-    return (*hops, *added)[:MAX_HOPS]
+def to_microseconds(epoch_seconds: float) -> int:
+    """As stations of a journey are noted."""
+    return int(epoch_seconds * 1_000_000)

@@ -6,6 +6,7 @@ Holds no behaviour of its own.
 from typing import NamedTuple, Protocol
 
 from fleetlb.kube.leases import Clock
+from fleetlb.runtime.tracing import OFF, Tracing
 from fleetlb_manager.folding_objects import ObjectFolding
 from fleetlb_manager.marking import Marks
 from fleetlb_manager.memory import Memory
@@ -32,3 +33,4 @@ class Workbench(NamedTuple):
     marks: Marks
     authority: Authority
     clock: Clock
+    tracing: Tracing = OFF

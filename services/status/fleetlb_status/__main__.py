@@ -26,7 +26,12 @@ async def serve(process: Process, settings: Settings) -> None:
     process.on_stop(bus.close)
     bus_gate.open()
     replica = Replica(
-        cluster, bus, namespace=settings.system_namespace, identity=settings.identity, spawn=process.spawn
+        cluster,
+        bus,
+        namespace=settings.system_namespace,
+        identity=settings.identity,
+        spawn=process.spawn,
+        tracing=process.tracing,
     )
     await replica.start()
     caches_gate.open()

@@ -7,9 +7,13 @@ carried) for a group or a tenant, which are an operator's acts.
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
+import msgspec
+
+from fleetlb.contracts.journeys import NOT_TRAVELLED, Journey, latest
 from fleetlb.contracts.objects import BalancerGroup, LoadBalancer
 from fleetlb.contracts.tenants import Tenant
 from fleetlb.contracts.v1 import Owner, RealizedState, VirtualServerRealized
+from fleetlb.domain import traces
 from fleetlb.domain.virtual_servers import VirtualServerKey
 
 Key = tuple[str, str]
@@ -40,6 +44,7 @@ class Memory:
         self._accounts: dict[str, str] = {}
         self._tenants: dict[str, str] = {}
         self._realized: dict[Key, dict[str, Servers]] = {}
+        self._news: dict[Key, Journey] = {}
         self._of_cluster: defaultdict[str, defaultdict[str, set[Key]]] = defaultdict(lambda: defaultdict(set))
         self._of_group: defaultdict[str, set[Key]] = defaultdict(set)
 
@@ -50,6 +55,8 @@ class Memory:
         if before is not None:
             self._forget_places(before)
         self.load_balancers[key] = balancer
+        if before is None or before.spec.trace != balancer.spec.trace:
+            self._note(key, Journey(traces.valid(balancer.spec.trace)))
         self._of_cluster[balancer.spec.tenant][balancer.spec.cluster_uid].add(key)
         self._of_group[balancer.spec.group].add(key)
         if (
@@ -66,6 +73,7 @@ class Memory:
         if known is not None:
             self._forget_places(known)
         self._realized.pop(key, None)
+        self._news.pop(key, None)
         self._on_change(key)
 
     def _forget_places(self, balancer: LoadBalancer) -> None:
@@ -109,9 +117,14 @@ class Memory:
         """A tenant is gone."""
         self._tenants.pop(self._accounts.pop(tenant.metadata.name, ""), None)
 
-    def fold_realized(self, realized: VirtualServerRealized) -> None:
-        """A node has said what it made of a virtual server; an older word never replaces a newer one."""
-        key = key_of_owner(realized.owner)
+    def fold_realized(self, realized: VirtualServerRealized, trace: str = "") -> None:
+        """A node has said what it made of a virtual server, and sent it with a trace context.
+
+        An older word never replaces a newer one.
+        """
+        key, journey = key_of_owner(realized.owner), Journey(trace, realized.hops)
+        if realized.hops:
+            realized = msgspec.structs.replace(realized, hops=())
         known = self._realized.get(key, {}).get(realized.node, {}).get(realized.key)
         if known == realized:
             return
@@ -121,7 +134,16 @@ class Memory:
             self._forget_realized(key, realized)
         else:
             self._realized.setdefault(key, {}).setdefault(realized.node, {})[realized.key] = realized
+        self._note(key, journey)
         self._on_change(key)
+
+    def take_journey(self, key: Key) -> Journey:
+        """How the news about a load balancer came, once: what changes later has other causes."""
+        return self._news.pop(key, NOT_TRAVELLED)
+
+    def _note(self, key: Key, journey: Journey) -> None:
+        if journey != NOT_TRAVELLED:
+            self._news[key] = latest(journey, self._news.get(key, NOT_TRAVELLED))
 
     def _forget_realized(self, key: Key, realized: VirtualServerRealized) -> None:
         nodes = self._realized.get(key, {})

@@ -10,11 +10,13 @@ from prometheus_client import Counter
 
 from fleetlb.contracts import subjects
 from fleetlb.contracts.codec import encode
-from fleetlb.contracts.v1 import Hop, Hops, ServiceReleased, ServiceReported
+from fleetlb.contracts.journeys import MAX_HOPS, Journey
+from fleetlb.contracts.v1 import Hop, ServiceReported
+from fleetlb.runtime.tracing import OFF, Kind, Span, Tracing, messaging, microseconds
 from fleetlb_status.census import Census
 from fleetlb_status.judging import Clock, Judged, Judging, Patience, Term
 from fleetlb_status.memory import Key
-from fleetlb_status.reporting import HOPS_KEPT, latest_hops, report_of, state_of
+from fleetlb_status.reporting import report_of, state_of
 
 HOLD_SECONDS = 0.5
 """A verdict that is only "in progress" waits so long for a better one: the watcher says that much by itself."""
@@ -23,6 +25,7 @@ DOUBT_SECONDS = 60.0
 
 REPORTS = Counter("fleetlb_reports_total", "Reports published to tenants.")
 
+REPORTED = "fleetlb.v1.reported.{account}.{cluster}.service.{uid}"
 Place = tuple[str, str, str]
 """Account, cluster and UID of a Service."""
 
@@ -30,7 +33,7 @@ Place = tuple[str, str, str]
 class Notifier(Protocol):
     """The part of the bus that reports need."""
 
-    async def notify(self, subject: str, body: bytes) -> None:
+    async def notify(self, subject: str, body: bytes, *, trace: str = "") -> None:
         """Send to whoever listens."""
 
 
@@ -38,10 +41,6 @@ class _Told(NamedTuple):
     account: str
     report: ServiceReported
     at: float
-
-
-def _microseconds() -> int:
-    return time.time_ns() // 1000
 
 
 class Reporter:
@@ -54,14 +53,16 @@ class Reporter:
         term: Term,
         census: Census,
         *,
+        tracing: Tracing = OFF,
         clock: Clock = time.monotonic,
-        now: Callable[[], int] = _microseconds,
+        now: Callable[[], int] = microseconds,
     ) -> None:
         """`now`: microseconds since 1970, for the hops alone."""
         self._judging = judging
         self._bus = bus
         self._term = term
         self._census = census
+        self._tracing = tracing
         self._clock = clock
         self._now = now
         self._revisions = itertools.count(1)
@@ -114,15 +115,14 @@ class Reporter:
             report,
             generation=generation,
             revision=next(self._revisions),
-            hops=self._stamped(latest_hops(judged.realized)),
         )
-        await self._bus.notify(subjects.reported(account, balancer.spec.cluster_uid, key[1]), encode(numbered))
-        REPORTS.inc()
+        place = account, balancer.spec.cluster_uid, key[1]
+        await self._send(place, numbered, self._judging.memory.take_journey(key))
         self._told[key] = _Told(account, report, self._clock())
         self._judging.published[key] = verdict.addresses
 
-    async def forward_release(self, place: Place, released: ServiceReleased) -> None:
-        """Tell a watcher that nothing of its Service is left."""
+    async def forward_release(self, place: Place, journey: Journey) -> None:
+        """Tell a watcher that nothing of its Service is left. `journey`: how it came about."""
         generation = self._term()
         if generation is None:
             return
@@ -130,13 +130,30 @@ class Reporter:
             generation=generation,
             revision=next(self._revisions),
             released=True,
-            hops=self._stamped(released.hops[:HOPS_KEPT]),
         )
-        await self._bus.notify(subjects.reported(*place), encode(report))
-        REPORTS.inc()
+        await self._send(place, report, journey)
 
-    def _stamped(self, hops: Hops) -> Hops:
-        return (*hops, Hop("report", self._now()))
+    async def _send(self, place: Place, report: ServiceReported, journey: Journey) -> None:
+        """Under the name of the change that led to it, or as one that begins here: a node came, or went."""
+        began, trace = self._now(), self._tracing.follow(journey.trace)
+        hops = (*journey.hops[: MAX_HOPS - 1], Hop("report", began))
+        await self._bus.notify(
+            subjects.reported(*place), encode(msgspec.structs.replace(report, hops=hops)), trace=trace
+        )
+        REPORTS.inc()
+        if self._tracing.records(trace):
+            self._tracing.record(
+                Span(
+                    trace=trace,
+                    parent=journey.trace,
+                    name=f"publish {REPORTED}",
+                    kind=Kind.PRODUCER,
+                    began=began,
+                    ended=self._now(),
+                    attributes={**messaging("publish", "send", REPORTED), "fleetlb.service.uid": place[2]},
+                    links=journey.overtaken,
+                )
+            )
 
     def _forget(self, key: Key) -> None:
         self._told.pop(key, None)

@@ -11,6 +11,7 @@ from prometheus_client import Gauge
 
 from fleetlb.contracts import subjects
 from fleetlb.contracts.codec import decode, encode
+from fleetlb.contracts.journeys import Journey
 from fleetlb.contracts.objects import BalancerGroup
 from fleetlb.contracts.streams import realized_stream
 from fleetlb.contracts.v1 import ServiceReleased, SnapshotAnswered, SnapshotRequested, VirtualServerRealized
@@ -21,6 +22,7 @@ from fleetlb.kube.leases import LeaseHolder
 from fleetlb.kube.watching import Reflector
 from fleetlb.runtime.bus import Bus, Message
 from fleetlb.runtime.metrics import UNREADABLE
+from fleetlb.runtime.tracing import OFF, Tracing
 from fleetlb.runtime.workers import Reconciler
 from fleetlb_status.census import Census
 from fleetlb_status.judging import Judging
@@ -40,7 +42,16 @@ Spawn = Callable[[Coroutine[Any, Any, object], str], object]
 class Replica:
     """Judges while it holds the Lease; without it, only keeps its memory warm."""
 
-    def __init__(self, cluster: Cluster, bus: Bus, *, namespace: str, identity: str, spawn: Spawn) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        bus: Bus,
+        *,
+        namespace: str,
+        identity: str,
+        spawn: Spawn,
+        tracing: Tracing = OFF,
+    ) -> None:
         """Does nothing yet; `spawn` runs what never returns."""
         self._bus = bus
         self._spawn = spawn
@@ -48,7 +59,7 @@ class Replica:
         self.memory = Memory(self._on_change)
         judging = Judging(self.memory)
         self._census = Census()
-        self._reporter = Reporter(judging, bus, self._term, self._census)
+        self._reporter = Reporter(judging, bus, self._term, self._census, tracing=tracing)
         writer = ObjectWriter(judging, KubernetesStatusWriter(cluster), self._term)
         self.reports: Reconciler[Key] = Reconciler(
             self._reporter.reconcile, name="reports", concurrency=32, lane_of=lambda key: key[0]
@@ -57,7 +68,7 @@ class Replica:
             writer.reconcile, name="objects", concurrency=16, lane_of=lambda key: key[0]
         )
         self.releases: Reconciler[Place] = Reconciler(self._release, name="releases", lane_of=lambda place: place[0])
-        self._released: dict[Place, ServiceReleased] = {}
+        self._released: dict[Place, Journey] = {}
         self._replayed: dict[str, asyncio.Event] = {}
         self._answered: dict[tuple[str, str], float] = {}
         memory = self.memory
@@ -143,14 +154,14 @@ class Replica:
         except Poison as problem:
             self._unreadable("realized", message.subject, problem)
             return
-        self.memory.fold_realized(realized)
+        self.memory.fold_realized(realized, message.trace)
 
-    def _on_released(self, subject: str, data: bytes) -> None:
+    def _on_released(self, message: Message) -> None:
         try:
-            place = subjects.parse_service(subject)
-            self._released[place] = decode(ServiceReleased, data)
+            place = subjects.parse_service(message.subject)
+            self._released[place] = Journey(message.trace, decode(ServiceReleased, message.data).hops)
         except Poison as problem:
-            self._unreadable("released", subject, problem)
+            self._unreadable("released", message.subject, problem)
             return
         self.releases.add(place)
 
@@ -159,9 +170,9 @@ class Replica:
         self._log.warning("a message cannot be read", subject=subject[:200], problem=str(problem))
 
     async def _release(self, place: Place) -> None:
-        released = self._released[place]
-        await self._reporter.forward_release(place, released)
-        if self._released[place] is released:
+        journey = self._released[place]
+        await self._reporter.forward_release(place, journey)
+        if self._released[place] is journey:
             del self._released[place]
 
     async def _answer_snapshots(self) -> None:

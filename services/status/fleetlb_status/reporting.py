@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from fleetlb.contracts.objects import LoadBalancer, LoadBalancerStatus, NodeRevision
-from fleetlb.contracts.v1 import Hops, Ingress, Probe, RealizedState, ServiceReported, VirtualServerRealized
+from fleetlb.contracts.v1 import Ingress, Probe, RealizedState, ServiceReported, VirtualServerRealized
 from fleetlb.domain.addresses import Protocol, family_of
 from fleetlb.domain.conditions import Reason, Status, transition
 from fleetlb.domain.planning import keys_of
@@ -17,8 +17,6 @@ Realized = Mapping[str, Mapping[VirtualServerKey, VirtualServerRealized]]
 
 MESSAGE_LIMIT = 1024
 """A node's words are passed on up to here; Kubernetes takes no condition message beyond 32 KiB."""
-HOPS_KEPT = 31
-"""So that one more fits into a message."""
 _ANSWERS = {Probe.ANSWERED: True, Probe.UNANSWERED: False, Probe.PENDING: None}
 
 
@@ -151,9 +149,3 @@ def state_of(verdict: Verdict) -> str:
     if verdict.serving.status is Status.TRUE:
         return verdict.serving.reason if verdict.provisioned.status is Status.TRUE else verdict.provisioned.reason
     return verdict.serving.reason
-
-
-def latest_hops(realized: Realized) -> Hops:
-    """The stations of the change that was completed last."""
-    hops = [said.hops for servers in realized.values() for said in servers.values() if said.hops]
-    return max(hops, key=lambda stations: stations[-1].at, default=())[:HOPS_KEPT]

@@ -38,6 +38,7 @@ async def watch(process: Process, settings: WatcherSettings) -> None:
         uid,
         selection,
         settings.identity,
+        tracing=process.tracing,
         with_pods=settings.pod_backends,
         address_types=settings.node_address_types,
     )

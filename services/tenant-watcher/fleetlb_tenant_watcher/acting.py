@@ -9,6 +9,7 @@ from typing import Any
 from fleetlb.contracts.v1 import Ingress
 from fleetlb.domain.conditions import Condition, transition
 from fleetlb.domain.errors import Transient
+from fleetlb.domain.traces import marked
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import ApiError, Conflict, NotFound
 from fleetlb.kube.resources import Resource
@@ -29,12 +30,14 @@ class ServicePatcher:
         """Writes nothing yet."""
         self._cluster = cluster
 
-    async def write(self, view: ServiceView, action: Write) -> Service | None:
+    async def write(self, view: ServiceView, action: Write, trace: str) -> Service | None:
         """Do one action; the Service as it is then, or None when there is none any more.
+
+        Conditions name the change that led to them: `trace`, its trace context.
 
         Raises Transient for whatever else the API server says: the key is tried again, on what is known by then.
         """
-        body, subresource = body_of(view, action, timestamp())
+        body, subresource = body_of(view, action, timestamp(), trace)
         try:
             service = await self._cluster.patch(
                 SERVICES,
@@ -56,7 +59,7 @@ class ServicePatcher:
         return service
 
 
-def body_of(view: ServiceView, action: Write, now: str) -> tuple[Body, str | None]:
+def body_of(view: ServiceView, action: Write, now: str, trace: str = "") -> tuple[Body, str | None]:
     """The strategic merge patch for an action, and the subresource it is meant for."""
     metadata: Body = {"uid": view.uid}
     match action:
@@ -65,7 +68,7 @@ def body_of(view: ServiceView, action: Write, now: str) -> tuple[Body, str | Non
         case RemoveFinalizers(names):
             return {"metadata": {**metadata, "$deleteFromPrimitiveList/finalizers": list(names)}}, None
         case WriteStatus():
-            return {"metadata": metadata, "status": _written(view, action, now)}, "status"
+            return {"metadata": metadata, "status": _written(view, action, now, trace)}, "status"
         case ClearStatus():
             return {"metadata": metadata, "status": _cleared(action)}, "status"
 
@@ -75,12 +78,12 @@ def timestamp() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _written(view: ServiceView, action: WriteStatus, now: str) -> Body:
+def _written(view: ServiceView, action: WriteStatus, now: str, trace: str) -> Body:
     status: Body = {}
     if action.ingress is not None:
         status["loadBalancer"] = {"ingress": [_entry(entry) for entry in action.ingress] or None}
     if action.conditions:
-        status["conditions"] = [_condition(transition(view.conditions, c, now)) for c in action.conditions]
+        status["conditions"] = [_condition(transition(view.conditions, c, now), trace) for c in action.conditions]
     return status
 
 
@@ -90,13 +93,13 @@ def _entry(entry: Ingress) -> Body:
     return {"ip": entry.ip, "ipMode": entry.ip_mode.value}
 
 
-def _condition(condition: Condition) -> Body:
+def _condition(condition: Condition, trace: str) -> Body:
     """Every field is written out: what a merge does not name, it keeps."""
     return {
         "type": condition.type,
         "status": condition.status.value,
         "reason": str(condition.reason),
-        "message": condition.message,
+        "message": marked(condition.message, trace),
         "lastTransitionTime": condition.last_transition_time,
     }
 

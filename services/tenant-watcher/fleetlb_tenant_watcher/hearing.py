@@ -13,8 +13,9 @@ import structlog
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.v1 import ServiceReported, SnapshotAnswered, SnapshotRequested
 from fleetlb.domain.errors import Poison, Transient
+from fleetlb.domain.traces import trace_id
 from fleetlb.runtime.backoff import Backoff
-from fleetlb.runtime.bus import Bus
+from fleetlb.runtime.bus import Bus, Message
 from fleetlb_tenant_watcher import counts
 from fleetlb_tenant_watcher.memory import Memory
 from fleetlb_tenant_watcher.publishing import Clocks
@@ -53,24 +54,25 @@ class Ear:
         await bus.listen(subjects.local_reported(self._cluster), self.hear_report)
         await bus.listen(subjects.local_resync(self._cluster), self.hear_resync)
 
-    def hear_report(self, subject: str, data: bytes) -> None:
+    def hear_report(self, heard: Message) -> None:
         """Fold a report."""
         try:
-            _, _, uid = subjects.parse_service(subject)
-            message = codec.decode(ServiceReported, data)
+            _, _, uid = subjects.parse_service(heard.subject)
+            message = codec.decode(ServiceReported, heard.data)
         except Poison as problem:
             counts.REPORTS.labels("unreadable").inc()
-            log.warning("dropping a report that cannot be read", subject=subject[:200], problem=str(problem))
+            log.warning("dropping a report that cannot be read", subject=heard.subject[:200], problem=str(problem))
             return
-        result = self._memory.hear(uid, message)
+        result = self._memory.hear(uid, message, heard.trace)
         counts.REPORTS.labels(result).inc()
         if result != "folded":
             return
         if message.hops and message.hops[0].name == "watch":
-            counts.CONVERGENCE_SECONDS.observe(max(0.0, (self._clocks.micros() - message.hops[0].at) / 1e6))
+            seconds = max(0.0, (self._clocks.micros() - message.hops[0].at) / 1e6)
+            counts.CONVERGENCE_SECONDS.observe(seconds, {"trace_id": trace_id(heard.trace)} if heard.trace else None)
         self._on_report(uid)
 
-    def hear_resync(self, subject: str, data: bytes) -> None:
+    def hear_resync(self, heard: Message) -> None:
         """The hub misses something; whatever the message says, saying everything again is right."""
         self._on_resync("resync")
 

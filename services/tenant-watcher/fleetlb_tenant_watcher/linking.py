@@ -29,11 +29,11 @@ class HubLink:
         """The first connection stands."""
         self._bus = bus
 
-    async def publish(self, subject: str, body: bytes, *, message_id: str) -> None:
+    async def publish(self, subject: str, body: bytes, *, message_id: str, trace: str = "") -> None:
         """Have the hub store a message. Raises Transient: say it again, under the same id."""
         before = self._sequence
         try:
-            ack = await self._standing().publish(subject, body, message_id=message_id)
+            ack = await self._standing().publish(subject, body, message_id=message_id, trace=trace)
         except StreamMissing:
             self._is_missing = True
             raise

@@ -16,7 +16,7 @@ from fleetlb_tenant_watcher.endpoint_slices import EndpointSlices, ServiceName
 from fleetlb_tenant_watcher.kube_objects import EndpointSlice, Service
 from fleetlb_tenant_watcher.nodes import ADDRESS_TYPES, AddressType, Nodes
 from fleetlb_tenant_watcher.observing import claim_of, observe
-from fleetlb_tenant_watcher.records import DELETING, UPDATED, Record, Report, Stage, stage_of
+from fleetlb_tenant_watcher.records import DELETING, UPDATED, Arrival, Record, Report, Stage, stage_of
 from fleetlb_tenant_watcher.service_views import Claim, Selection, ServiceView
 
 
@@ -35,7 +35,7 @@ class Memory:
         self.nodes = Nodes(address_types)
         self.waiting: dict[str, float] = {}
         """Services that the hub owes an answer, and since when."""
-        self.arrivals: dict[str, int] = {}
+        self.arrivals: dict[str, Arrival] = {}
         """When the change was seen that the hub has not been told of yet, in microseconds since 1970."""
         self._records: dict[str, Record] = {}
         self._uids: dict[str, dict[str, str]] = {}
@@ -124,7 +124,7 @@ class Memory:
         """An EndpointSlice vanished; the UIDs it matters to."""
         return self._known(self._slices.drop(namespace, name))
 
-    def hear(self, uid: str, message: ServiceReported) -> str:
+    def hear(self, uid: str, message: ServiceReported, trace: str = "") -> str:
         """Fold a report: "folded", "unknown" (no such Service here) or "stale" (something newer was heard)."""
         record = self._records.get(uid)
         if record is None:
@@ -135,8 +135,9 @@ class Memory:
         if message.released:
             # Only an answer to a release of this run counts: one from before a change of mind frees nothing.
             record.is_released = record.is_released or (record.stage is Stage.RELEASING and record.releases > 0)
+            record.trace = trace or record.trace
         elif record.stage is Stage.WANTED:
-            record.report = _shared(_report(message), record.view)
+            record.report = _shared(_report(message, trace), record.view)
             record.is_edited = record.is_edited and message.wish != record.wish
         return "folded"
 
@@ -171,6 +172,8 @@ class Memory:
             record.version = version
             if record.view == view and record.stage is stage:
                 return False
+            if record.view.wish != view.wish:
+                record.trace = ""
             record.view = view
         if record.stage is not stage:
             _change_stage(record, stage, now)
@@ -230,7 +233,7 @@ def _begin_release(record: Record, now: float) -> None:
     record.due = DELETING if record.is_engaged else ""
 
 
-def _report(message: ServiceReported) -> Report:
+def _report(message: ServiceReported, trace: str) -> Report:
     """A Service has no generation, so conditions on it carry none; strings that repeat are kept once."""
     return Report(
         wish=message.wish,
@@ -240,6 +243,7 @@ def _report(message: ServiceReported) -> Report:
             for c in message.conditions
             if c.type in (PROVISIONED, SERVING)
         ),
+        trace=trace,
     )
 
 
@@ -250,6 +254,7 @@ def _shared(report: Report, view: ServiceView) -> Report:
         wish=report.wish,
         ingress=view.ingress if report.ingress == view.ingress else report.ingress,  # type: ignore[arg-type]
         conditions=view.conditions if conditions == view.conditions else conditions,
+        trace=report.trace,
     )
 
 

@@ -15,10 +15,12 @@ from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.v1 import Hop, InventoryObserved, Message, NodesObserved, ServiceObserved
 from fleetlb.domain.services import MAX_PODS, ServiceEndpoints, digest_of
 from fleetlb.runtime.bus import TooLarge
+from fleetlb.runtime.tracing import OFF, Attributes, Span, Tracing
 from fleetlb_tenant_watcher import counts
 from fleetlb_tenant_watcher.deciding import decide_message, differs_only_in_shown
 from fleetlb_tenant_watcher.memory import Memory
-from fleetlb_tenant_watcher.records import Record, Stage
+from fleetlb_tenant_watcher.records import Arrival, Record, Stage
+from fleetlb_tenant_watcher.service_views import ServiceView
 
 NODES = ":nodes"
 INVENTORY = ":inventory"
@@ -30,6 +32,7 @@ INVENTORY_PATIENCE = 5
 RELEASE_SECONDS = (5.0, 10.0, 20.0, 30.0)
 """Pauses between asking again for a release; the last one is repeated."""
 MAX_LISTED = 5000
+OBSERVED = "observed.{cluster}.service.{uid}"
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +44,7 @@ class Hub(Protocol):
     def connected(self) -> bool:
         """Whether it stands."""
 
-    async def publish(self, subject: str, body: bytes, *, message_id: str) -> None:
+    async def publish(self, subject: str, body: bytes, *, message_id: str, trace: str = "") -> None:
         """Have the hub store a message, or raise Transient."""
 
 
@@ -58,12 +61,13 @@ class Clocks(Protocol):
 class Publisher:
     """Reconciles the hub's knowledge of this cluster with the memory."""
 
-    def __init__(self, memory: Memory, hub: Hub, cluster: str, clocks: Clocks) -> None:
+    def __init__(self, memory: Memory, hub: Hub, cluster: str, clocks: Clocks, tracing: Tracing = OFF) -> None:
         """Says nothing before `begin`."""
         self._memory = memory
         self._hub = hub
         self._cluster = cluster
         self._clocks = clocks
+        self._tracing = tracing
         self._has_begun = False
         self._run = secrets.token_hex(4)
         self._count = 0
@@ -118,7 +122,7 @@ class Publisher:
             record.shown, record.shown_due = message.shown, None
             if is_release:
                 record.releases, record.asked = record.releases + 1, self._clocks.now()
-            await self._send_service(uid, message)
+            await self._send_service(uid, record, message)
             if record.published == message.digest:
                 record.is_unsaid = False
         else:
@@ -134,13 +138,26 @@ class Publisher:
             record.shown_due = now + SHOWN_SECONDS
         return record.shown_due - now
 
-    async def _send_service(self, uid: str, message: ServiceObserved) -> None:
+    async def _send_service(self, uid: str, record: Record, message: ServiceObserved) -> None:
         now = self._clocks.micros()
-        seen = self._memory.arrivals.get(uid, now)
-        stamped = msgspec.structs.replace(message, hops=(Hop("watch", seen), Hop("publish", now)))
-        await self._send(uid, subjects.local_observed_service(self._cluster, uid), stamped, message.digest, "service")
-        if self._memory.arrivals.get(uid) == seen:
+        arrival = self._memory.arrivals.get(uid, Arrival(now, "", ""))  # none: what was said before is repeated
+        record.trace = arrival.trace or record.trace
+        stamped = msgspec.structs.replace(message, hops=(Hop("watch", arrival.at), Hop("publish", now)))
+        subject = subjects.local_observed_service(self._cluster, uid)
+        await self._send(uid, subject, stamped, message.digest, "service", trace=arrival.sent)
+        if arrival.trace:
+            self._record_spans(record, arrival, now)
+        if self._memory.arrivals.get(uid) is arrival:
             del self._memory.arrivals[uid]
+
+    def _record_spans(self, record: Record, arrival: Arrival, sent_at: int) -> None:
+        if self._tracing.records(arrival.trace):
+            attributes = service_attributes(record.view)
+            watch = Span(
+                trace=arrival.trace, name="watch Service", began=arrival.at, ended=sent_at, attributes=attributes
+            )
+            self._tracing.record(watch)
+            self._tracing.record_publish(arrival.sent, arrival.trace, OBSERVED, sent_at, self._clocks.micros())
 
     async def _say_nodes(self) -> None:
         nodes = self._memory.nodes.tell()
@@ -173,14 +190,14 @@ class Publisher:
         await self._send(INVENTORY, subjects.local_observed_inventory(self._cluster), message, digest, "inventory")
         return INVENTORY_SECONDS
 
-    async def _send(self, key: str, subject: str, message: Message, digest: str, kind: str) -> None:
+    async def _send(self, key: str, subject: str, message: Message, digest: str, kind: str, *, trace: str = "") -> None:
         """Send under an id that stays the same until the message is known to be stored, and is never used again."""
         pending = self._pending.get(key)
         if pending is None or pending[0] != digest:
             self._count += 1
             pending = self._pending[key] = digest, f"{key}-{digest}-{self._run}.{self._count}"
         try:
-            await self._hub.publish(subject, codec.encode(message), message_id=pending[1])
+            await self._hub.publish(subject, codec.encode(message), message_id=pending[1], trace=trace)
         except TooLarge as problem:
             log.error("a message is too large for the hub; its last state stands there", key=key, problem=str(problem))
             return
@@ -192,6 +209,11 @@ class Publisher:
         if not self._is_silenced:
             log.error("too many Services for one inventory; none is sent", services=number, limit=MAX_LISTED)
         self._is_silenced = True
+
+
+def service_attributes(view: ServiceView) -> Attributes:
+    """What a span says of its Service."""
+    return {"k8s.namespace.name": view.namespace, "fleetlb.service.name": view.name, "fleetlb.service.uid": view.uid}
 
 
 def _pause_after(releases: int) -> float:

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import structlog
 
+from fleetlb.domain.traces import marked
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import ApiError, NotFound
 from fleetlb.kube.resources import EVENTS, Object
@@ -37,33 +38,34 @@ class EventRecorder:
         self._tally = Tally()
         self._cluster = cluster
         self._identity = identity
-        self._queue: asyncio.Queue[tuple[ServiceView, Announce, str]] = asyncio.Queue(MAX_QUEUED)
+        self._queue: asyncio.Queue[tuple[ServiceView, Announce, str, str]] = asyncio.Queue(MAX_QUEUED)
 
-    def announce(self, view: ServiceView, note: Announce) -> None:
-        """Queue an Event."""
+    def announce(self, view: ServiceView, note: Announce, trace: str = "") -> None:
+        """Queue an Event about a change with this trace context."""
         try:
-            self._queue.put_nowait((view, note, timestamp()))
+            self._queue.put_nowait((view, note, timestamp(), trace))
         except asyncio.QueueFull:
             counts.EVENTS.labels("dropped").inc()
 
     async def run(self) -> NoReturn:
         """Send what is queued, one after the other, for ever."""
         while True:
-            view, note, now = await self._queue.get()
+            view, note, now, trace = await self._queue.get()
             try:
-                outcome = await self._record(view, note, now)
+                outcome = await self._record(view, note, now, trace)
                 counts.EVENTS.labels(outcome).inc()
             except ApiError as problem:  # such as a namespace that is being deleted
                 counts.EVENTS.labels("refused").inc()
                 log.debug("an event was refused", service=f"{view.namespace}/{view.name}", problem=str(problem))
 
-    async def _record(self, view: ServiceView, note: Announce, now: str) -> str:
+    async def _record(self, view: ServiceView, note: Announce, now: str, trace: str) -> str:
         at = self._clock()
         if not self._tally.may_speak(view.uid, at):
             return "dropped"
         earlier = self._tally.earlier(view.uid, note, at)
         if earlier is not None:
-            again = {"count": earlier.times + 1, "lastTimestamp": now}
+            message = marked(note.message[:MAX_MESSAGE], trace)
+            again = {"count": earlier.times + 1, "lastTimestamp": now, "message": message}
             try:
                 await self._cluster.patch(EVENTS, earlier.name, again, kind=PatchKind.MERGE, namespace=view.namespace)
             except NotFound:  # Events live for an hour, or as long as somebody lets them
@@ -71,13 +73,13 @@ class EventRecorder:
             else:
                 self._tally.note(view.uid, note, earlier.name, earlier.times + 1, at)
                 return "counted"
-        event = event_of(view, note, now, self._identity)
+        event = event_of(view, note, now, self._identity, trace)
         await self._cluster.create(EVENTS, event, view.namespace)
         self._tally.note(view.uid, note, event["metadata"]["name"], 1, at)
         return "created"
 
 
-def event_of(view: ServiceView, note: Announce, now: str, identity: str) -> Object:
+def event_of(view: ServiceView, note: Announce, now: str, identity: str, trace: str = "") -> Object:
     """A core/v1 Event about a Service."""
     return {
         "metadata": {"name": f"{view.name}.{secrets.token_hex(8)}", "namespace": view.namespace},
@@ -90,7 +92,7 @@ def event_of(view: ServiceView, note: Announce, now: str, identity: str) -> Obje
         },
         "type": note.kind,
         "reason": note.reason,
-        "message": note.message[:MAX_MESSAGE],
+        "message": marked(note.message[:MAX_MESSAGE], trace),
         "source": {"component": COMPONENT},
         "reportingComponent": REPORTER,
         "reportingInstance": identity[:128],

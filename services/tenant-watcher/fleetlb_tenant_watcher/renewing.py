@@ -16,6 +16,7 @@ from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.v1 import CredentialsIssued, CredentialsRequested
 from fleetlb.domain.errors import FleetlbError, Poison, Transient
 from fleetlb.runtime import nats_accounts
+from fleetlb.runtime.bus import Message
 from fleetlb.runtime.nats_accounts import KeyKind
 from fleetlb.runtime.nats_credentials import Credentials, Keyring, credentials_of
 
@@ -64,7 +65,7 @@ class Renewing:
         """Ask soon: the connection is another one, and the hub may have waited to be asked."""
         self._wanted.set()
 
-    def hear(self, subject: str, data: bytes) -> None:
+    def hear(self, message: Message) -> None:
         """The hub has something to issue; whatever the message says, asking is right."""
         self._wanted.set()
 

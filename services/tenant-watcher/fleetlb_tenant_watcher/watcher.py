@@ -13,6 +13,7 @@ from fleetlb.kube.resources import Resource
 from fleetlb.kube.watching import Reflector
 from fleetlb.runtime.backoff import Backoff
 from fleetlb.runtime.bus import Bus
+from fleetlb.runtime.tracing import OFF, Tracing
 from fleetlb.runtime.workers import Reconciler
 from fleetlb_tenant_watcher import counts
 from fleetlb_tenant_watcher.acting import SERVICES, ServicePatcher
@@ -23,6 +24,7 @@ from fleetlb_tenant_watcher.memory import Memory
 from fleetlb_tenant_watcher.nodes import ADDRESS_TYPES, AddressType
 from fleetlb_tenant_watcher.publishing import INVENTORY, NODES, Publisher
 from fleetlb_tenant_watcher.recording import EventRecorder
+from fleetlb_tenant_watcher.records import Arrival
 from fleetlb_tenant_watcher.repeating import Repeats
 from fleetlb_tenant_watcher.service_views import Selection
 from fleetlb_tenant_watcher.writing import Writer
@@ -59,20 +61,23 @@ class Watcher:
         selection: Selection,
         identity: str,
         *,
+        tracing: Tracing = OFF,
         with_pods: bool = False,
         address_types: Iterable[AddressType] = ADDRESS_TYPES,
     ) -> None:
         """Does nothing yet. `with_pods`: the hub is told of pods too; `address_types`: and of these of its nodes."""
         self._clocks = SystemClocks()
+        self._tracing = tracing
         self.memory = Memory(selection, with_pods=with_pods, address_types=address_types)
         self._link = HubLink(self._repeat)
-        self._publisher = Publisher(self.memory, self._link, cluster_uid, self._clocks)
+        self._publisher = Publisher(self.memory, self._link, cluster_uid, self._clocks, tracing)
         self._recorder = EventRecorder(cluster, identity)
         self._writer = Writer(
             self.memory,
             ServicePatcher(cluster),
             self._recorder,
-            clock=self._clocks.now,
+            clocks=self._clocks,
+            tracing=tracing,
             hub_connected=lambda: self._link.connected,
             on_change=self._mark,
         )
@@ -139,7 +144,7 @@ class Watcher:
         uid = service.metadata.uid
         before = self.memory.wish_of(uid)
         if self.memory.see(service, self._clocks.now()):
-            self.memory.arrivals.setdefault(uid, self._clocks.micros())
+            self._note_arrival(uid)
             if self.memory.wish_of(uid) != before and self.memory.nodes.holds_back:
                 self.messages.add(NODES)
             self._mark(uid)
@@ -159,8 +164,13 @@ class Watcher:
 
     def _mark_messages(self, uids: list[str]) -> None:
         for uid in uids:
-            self.memory.arrivals.setdefault(uid, self._clocks.micros())
+            self._note_arrival(uid)
             self.messages.add(uid)
+
+    def _note_arrival(self, uid: str) -> None:
+        if uid not in self.memory.arrivals:
+            trace = self._tracing.begin()
+            self.memory.arrivals[uid] = Arrival(self._clocks.micros(), trace, self._tracing.follow(trace))
 
     def _see_node(self, node: Node) -> None:
         if self.memory.nodes.put(node):

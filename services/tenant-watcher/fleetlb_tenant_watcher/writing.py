@@ -6,25 +6,28 @@ Must not know how a Service is patched, nor how a message travels.
 from collections.abc import Callable
 from typing import Protocol
 
+from fleetlb.runtime.tracing import OFF, Kind, Span, Tracing
 from fleetlb_tenant_watcher import counts
 from fleetlb_tenant_watcher.acting import Write
-from fleetlb_tenant_watcher.deciding import Announce, decide
+from fleetlb_tenant_watcher.deciding import Announce, ClearStatus, WriteStatus, decide
 from fleetlb_tenant_watcher.kube_objects import Service
 from fleetlb_tenant_watcher.memory import Memory
+from fleetlb_tenant_watcher.publishing import Clocks, service_attributes
+from fleetlb_tenant_watcher.records import Record
 from fleetlb_tenant_watcher.service_views import ServiceView
 
 
 class ServiceWrites(Protocol):
     """The tenant's API server."""
 
-    async def write(self, view: ServiceView, action: Write) -> Service | None:
-        """Do one action; the Service as it is then, or None when it is gone."""
+    async def write(self, view: ServiceView, action: Write, trace: str) -> Service | None:
+        """Do one action for a change; the Service as it is then, or None when it is gone."""
 
 
 class Announcements(Protocol):
     """Where Events go."""
 
-    def announce(self, view: ServiceView, note: Announce) -> None:
+    def announce(self, view: ServiceView, note: Announce, trace: str) -> None:
         """Tell the tenant some time soon, or not at all."""
 
 
@@ -37,15 +40,17 @@ class Writer:
         writes: ServiceWrites,
         announcements: Announcements,
         *,
-        clock: Callable[[], float],
+        clocks: Clocks,
         hub_connected: Callable[[], bool],
         on_change: Callable[[str], None],
+        tracing: Tracing = OFF,
     ) -> None:
         """`on_change` hears of a Service that a write has changed: there may be something to publish now."""
         self._memory = memory
         self._writes = writes
         self._announcements = announcements
-        self._clock = clock
+        self._clocks = clocks
+        self._tracing = tracing
         self._hub_connected = hub_connected
         self._on_change = on_change
 
@@ -54,28 +59,50 @@ class Writer:
         record = self._memory.get(uid)
         if record is None:
             return None
-        plan = decide(record, self._memory.selection, now=self._clock(), hub_connected=self._hub_connected())
+        plan = decide(record, self._memory.selection, now=self._clocks.now(), hub_connected=self._hub_connected())
         self._note_waiting(uid, record.since, plan.is_waiting)
         has_written = False
         for action in plan.actions:
             if plan.is_final and not record.is_released:
                 return 0.0  # the tenant has changed its mind during the last write
             if isinstance(action, Announce):
-                self._announcements.announce(record.view, action)
+                self._announcements.announce(record.view, action, self._cause(record))
                 record.note_told(action.reason)
                 continue
             if has_written and not plan.is_final:
                 return 0.0  # decide again first: much may have happened during the last write
-            service = await self._writes.write(record.view, action)
+            service = await self._write(record, action)
             if service is None and not plan.is_final:
                 return None  # it vanished; the watch will say so
             has_written = has_written or service is not None
-            if service is not None and self._memory.refresh(service, self._clock()):
+            if service is not None and self._memory.refresh(service, self._clocks.now()):
                 self._on_change(uid)
         if plan.is_final and record.is_released and self._memory.get(uid) is record:
             (self._memory.finish if has_written else self._memory.drop)(uid)
             counts.SERVICES.set(len(self._memory))
         return plan.wake_after
+
+    async def _write(self, record: Record, action: Write) -> Service | None:
+        cause, began = self._cause(record), self._clocks.micros()
+        service = await self._writes.write(record.view, action, cause)
+        if service is not None and self._tracing.records(cause):
+            patch = Span(
+                trace=self._tracing.follow(cause),
+                parent=cause,
+                name=f"patch Service {'status' if isinstance(action, WriteStatus | ClearStatus) else 'finalizers'}",
+                kind=Kind.CLIENT,
+                began=began,
+                ended=self._clocks.micros(),
+                attributes=service_attributes(record.view),
+            )
+            self._tracing.record(patch)
+        return service
+
+    def _cause(self, record: Record) -> str:
+        """The change that led to what is done now; one that is refused here begins and ends here."""
+        if not record.cause:
+            record.trace = self._tracing.begin()
+        return record.cause or record.trace
 
     def _note_waiting(self, uid: str, since: float, is_waiting: bool) -> None:
         if is_waiting:

@@ -31,9 +31,9 @@ class NotingBus(FakeBus):
         self.replaying = asyncio.Event()
         self.replaying.set()
 
-    async def publish(self, subject: str, body: bytes, *, message_id: str) -> Ack:
+    async def publish(self, subject: str, body: bytes, *, message_id: str, trace: str = "") -> Ack:
         self.ids.append(message_id)
-        ack = await super().publish(subject, body, message_id=message_id)
+        ack = await super().publish(subject, body, message_id=message_id, trace=trace)
         await self.acknowledging.wait()
         return ack
 

@@ -387,7 +387,7 @@ class World:
 
     # The bus.
 
-    async def publish(self, subject: str, body: bytes, *, message_id: str) -> Ack:
+    async def publish(self, subject: str, body: bytes, *, message_id: str, trace: str = "") -> Ack:
         self.kept.streams[subject] = body
         self.sequence += 1
         self.fresh.append(Message(subject, body, self.sequence))
@@ -398,7 +398,7 @@ class World:
         self.kept.streams.pop(subject, None)
         self.kept.effect(f"purge {subject}")
 
-    async def notify(self, subject: str, body: bytes) -> None:
+    async def notify(self, subject: str, body: bytes, *, trace: str = "") -> None:
         self.kept.notified.append(subject)
         self.kept.effect(f"notify {subject}")
 

@@ -51,7 +51,7 @@ class Minted:
         self.order.append("push")
         self.pushed.append(jwt)
 
-    async def notify(self, subject: str, body: bytes) -> None:
+    async def notify(self, subject: str, body: bytes, *, trace: str = "") -> None:
         self.order.append(f"notify {subject.split('.')[2]}")
         if self.cut_off:
             raise Transient("not connected")

@@ -1,6 +1,7 @@
 import pytest
 
 from fleetlb.contracts import codec, subjects
+from fleetlb.contracts.journeys import NOT_TRAVELLED, Journey
 from fleetlb.contracts.v1 import Hop, InventoryObserved, NodesObserved, ServiceObserved
 from fleetlb.domain.errors import Poison
 from fleetlb.domain.services import TenantNode, TenantService
@@ -12,6 +13,7 @@ from tests.unit.fleetlb_manager.manager_world import READY, a_key, a_wish
 CLUSTER = ClusterKey("acme", "cluster-1")
 NODES = "fleetlb.v1.observed.ACME.cluster-1.nodes"
 INVENTORY = "fleetlb.v1.observed.ACME.cluster-1.inventory"
+CONTEXT, LATER = (f"00-{number:032x}-{number:016x}-01" for number in (1, 2))
 
 
 def subject(uid: str = "u1", cluster: str = "cluster-1") -> str:
@@ -100,13 +102,31 @@ def test_one_tenant_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> N
     seen.fold("globex", subject("u1", "cluster-3"), service(a_wish()), 1.0)
 
 
-def test_hops_belong_to_one_change() -> None:
+def test_a_journey_belongs_to_one_change() -> None:
     seen = Observations()
-    hop = Hop("watch", 1)
-    seen.fold("acme", subject(), service(a_wish(), hops=(hop,)), 1.0)
-    assert seen.take_hops(a_key()) == (hop,)
-    assert seen.take_hops(a_key()) == ()
-    assert seen.take_hops(a_key("u9")) == ()
+    came = Journey(CONTEXT, (Hop("watch", 1),))
+    seen.fold("acme", subject(), service(a_wish(), hops=came.hops), 1.0, CONTEXT)
+    assert journey_of(seen) == came
+    seen.gone_on(a_key("u9"), came)
+    seen.gone_on(a_key(), Journey(LATER))
+    assert journey_of(seen) == came, "another change has gone on"
+    seen.gone_on(a_key(), came)
+    assert journey_of(seen) == NOT_TRAVELLED
+
+
+def test_a_change_that_is_overtaken_is_not_forgotten() -> None:
+    seen = Observations()
+    seen.fold("acme", subject(), service(a_wish()), 1.0, CONTEXT)
+    seen.fold("acme", subject(), service(a_wish()), 1.0, LATER)
+    assert journey_of(seen) == Journey(LATER, overtaken=(CONTEXT,))
+    seen.fold("acme", subject(), service(a_wish()), 1.0)
+    assert journey_of(seen).trace == LATER, "a repetition is no change"
+
+
+def journey_of(seen: Observations) -> Journey:
+    said = seen.service(a_key())
+    assert said is not None
+    return said.journey
 
 
 def test_an_answer_is_for_one_message() -> None:

@@ -1,5 +1,6 @@
 from msgspec.structs import replace
 
+from fleetlb.contracts.journeys import NOT_TRAVELLED
 from fleetlb.domain.address_pools import AddressRange, parse_intervals
 from fleetlb.domain.allocation import AddressBook
 from fleetlb.domain.capabilities import EngineName
@@ -23,10 +24,11 @@ class Planned:
         self.wanted: dict[str, tuple[list[str], str]] = {}
         self.servers: list[VirtualServer] = []
 
-        def want(slot, content, hops=()):  # type: ignore[no-untyped-def]
+        def want(slot, content, journey=NOT_TRAVELLED):  # type: ignore[no-untyped-def]
             backends = [f"{real.address}:{real.port}" for real in content.server.real_servers]
             self.wanted[str(slot)] = (backends, content.reason)
             self.servers.append(content.server)
+            return True
 
         publishing.want = want  # type: ignore[method-assign]
         self.planner = Planner(self.world.bench, publishing)
@@ -34,7 +36,7 @@ class Planned:
     def plan(self, seen: ObservedService = SEEN, *addresses: str, **item: object) -> dict[str, tuple[list[str], str]]:
         self.wanted.clear()
         load_balancer = a_load_balancer(a_key(), *(addresses or ("192.0.2.1",)), **item)  # type: ignore[arg-type]
-        self.planner.plan(a_key(), load_balancer, seen, 1.0)
+        self.planner.plan(a_key(), load_balancer, seen, NOT_TRAVELLED)
         return self.wanted
 
 
@@ -49,7 +51,7 @@ def test_the_plan_is_that_of_the_wish_in_force() -> None:
 
 def test_without_a_grant_or_an_address_nothing_is_planned() -> None:
     planned = Planned()
-    planned.planner.plan(a_key(), a_load_balancer(a_key()), SEEN, 1.0)
+    planned.planner.plan(a_key(), a_load_balancer(a_key()), SEEN, NOT_TRAVELLED)
     assert planned.wanted == {}
     planned.world.memory.registrations["acme"] = Registration(refusal=NOT_READY)
     assert planned.plan() == {}

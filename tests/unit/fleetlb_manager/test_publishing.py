@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from fleetlb.contracts import codec, subjects
+from fleetlb.contracts.journeys import Journey
 from fleetlb.contracts.objects import ClaimPhase
 from fleetlb.contracts.v1 import Hop, RealizedState, VirtualServerDesired, VirtualServerRealized
 from fleetlb.domain.errors import Transient
@@ -54,7 +55,7 @@ def acknowledge(world: World, state: RealizedState = RealizedState.REMOVED, node
 async def test_a_server_is_published_with_generation_revision_and_hops() -> None:
     world = bound()
     world.authority.generation = 7
-    world.publishing.want(SLOT, a_content(), (Hop("watch", 1),))
+    world.publishing.want(SLOT, a_content(), Journey(hops=(Hop("watch", 1),)))
     assert list(world.marks.slots) == [SLOT]
     await world.publishing.reconcile(SLOT)
     message = said(world)
@@ -98,7 +99,7 @@ async def test_a_lost_answer_is_followed_by_a_higher_revision() -> None:
 
     attempts = []
 
-    async def publish(subject: str, body: bytes, *, message_id: str) -> Ack:
+    async def publish(subject: str, body: bytes, *, message_id: str, trace: str = "") -> Ack:
         attempts.append(message_id)
         if len(attempts) == 1:
             raise Transient("unknown outcome")
@@ -117,7 +118,7 @@ async def test_a_lost_answer_is_followed_by_a_higher_revision() -> None:
 async def test_a_missing_stream_is_asked_for() -> None:
     world, missing = bound(), []
 
-    async def publish(subject: str, body: bytes, *, message_id: str) -> Ack:
+    async def publish(subject: str, body: bytes, *, message_id: str, trace: str = "") -> Ack:
         raise StreamMissing("no stream")
 
     bus = type("Bus", (), {"publish": staticmethod(publish), "purge_subject": world.purge_subject})()
@@ -134,7 +135,7 @@ async def test_the_last_wish_wins_over_one_in_flight() -> None:
     await world.publishing.reconcile(SLOT)
     gate, sending = asyncio.Event(), asyncio.Event()
 
-    async def publish(subject: str, body: bytes, *, message_id: str) -> Ack:
+    async def publish(subject: str, body: bytes, *, message_id: str, trace: str = "") -> Ack:
         sending.set()
         await gate.wait()
         return await world.publish(subject, body, message_id=message_id)

@@ -162,13 +162,13 @@ async def test_NOD_11_backends_not_updated_for_one_service_are_tried_again_for_t
     await world.work()
     publish, tried, failures = world.publish, Counter[str](), 3
 
-    async def failing(subject: str, body: bytes, *, message_id: str) -> Ack:
+    async def failing(subject: str, body: bytes, *, message_id: str, trace: str = "") -> Ack:
         nonlocal failures
         tried[subject] += 1
         if "192-0-2-1_" in subject and failures:
             failures -= 1
             raise Transient("no answer")
-        return await publish(subject, body, message_id=message_id)
+        return await publish(subject, body, message_id=message_id, trace=trace)
 
     monkeypatch.setattr(world, "publish", failing)
     cluster = world.kept.clusters["tenant-acme", "cluster-1"]

@@ -1,7 +1,6 @@
 import pytest
 
-from fleetlb.contracts.v1 import Hop
-from fleetlb_manager.timestamps import MAX_HOPS, to_exact_text, to_seconds, to_text, with_hops
+from fleetlb_manager.timestamps import to_exact_text, to_seconds, to_text
 
 
 def test_times_are_written_and_read_back() -> None:
@@ -13,10 +12,3 @@ def test_times_are_written_and_read_back() -> None:
 @pytest.mark.parametrize("text", ["", "yesterday", "2027-01-15T08:00:00", "2027-13-45T08:00:00Z"])
 def test_what_is_no_time_is_none(text: str) -> None:
     assert to_seconds(text) is None
-
-
-def test_a_journey_grows_to_a_bound() -> None:
-    hops = with_hops((Hop("watch", 1),), [("decide", 2.5)])
-    assert hops == (Hop("watch", 1), Hop("decide", 2_500_000))
-    full = tuple(Hop("x", number) for number in range(MAX_HOPS))
-    assert with_hops(full, [("decide", 1.0)]) == full

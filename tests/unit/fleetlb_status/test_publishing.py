@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from fleetlb.contracts.codec import decode
+from fleetlb.contracts.journeys import NOT_TRAVELLED, Journey
 from fleetlb.contracts.objects import LoadBalancerStatus
-from fleetlb.contracts.v1 import Hop, Probe, ServiceReleased, ServiceReported
+from fleetlb.contracts.v1 import Hop, Probe, ServiceReported
 from fleetlb.domain.conditions import Reason, Refusal
 from fleetlb.domain.errors import Transient
 from fleetlb.runtime.workers import Reconciler
@@ -22,6 +23,7 @@ from fleetlb_status.publishing import Reporter
 KEY: Key = ("tenant-acme", "service-1")
 SUBJECT = f"fleetlb.v1.reported.{ACCOUNT}.{CLUSTER}.service.service-1"
 REFUSAL = Refusal(Reason.POOL_EXHAUSTED, "pool public: 4 of 4 used")
+CONTEXT = f"00-{1:032x}-{1:016x}-01"
 
 
 class Wire:
@@ -32,7 +34,7 @@ class Wire:
         self.cut = False
         self.attempts = 0
 
-    async def notify(self, subject: str, body: bytes) -> None:
+    async def notify(self, subject: str, body: bytes, *, trace: str = "") -> None:
         self.attempts += 1
         await asyncio.sleep(0)
         if self.cut:
@@ -89,7 +91,7 @@ def test_a_settled_verdict_is_told_at_once(play: Callable[[Play], None]) -> None
         stage.memory.set_load_balancer(a_load_balancer())
         await stage.settle()
         assert stage.wire.sent == []
-        stage.memory.fold_realized(a_word(hops=(Hop("watch", 5), Hop("probe", 6))))
+        stage.memory.fold_realized(a_word(hops=(Hop("watch", 5), Hop("probe", 6))), CONTEXT)
         await stage.settle()
         ((at, subject, report),) = stage.wire.sent
         assert (at, subject) == (0.0, SUBJECT)
@@ -252,7 +254,7 @@ def test_without_the_lease_nothing_is_told(play: Callable[[Play], None]) -> None
         stage.generation = None
         stage.memory.set_load_balancer(a_load_balancer())
         stage.memory.fold_realized(a_word())
-        await stage.reporter.forward_release((ACCOUNT, CLUSTER, "service-9"), ServiceReleased())
+        await stage.reporter.forward_release((ACCOUNT, CLUSTER, "service-9"), NOT_TRAVELLED)
         await stage.settle(60)
         assert stage.wire.attempts == 0
 
@@ -345,7 +347,7 @@ def test_one_that_cannot_be_judged_any_more_keeps_what_was_told(play: Callable[[
 def test_a_release_is_passed_on(play: Callable[[Play], None]) -> None:
     async def steps(stage: Stage) -> None:
         hops = tuple(Hop("decide", at) for at in range(32))
-        await stage.reporter.forward_release((ACCOUNT, CLUSTER, "service-1"), ServiceReleased(hops=hops))
+        await stage.reporter.forward_release((ACCOUNT, CLUSTER, "service-1"), Journey(hops=hops))
         ((_, subject, report),) = stage.wire.sent
         assert subject == SUBJECT
         assert (report.released, report.wish, report.generation, report.revision) == (True, "", 7, 1)

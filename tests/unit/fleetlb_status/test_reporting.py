@@ -7,17 +7,15 @@ import pytest
 from msgspec.structs import replace
 
 from fleetlb.contracts.objects import IpMode, LoadBalancer, LoadBalancerStatus, NodeRevision
-from fleetlb.contracts.v1 import Hop, Ingress, Probe, RealizedState, VirtualServerRealized
+from fleetlb.contracts.v1 import Ingress, Probe, RealizedState, VirtualServerRealized
 from fleetlb.domain.addresses import Family, Protocol
-from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Reason, Refusal, Status
+from fleetlb.domain.conditions import PROVISIONED, SERVING, Reason, Refusal, Status
 from fleetlb.domain.services import ServicePort, TenantService
 from fleetlb.testkit.load_balancers import ADDRESS, KEY, a_load_balancer, a_word
 from fleetlb_status.reporting import (
-    HOPS_KEPT,
     MESSAGE_LIMIT,
     Realized,
     judge_load_balancer,
-    latest_hops,
     report_of,
     state_of,
     status_body,
@@ -272,19 +270,3 @@ def test_the_metrics_show_what_is_worst(
     balancer: LoadBalancer, said: list[VirtualServerRealized], expected: str
 ) -> None:
     assert state_of(judge_load_balancer(balancer, NODES, words(*said))) == expected
-
-
-def test_the_hops_of_the_last_change_are_kept_within_bounds() -> None:
-    early = a_word(hops=(Hop("watch", 1), Hop("probe", 5)))
-    late = a_word(f"{ADDRESS}:80/tcp", hops=(Hop("watch", 2), Hop("probe", 9)))
-    assert latest_hops(words(early, late, a_word(node="node-2"))) == late.hops
-    assert latest_hops({}) == ()
-    many = tuple(Hop("h", at) for at in range(32))
-    assert latest_hops(words(a_word(hops=many))) == many[:HOPS_KEPT]
-
-
-def test_conditions_of_others_are_no_business_of_ours() -> None:
-    foreign = Condition(type="example.com/Foreign", status=Status.TRUE, reason="Fine", last_transition_time="then")
-    balancer = a_load_balancer(status=LoadBalancerStatus(conditions=(foreign,)))
-    status = status_of(balancer, judge_load_balancer(balancer, NODES, {}), NODES, {}, "now")
-    assert [c.type for c in status.conditions] == [PROVISIONED, SERVING]

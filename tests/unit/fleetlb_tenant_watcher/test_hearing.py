@@ -9,6 +9,7 @@ from fleetlb.contracts import codec
 from fleetlb.contracts.v1 import Hop, ServiceReported, SnapshotAnswered, SnapshotRequested
 from fleetlb.domain.errors import Transient
 from fleetlb.runtime.backoff import Backoff
+from fleetlb.runtime.bus import Message
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.fake_bus import FakeBus
 from fleetlb_tenant_watcher import hearing
@@ -63,15 +64,15 @@ def test_what_cannot_be_read_is_dropped(
     ear: Ear, heard: list[str], see: Callable[..., bool], place: str, data: bytes
 ) -> None:
     see()
-    ear.hear_report(place, data)
+    ear.hear_report(Message(place, data))
     assert heard == []
 
 
 def test_stale_and_unknown_reports_mark_nothing(ear: Ear, heard: list[str], see: Callable[..., bool]) -> None:
     see()
-    ear.hear_report(subject(), codec.encode(ServiceReported(generation=2, revision=1)))
-    ear.hear_report(subject(), codec.encode(ServiceReported(generation=1, revision=9)))
-    ear.hear_report(subject("uid-9"), codec.encode(ServiceReported(generation=2, revision=1)))
+    ear.hear_report(Message(subject(), codec.encode(ServiceReported(generation=2, revision=1))))
+    ear.hear_report(Message(subject(), codec.encode(ServiceReported(generation=1, revision=9))))
+    ear.hear_report(Message(subject("uid-9"), codec.encode(ServiceReported(generation=2, revision=1))))
     assert heard == ["uid-1"]
 
 

@@ -17,12 +17,16 @@ from fleetlb_tenant_watcher.deciding import RELEASE_DIGEST
 from fleetlb_tenant_watcher.kube_objects import EndpointSlice, Node, Service
 from fleetlb_tenant_watcher.memory import Memory
 from fleetlb_tenant_watcher.publishing import INVENTORY, NODES, SHOWN_SECONDS, Publisher
+from fleetlb_tenant_watcher.records import Arrival
 from fleetlb_tenant_watcher.service_views import STANDARD_FINALIZER, Selection
 from tests.unit.fleetlb_tenant_watcher.conftest import HandClocks
 
 GUARDED = (STANDARD_FINALIZER,)
 OTHER = ({**DEFAULT_PORTS[0], "port": 8443},)
 See = Callable[..., bool]
+
+
+ARRIVAL = Arrival(42, f"00-{1:032x}-{1:016x}-01", f"00-{1:032x}-{2:016x}-01")
 
 
 class NoteTaker:
@@ -33,7 +37,7 @@ class NoteTaker:
         self.failures: list[Exception] = []
         self.told: list[tuple[str, bytes, str]] = []
 
-    async def publish(self, subject: str, body: bytes, *, message_id: str) -> None:
+    async def publish(self, subject: str, body: bytes, *, message_id: str, trace: str = "") -> None:
         self.told.append((subject, body, message_id))
         if self.failures:
             raise self.failures.pop(0)
@@ -77,7 +81,7 @@ async def test_a_service_is_told_once(publisher: Publisher, memory: Memory, hub:
     assert await publisher.reconcile("uid-1") is None
     assert hub.told == [], "no finalizer yet"
     see(version=2, finalizers=GUARDED)
-    memory.arrivals["uid-1"] = 42
+    memory.arrivals["uid-1"] = ARRIVAL
     await publisher.reconcile("uid-1")
     ((subject, body, message_id),) = hub.take()
     message = codec.decode(ServiceObserved, body)
@@ -115,7 +119,7 @@ async def test_what_a_service_shows_is_told_after_a_while(
     see(finalizers=GUARDED)
     await publisher.reconcile("uid-1")
     see(version=2, **SHOWING)
-    memory.arrivals["uid-1"] = 42
+    memory.arrivals["uid-1"] = ARRIVAL
     assert await publisher.reconcile("uid-1") == SHOWN_SECONDS
     assert memory.arrivals == {}, "the wait is no part of the next change's journey"
     clocks.seconds += SHOWN_SECONDS - 1

@@ -28,20 +28,24 @@ class Pen:
 
     def __init__(self) -> None:
         self.done: list[object] = []
+        self.causes: list[str] = []
+        """Trace context of each."""
         self.answers: list[dict[str, Any] | Exception | None] = []
         self.meanwhile: Callable[[], object] = lambda: None
         """What happens between a write and its answer."""
 
-    async def write(self, view: ServiceView, action: Write) -> Service | None:
+    async def write(self, view: ServiceView, action: Write, trace: str) -> Service | None:
         self.done.append(action)
+        self.causes.append(trace)
         self.meanwhile()
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
         return msgspec.convert(a_service(**answer), Service) if answer is not None else None
 
-    def announce(self, view: ServiceView, note: Announce) -> None:
+    def announce(self, view: ServiceView, note: Announce, trace: str) -> None:
         self.done.append(note.reason)
+        self.causes.append(trace)
 
 
 @pytest.fixture
@@ -56,7 +60,7 @@ def changes() -> list[str]:
 
 @pytest.fixture
 def writer(memory: Memory, pen: Pen, clocks: HandClocks, changes: list[str]) -> Writer:
-    return Writer(memory, pen, pen, clock=clocks.now, hub_connected=lambda: True, on_change=changes.append)
+    return Writer(memory, pen, pen, clocks=clocks, hub_connected=lambda: True, on_change=changes.append)
 
 
 async def test_a_write_is_folded_and_told_on(

@@ -16,6 +16,7 @@ from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.v1 import VirtualServerRealized
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.resources import ENDPOINT_SLICES, NODES, SERVICES, Object
+from fleetlb.runtime.bus import Message
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb_cli.bench.tenant import WRITERS, BenchTenant, each
 from fleetlb_cli.demo import manifests
@@ -127,10 +128,10 @@ class Storm:
             ENDPOINT_SLICES, f"{name}-slice", body, kind=PatchKind.MERGE, namespace=self._tenant.namespace
         )
 
-    def _hear(self, subject: str, body: bytes) -> None:
-        if subject.endswith(".node"):
+    def _hear(self, message: Message) -> None:
+        if message.subject.endswith(".node"):
             return
-        hops = {hop.name: hop.at for hop in codec.decode(VirtualServerRealized, body).hops}
+        hops = {hop.name: hop.at for hop in codec.decode(VirtualServerRealized, message.data).hops}
         if "watch" in hops and "acknowledge" in hops:
             self._staleness.append((hops["acknowledge"] - hops["watch"]) / 1000)
 

@@ -7,6 +7,7 @@ from fleetlb.contracts import subjects
 from fleetlb.contracts.codec import decode
 from fleetlb.contracts.v1 import Hops, ServiceReported
 from fleetlb.domain.errors import Poison
+from fleetlb.runtime.bus import Message
 from fleetlb.runtime.jetstream import JetStreamBus
 
 ALL_REPORTS = f"{subjects.ROOT}.reported.>"
@@ -34,10 +35,10 @@ class Reports:
         """Stop listening."""
         await self._bus.close()
 
-    def _on_report(self, subject: str, data: bytes) -> None:
+    def _on_report(self, message: Message) -> None:
         try:
-            _, _, uid = subjects.parse_service(subject)
-            report = decode(ServiceReported, data)
+            _, _, uid = subjects.parse_service(message.subject)
+            report = decode(ServiceReported, message.data)
         except Poison:
             return
         if report.ingress:

@@ -34,7 +34,7 @@ async def test_a_lost_publish_stores_nothing() -> None:
 async def test_notifications_can_be_lost_and_doubled() -> None:
     bus = FakeBus()
     heard: list[bytes] = []
-    await bus.listen("n", lambda _, body: heard.append(body))
+    await bus.listen("n", lambda message: heard.append(message.data))
     bus.server.lose_notifications()
     await bus.notify("n", b"1")
     bus.server.duplicate_notifications()
