@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fleetlb.contracts.streams import StreamSpec
+from fleetlb.contracts.streams import StreamSpec, observed_stream
 from fleetlb.domain.errors import Transient
 from fleetlb.runtime.bus import Bus, Message, StreamMissing, TooLarge
 from fleetlb.runtime.jetstream import JetStreamBus
@@ -26,6 +26,7 @@ SPEC = StreamSpec(name="S", subjects=("s.>",), max_bytes=1024 * 1024, max_messag
 
 SHORT_OF_PATIENCE = Pulling(heartbeat_seconds=3.0)
 """The server forgets a pull that comes while its consumer ends, and says nothing: only silence tells."""
+TRACE = f"00-{1:032x}-{1:016x}-01"
 
 
 class World:
@@ -509,6 +510,32 @@ async def test_a_tenant_hears_its_reports_and_gets_its_snapshot(worlds: Worlds) 
 
         await world.bus.serve("fleetlb.v1.snapshot.*", respond)
         assert await world.tenant.request("snapshot", b"") == f"fleetlb.v1.snapshot.{world.account}".encode()
+
+
+@pytest.mark.parametrize("trace", ["", TRACE])
+async def test_a_trace_context_travels_beside_the_words_also_between_accounts(worlds: Worlds, trace: str) -> None:
+    async with worlds.open() as world:
+        heard: list[Message] = []
+        await world.bus.ensure_stream(observed_stream(world.account))
+        await world.tenant.publish("observed.c1.service.u1", b"wish", message_id="m1", trace=trace)
+        diary = Diary()
+        async with diary.following(world.bus, observed_stream(world.account).name, ">"):
+            await eventually(lambda: diary.messages)
+        assert (diary.messages[0].data, diary.messages[0].trace) == (b"wish", trace)
+        await world.tenant.listen("reported.>", heard.append)
+        await world.bus.notify(f"fleetlb.v1.reported.{world.account}.c1.service.u1", b"report", trace=trace)
+        await eventually(lambda: heard)
+        assert (heard[0].data, heard[0].trace) == (b"report", trace)
+
+
+async def test_what_is_no_trace_context_counts_as_none(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        await world.bus.ensure_stream(SPEC)
+        await world.bus.publish("s.a", b"1", message_id="m1", trace="00-somebody-means-harm")
+        diary = Diary()
+        async with diary.following(world.bus, SPEC.name, ">"):
+            await eventually(lambda: diary.messages)
+        assert diary.messages[0].trace == ""
 
 
 async def test_what_a_tenant_has_no_import_for_leads_nowhere(worlds: Worlds) -> None:

@@ -6,15 +6,23 @@ from pathlib import Path
 
 import pytest
 
+from fleetlb.testkit.otlp_receiver import OtlpReceiver
 from fleetlb_cli.local.layout import Environment, read_environment
 from tests.e2e.fleet import Fleet, TenantCluster
 from tests.stage.starting import running_fleet
 
 
 @pytest.fixture(scope="session")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def collector() -> Iterator[OtlpReceiver]:
+    """What collects the spans of every process of the fleet."""
+    with OtlpReceiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def state(tmp_path_factory: pytest.TempPathFactory, collector: OtlpReceiver) -> Iterator[Path]:
     """The state directory of a running fleet with tenants acme and globex."""
-    with running_fleet(tmp_path_factory.mktemp("fleet")) as state:
+    with running_fleet(tmp_path_factory.mktemp("fleet"), environ=collector.environ) as state:
         yield state
 
 

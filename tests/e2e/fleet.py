@@ -12,17 +12,22 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fleetlb.contracts import codec
 from fleetlb.contracts.objects import AddressClaim, LoadBalancer
+from fleetlb.contracts.streams import realized_stream
+from fleetlb.contracts.v1 import VirtualServerRealized
 from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import NotFound
 from fleetlb.kube.fleet_objects import ADDRESS_CLAIMS, LOAD_BALANCERS
 from fleetlb.kube.resources import ENDPOINT_SLICES, EVENTS, NAMESPACES, NODES, SERVICES, Object
+from fleetlb.runtime.bus import Message
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb_cli.demo import manifests
 from fleetlb_cli.demo.backends import Backend, Backends
 from fleetlb_cli.local.layout import Environment, read_environment
+from fleetlb_cli.local.programs import GROUP as NODE_GROUP
 from fleetlb_cli.seeing import Board, Service
 
 FLEETLB = str(Path(sys.executable).parent / "fleetlb")
@@ -102,6 +107,21 @@ class Fleet:
     def tenant_bus(self, tenant: str) -> AbstractAsyncContextManager[JetStreamBus]:
         """A connection with a tenant's own credentials."""
         return self.bus(self.environment.tenants[tenant].creds)
+
+    async def realized(self) -> list[tuple[VirtualServerRealized, str]]:
+        """The last word of each node on each virtual server, and the trace context that it was sent with."""
+        found: list[Message] = []
+        replayed, spec = asyncio.Event(), realized_stream(NODE_GROUP)
+        async with self.hub_bus() as bus, asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(
+                bus.replay_and_follow(
+                    spec.name, spec.subjects[0], found.append, on_replayed=replayed.set, on_restart=found.clear
+                )
+            )
+            await replayed.wait()
+            following.cancel()
+        words = [message for message in found if not message.subject.endswith(".node")]
+        return [(codec.decode(VirtualServerRealized, message.data), message.trace) for message in words]
 
     async def claim(self, address: str) -> AddressClaim | None:
         """The claim on an address."""

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,10 +22,15 @@ IPVS_START_SECONDS = 400.0
 
 
 @contextmanager
-def running_fleet(state: Path, *options: str, seconds: float = 240) -> Iterator[Path]:
-    """A fleet with these options of `fleetlb local up` in a state directory, for the time of a block."""
+def running_fleet(
+    state: Path, *options: str, seconds: float = 240, environ: Mapping[str, str] | None = None
+) -> Iterator[Path]:
+    """A fleet with these options of `fleetlb local up` in a state directory, for the time of a block.
+
+    `environ`: what its processes are told beside the environment of the tests.
+    """
     up = [FLEETLB, "local", "up", "--state", str(state), *options, "--detach", "--timeout", f"{seconds:g}"]
-    subprocess.run(up, check=True, timeout=seconds + 660)
+    subprocess.run(up, check=True, timeout=seconds + 660, env={**os.environ, **(environ or {})})
     try:
         yield state
     finally:

@@ -72,11 +72,13 @@ class Publishing:
         self._missed: dict[Slot, float] = {}
 
     def want(self, slot: Slot, content: Content, journey: Journey = NOT_TRAVELLED) -> bool:
-        """A slot should hold this; False, and nothing happens, if the stream says so already."""
+        """A slot should hold this; False, and nothing happens, if the stream says so already, or is about to."""
         if slot not in self._in_flight and self._stands(slot, content):
             self._pending.pop(slot, None)
             return False
         before = self._pending.get(slot)
+        if before is not None and before.content == content:
+            return False
         self._pending[slot] = _Pending(content, journey.overtaking(before.journey) if before else journey)
         self._marks.slot(slot)
         return True

@@ -108,7 +108,7 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
         is_refused_here = isinstance(self.view.wish, Refusal)
         if self.report is None or self.report.wish != self.wish or is_refused_here:
             return self.trace
-        return self.report.trace
+        return self.report.trace or self.trace
 
     def note_told(self, reason: str) -> None:
         """The tenant was told by an Event of this reason."""

@@ -101,8 +101,9 @@ class Writer:
     def _cause(self, record: Record) -> str:
         """The change that led to what is done now; one that is refused here begins and ends here."""
         if not record.cause:
-            record.trace = self._tracing.begin()
-        return record.cause or record.trace
+            arrival = self._memory.arrivals.get(record.view.uid)
+            record.trace = arrival.trace if arrival else self._tracing.begin()
+        return record.cause
 
     def _note_waiting(self, uid: str, since: float, is_waiting: bool) -> None:
         if is_waiting:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fleetlb.contracts.journeys import Journey
 from fleetlb.contracts.v1 import Hop, Probe, RealizedState, VirtualServerDesired
 from fleetlb.domain.virtual_servers import RealServer, VirtualServer, VirtualServerKey, parse_key
 from fleetlb.testkit.wishes import a_virtual_server, a_wish
@@ -25,6 +26,7 @@ from fleetlb_dataplane_programmer.records import Record
 
 KEY = parse_key("192.0.2.1:443/tcp")
 EVIL = "169.254.169.254:80"
+FIRST, SECOND = (f"00-{number:032x}-{number:016x}-01" for number in (1, 2))
 
 
 def _ledger(**options: int) -> Ledger:
@@ -111,6 +113,18 @@ def test_an_acknowledged_wish_is_realized_with_all_that_it_carried() -> None:
     assert (realized.state, realized.real_servers, realized.probe) == (RealizedState.PROGRAMMED, 1, Probe.PENDING)
     assert (realized.owner, realized.load_balancer) == (wish.owner, wish.load_balancer)
     assert realized.hops == (Hop("claim", 5), Hop("program", 10), Hop("acknowledge", 2))
+
+
+def test_a_wish_that_is_overtaken_before_it_was_answered_is_not_forgotten() -> None:
+    ledger = _ledger()
+    ledger.fold(a_wish(revision=1), 1, FIRST)
+    decision = ledger.fold(a_wish(revision=2), 2, SECOND)
+    assert ledger.journey(KEY) == Journey(SECOND, (Hop("program", 2),), (FIRST,))
+    _acknowledge(ledger, decision)
+    assert [hop.name for hop in ledger.take_stations(KEY)] == ["program", "acknowledge"]
+    assert ledger.take_stations(KEY) == ()
+    ledger.fold(a_wish(revision=3), 3, FIRST)
+    assert ledger.journey(KEY).overtaken == (), "the earlier one was answered"
 
 
 def test_without_real_servers_there_is_nothing_to_probe() -> None:

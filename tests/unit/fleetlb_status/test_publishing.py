@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from fleetlb.contracts.codec import decode
@@ -12,6 +13,7 @@ from fleetlb.contracts.objects import LoadBalancerStatus
 from fleetlb.contracts.v1 import Hop, Probe, ServiceReported
 from fleetlb.domain.conditions import Reason, Refusal
 from fleetlb.domain.errors import Transient
+from fleetlb.domain.traces import trace_id
 from fleetlb.runtime.workers import Reconciler
 from fleetlb.testkit.load_balancers import ACCOUNT, ADDRESS, CLUSTER, a_group, a_load_balancer, a_tenant, a_word
 from fleetlb.testkit.virtual_time import run_virtually
@@ -31,6 +33,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.sent: list[tuple[float, str, ServiceReported]] = []
+        self.traces: list[str] = []
         self.cut = False
         self.attempts = 0
 
@@ -39,6 +42,7 @@ class Wire:
         await asyncio.sleep(0)
         if self.cut:
             raise Transient("away")
+        self.traces.append(trace_id(trace))
         self.sent.append((asyncio.get_running_loop().time(), subject, decode(ServiceReported, body)))
 
     def reasons(self) -> list[tuple[str, str]]:
@@ -99,6 +103,26 @@ def test_a_settled_verdict_is_told_at_once(play: Callable[[Play], None]) -> None
         assert [entry.ip for entry in report.ingress] == [ADDRESS]
         assert report.hops == (Hop("watch", 5), Hop("probe", 6), Hop("report", 99))
         assert stage.wire.reasons() == [("Complete", "ProbeAnswered")]
+        assert stage.wire.traces == [trace_id(CONTEXT)]
+
+    play(steps)
+
+
+def test_a_refusal_is_told_under_the_name_of_the_wish_and_what_changes_later_under_its_own(
+    play: Callable[[Play], None],
+) -> None:
+    async def steps(stage: Stage) -> None:
+        refused = a_load_balancer(addresses=(), group="", refusal=REFUSAL)
+        spec = msgspec.structs.replace(refused.spec, trace=CONTEXT)
+        stage.memory.set_load_balancer(msgspec.structs.replace(refused, spec=spec))
+        await stage.settle()
+        assert stage.wire.traces == [trace_id(CONTEXT)]
+        stage.memory.set_group(a_group("node-1", "node-2"))
+        stage.reporter.tell_again(KEY)
+        stage.queue.add(KEY)
+        await stage.settle(60)
+        assert len(stage.wire.traces) == 2
+        assert stage.wire.traces[1] not in ("", trace_id(CONTEXT))
 
     play(steps)
 

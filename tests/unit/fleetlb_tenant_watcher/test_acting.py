@@ -96,6 +96,12 @@ def test_a_flip_of_the_status_moves_the_time() -> None:
     assert body["status"]["conditions"][0]["lastTransitionTime"] == NOW
 
 
+def test_conditions_name_the_change_that_led_to_them() -> None:
+    said = Condition(type=PROVISIONED, status=Status.FALSE, reason="Unsupported", message="not that")
+    body, _ = body_of(VIEW, WriteStatus(None, (said,)), NOW, f"00-{7:032x}-{1:016x}-01")
+    assert body["status"]["conditions"][0]["message"] == f"not that [trace {7:032x}]"
+
+
 def test_timestamps_are_as_kubernetes_writes_them() -> None:
     assert len(timestamp()) == len(NOW)
     assert timestamp().endswith("Z")

@@ -36,9 +36,11 @@ class NoteTaker:
         self.connected = True
         self.failures: list[Exception] = []
         self.told: list[tuple[str, bytes, str]] = []
+        self.traces: list[str] = []
 
     async def publish(self, subject: str, body: bytes, *, message_id: str, trace: str = "") -> None:
         self.told.append((subject, body, message_id))
+        self.traces.append(trace)
         if self.failures:
             raise self.failures.pop(0)
 
@@ -95,6 +97,25 @@ async def test_a_service_is_told_once(publisher: Publisher, memory: Memory, hub:
     assert hub.told == []
     await publisher.reconcile("uid-unknown")
     assert hub.told == []
+
+
+async def test_a_change_keeps_its_trace_however_often_it_is_sent(
+    publisher: Publisher, memory: Memory, hub: NoteTaker, see: See
+) -> None:
+    see(finalizers=GUARDED)
+    memory.arrivals["uid-1"] = ARRIVAL
+    hub.failures = [Transient("outcome unknown")]
+    with pytest.raises(Transient):
+        await publisher.reconcile("uid-1")
+    await publisher.reconcile("uid-1")
+    assert hub.traces == [ARRIVAL.sent, ARRIVAL.sent]
+    record = memory.get("uid-1")
+    assert record is not None
+    assert record.trace == ARRIVAL.trace
+    publisher.unsay()
+    await publisher.reconcile("uid-1")
+    assert hub.traces[2:] == [""], "what is said again is no change"
+    assert record.trace == ARRIVAL.trace
 
 
 async def test_endpoints_travel_with_the_wish(publisher: Publisher, memory: Memory, hub: NoteTaker, see: See) -> None:

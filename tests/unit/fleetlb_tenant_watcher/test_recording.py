@@ -27,6 +27,11 @@ def test_an_event_names_its_service() -> None:
     assert other["metadata"]["name"] != event["metadata"]["name"]
 
 
+def test_an_event_names_the_change_that_it_is_about() -> None:
+    event = event_of(VIEW, Announce("Normal", "X", "m" * 5000), "", "", f"00-{7:032x}-{1:016x}-01")
+    assert event["message"] == "m" * 1024 + f" [trace {7:032x}]"
+
+
 async def test_more_than_the_queue_holds_is_dropped(tmp_path: Path) -> None:
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(

@@ -9,6 +9,7 @@ import pytest
 from fleetlb.contracts.v1 import ServiceReported
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Status
 from fleetlb.domain.errors import Transient
+from fleetlb.domain.traces import trace_id, valid
 from fleetlb.testkit.tenant_objects import a_condition, a_service
 from fleetlb_tenant_watcher.acting import Write
 from fleetlb_tenant_watcher.deciding import AddFinalizers, Announce, RemoveFinalizers, WriteStatus
@@ -21,6 +22,9 @@ from tests.unit.fleetlb_tenant_watcher.conftest import HandClocks
 
 GUARDED = (STANDARD_FINALIZER,)
 See = Callable[..., bool]
+
+
+PUBLISHED, ANSWERED = (f"00-{number:032x}-{number:016x}-01" for number in (1, 2))
 
 
 class Pen:
@@ -162,6 +166,38 @@ async def test_an_answered_service_waits_no_more(
     assert isinstance(pen.done[0], WriteStatus)
     assert pen.done[1:] == ["SyncLoadBalancerFailed"]
     assert memory.waiting == {}
+
+
+async def test_what_is_done_names_the_change_that_led_to_it(writer: Writer, memory: Memory, pen: Pen, see: See) -> None:
+    see(finalizers=GUARDED)
+    record = memory.get("uid-1")
+    assert record is not None
+    record.trace = PUBLISHED
+    conditions = tuple(
+        Condition(type=kind, status=Status.FALSE, reason="PoolExhausted", message="full")
+        for kind in (PROVISIONED, SERVING)
+    )
+    report = ServiceReported(generation=1, revision=1, wish=record.wish, conditions=conditions)
+    memory.hear("uid-1", report, ANSWERED)
+    pen.answers = [{"version": 3, "finalizers": GUARDED}]
+    await writer.reconcile("uid-1")
+    assert pen.causes == [ANSWERED, ANSWERED]
+
+
+async def test_a_wish_that_is_refused_here_has_a_trace_of_its_own(
+    writer: Writer, memory: Memory, pen: Pen, see: See
+) -> None:
+    see(finalizers=GUARDED)
+    record = memory.get("uid-1")
+    assert record is not None
+    record.trace = PUBLISHED
+    bad: dict[str, Any] = {"finalizers": GUARDED, "ports": [{"port": 80, "nodePort": 30080, "protocol": "DCCP"}]}
+    see(version=2, **bad)
+    pen.answers = [{"version": 3, **bad}]
+    await writer.reconcile("uid-1")
+    (cause,) = set(pen.causes)
+    assert valid(cause)
+    assert trace_id(cause) != trace_id(PUBLISHED)
 
 
 async def test_unknown_keys_are_content(writer: Writer) -> None:
