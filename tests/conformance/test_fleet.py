@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,12 @@ from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.contracts.objects import ClaimPhase
 from fleetlb.contracts.tenants import Tenant as TenantObject
 from fleetlb.domain.addresses import Family
-from fleetlb.domain.conditions import PROVISIONED
+from fleetlb.domain.conditions import PROVISIONED, Reason
+from fleetlb.domain.traces import mark_of, trace_id, unmarked
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.kube.errors import NotFound
 from fleetlb.kube.fleet_objects import ADDRESS_CLAIMS, LOAD_BALANCERS, TENANT_CLUSTERS, TENANTS
-from tests.e2e.fleet import Fleet, eventually, key, next_node_port, tcp
+from tests.e2e.fleet import FLEETLB, Fleet, eventually, key, next_node_port, tcp
 from tests.stage import nodes
 from tests.stage.doubles import paused, second
 from tests.stage.drifting import lose
@@ -342,7 +345,7 @@ async def test_MUL_14_a_report_of_a_newer_hub_is_understood(acme: Tenant, fleet:
 
     def says_so(_: object) -> bool:
         service = acme.board.get("web")
-        return service is not None and {c.message for c in service.status.conditions} == {"from a newer hub"}
+        return service is not None and {unmarked(c.message) for c in service.status.conditions} == {"from a newer hub"}
 
     await acme.until("web", says_so, "the words of a newer hub")
 
@@ -387,3 +390,41 @@ async def test_MUL_16_what_others_took_from_the_hub_is_mended(what: str, acme: T
         assert await conversation.ask() == answer
     await acme.until_served_by(web, *BOTH)
     assert await acme.vip("web") == web.address
+
+
+async def test_MUL_15_each_change_has_a_trace_of_its_own_and_can_be_explained(acme: Tenant, fleet: Fleet) -> None:
+    """The same id wherever people look: conditions, Events, the object in the hub, and the command that explains."""
+    web = await served(acme)
+    created = await _trace_of(acme, fleet, serves=True)
+
+    async def is_in_event() -> bool:
+        events = await acme.events("web")
+        return created in [mark_of(event["message"]) for event in events if event["reason"] == "EnsuredLoadBalancer"]
+
+    await eventually(is_in_event, "an Event with the trace", acme.patience)
+    await acme.patch("web", {"metadata": {"annotations": {"fleetlb.dev/addresses": "203.0.113.250"}}})
+    await acme.reason("web", PROVISIONED, Reason.ADDRESS_NOT_ALLOWED)
+    refused = await _trace_of(acme, fleet, serves=False)
+    await acme.patch("web", {"metadata": {"annotations": {"fleetlb.dev/addresses": None}}})
+    await acme.reason("web", PROVISIONED, Reason.COMPLETE)
+    mended = await _trace_of(acme, fleet, serves=True)
+    assert len({created, refused, mended}) == 3
+    await acme.until_served_by(web, *BOTH)
+
+
+async def _trace_of(tenant: Tenant, fleet: Fleet, *, serves: bool) -> str:
+    """The trace id that a Service shows, which its object and `fleetlb why` must show too."""
+    body = await tenant.get("web")
+    trace = next(mark_of(c["message"]) for c in body["status"]["conditions"] if c["type"] == PROVISIONED)
+    assert trace
+    item = await fleet.load_balancer(tenant.name, body["metadata"]["uid"])
+    assert item is not None
+    assert trace_id(item.spec.trace) == trace
+    await at_rest(fleet, tenant.name, body["metadata"]["uid"])
+    name = f"{tenant.name}/{tenant.namespace}/web"
+    command = [FLEETLB, "why", "svc", name, "--state", str(fleet.state), "-o", "json"]
+    answer = await asyncio.to_thread(subprocess.run, command, text=True, capture_output=True, timeout=120)
+    (told,) = json.loads(answer.stdout)
+    assert (answer.returncode, told["serving"]) == (0 if serves else 1, serves), told
+    assert serves or told["reason"] == Reason.ADDRESS_NOT_ALLOWED
+    return trace

@@ -1,7 +1,5 @@
 """What stands in the hub beside its objects: messages, claims by owner, counters of processes."""
 
-import base64
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,6 +12,7 @@ from fleetlb.contracts.streams import desired_stream, observed_stream
 from fleetlb.domain.conditions import Reason
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.kube.fleet_objects import ADDRESS_CLAIMS, TENANTS
+from fleetlb_cli.reading import last_message
 from tests.e2e.fleet import Fleet, eventually
 
 GROUP = "default"
@@ -102,7 +101,6 @@ async def _place(fleet: Fleet, tenant: str) -> tuple[str, str]:
 
 
 async def _last(fleet: Fleet, stream: str, subject: str) -> bytes | None:
-    wanted = json.dumps({"last_by_subj": subject}).encode()
     async with fleet.hub_bus() as bus:
-        answer = json.loads(await bus.request(f"$JS.API.STREAM.MSG.GET.{stream}", wanted, 5))
-    return base64.b64decode(answer["message"]["data"]) if "message" in answer else None
+        kept = await last_message(bus, stream, subject)
+    return kept.data if kept else None

@@ -13,8 +13,7 @@ from fleetlb.kube.cluster import PatchKind
 from fleetlb.kube.errors import NotFound
 from fleetlb.kube.fleet_objects import ADDRESS_POOLS, TENANTS
 from fleetlb.kube.resources import Resource
-from tests.e2e.fleet import Fleet, eventually
-from tests.stage.tenants import Tenant
+from tests.e2e.fleet import Fleet, TenantCluster, eventually
 
 NOTICE_SECONDS = 60.0
 POOL = "fleetlb.dev/pool"
@@ -23,7 +22,7 @@ POOL = "fleetlb.dev/pool"
 
 @asynccontextmanager
 async def pool_for(
-    fleet: Fleet, tenant: Tenant, name: str, *addresses: str, **spec: Any
+    fleet: Fleet, tenant: TenantCluster, name: str, *addresses: str, **spec: Any
 ) -> AsyncIterator[dict[str, str]]:
     """Within, a pool that only a tenant may use; yields the annotations that request it.
 
@@ -59,7 +58,7 @@ async def until_pool_gone(fleet: Fleet, name: str) -> None:
 
 
 @asynccontextmanager
-async def quotas_of(fleet: Fleet, tenant: Tenant, **quotas: int) -> AsyncIterator[None]:
+async def quotas_of(fleet: Fleet, tenant: TenantCluster, **quotas: int) -> AsyncIterator[None]:
     """Within, a tenant has these quotas: `load_balancers`, `addresses`, `ports`."""
     before = (await fleet.management.get(TENANTS, tenant.name)).spec.quotas
     assert before == Quotas(), "somebody else's quota"
@@ -70,7 +69,7 @@ async def quotas_of(fleet: Fleet, tenant: Tenant, **quotas: int) -> AsyncIterato
 
 
 @asynccontextmanager
-async def granted(fleet: Fleet, tenant: Tenant, **spec: object) -> AsyncIterator[None]:
+async def granted(fleet: Fleet, tenant: TenantCluster, **spec: object) -> AsyncIterator[None]:
     """Within, fields of a Tenant's spec that have defaults say something else, in JSON's own words."""
     await set_tenant(fleet, tenant.name, **spec)
     try:

@@ -102,6 +102,11 @@ def observed_service(account: str, cluster: str, uid: str) -> str:
     return f"{ROOT}.observed.{account}.{token(cluster)}.service.{token(uid)}"
 
 
+def observed_inventory(account: str, cluster: str) -> str:
+    """Where a watcher's inventory arrives in the hub account."""
+    return f"{ROOT}.observed.{account}.{token(cluster)}.inventory"
+
+
 def parse_observed(subject: str) -> ObservedSubject:
     """Parse a subject of `observed` in the hub account. Raises Poison."""
     match _tokens(subject):

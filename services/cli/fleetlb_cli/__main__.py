@@ -15,6 +15,9 @@ app.command("fleetlb_cli.bench.commands:bench", name="bench", help="Measure a lo
 app.command("fleetlb_cli.tenants.commands:app", name="tenant", help="Let tenants in, see how they are, see them off.")
 app.command("fleetlb_cli.audit.commands:audit", name="audit", help="Check what a live fleet promises, from outside.")
 
+app.command("fleetlb_cli.why.commands:why", name="why", help="Explain where a Service is on its way, and what to do.")
+app.command("fleetlb_cli.why.commands:trace", name="trace", help="Show the stations of a Service's last change.")
+
 
 def main() -> None:
     """Entry point of the scripts `fleetlb` and `kubectl-fleetlb`."""

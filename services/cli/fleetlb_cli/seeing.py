@@ -19,6 +19,8 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
+    creation_timestamp: str = ""
+    deletion_timestamp: str | None = None
 
 
 class Ingress(msgspec.Struct, frozen=True):
@@ -27,13 +29,14 @@ class Ingress(msgspec.Struct, frozen=True):
     ip: str = ""
 
 
-class Condition(msgspec.Struct, frozen=True):
+class Condition(msgspec.Struct, frozen=True, rename="camel"):
     """One condition."""
 
     type: str
     status: str
     reason: str = ""
     message: str = ""
+    last_transition_time: str = ""
 
 
 class LoadBalancerStatus(msgspec.Struct, frozen=True):
@@ -49,11 +52,23 @@ class Status(msgspec.Struct, frozen=True, rename="camel"):
     conditions: tuple[Condition, ...] = ()
 
 
+class Spec(msgspec.Struct, frozen=True, rename="camel"):
+    """The part of `spec` that says whose Service it is."""
+
+    type: str = ""
+    load_balancer_class: str | None = None
+
+
 class Service(msgspec.Struct, frozen=True):
     """A Service as its user sees it."""
 
     metadata: Metadata
+    spec: Spec = Spec()
     status: Status = Status()
+
+    def condition(self, kind: str) -> Condition | None:
+        """One of its conditions."""
+        return next((c for c in self.status.conditions if c.type == kind), None)
 
     @property
     def vip(self) -> str:

@@ -1,0 +1,74 @@
+"""All that is known of one Service, at about one moment. Values."""
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from fleetlb.contracts.objects import AddressClaim, BalancerGroup, LoadBalancer
+from fleetlb.contracts.tenants import Tenant
+from fleetlb.contracts.v1 import ServiceObserved, VirtualServerDesired, VirtualServerRealized
+from fleetlb.domain.planning import keys_of
+from fleetlb.domain.virtual_servers import VirtualServerKey
+from fleetlb_cli.seeing import Service
+
+
+class Held(msgspec.Struct, frozen=True):
+    """Who holds a Lease, if anybody."""
+
+    name: str
+    holder: str
+    is_held: bool
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What a node last said of a virtual server, and the trace context that it was sent with."""
+
+    word: VirtualServerRealized
+    trace: str
+    at: float
+    """When the hub had it, in seconds since 1970."""
+
+
+class Situation(msgspec.Struct, frozen=True, kw_only=True):
+    """One Service."""
+
+    tenant_name: str
+    namespace: str
+    name: str
+    now: float
+    """Seconds since 1970."""
+    tenant: Tenant | None
+    is_tenant_seen: bool = False
+    """Whether the tenant's own cluster was looked at."""
+    service: Service | None = None
+    """As its tenant sees it; None: there is none, or nobody looked."""
+    observed: ServiceObserved | None = None
+    """What the hub last heard of it."""
+    watcher_heard: float | None = None
+    """When the tenant's watcher last said that it lives, in seconds since 1970."""
+    balancer: LoadBalancer | None = None
+    claims: tuple[AddressClaim, ...] = ()
+    group: BalancerGroup | None = None
+    desired: Mapping[VirtualServerKey, VirtualServerDesired]
+    realized: Mapping[str, Mapping[VirtualServerKey, Said]]
+    """Node to what it said."""
+    manager: Held
+    status: Held
+
+    @property
+    def title(self) -> str:
+        """The Service as people know it."""
+        return f"{self.tenant_name}/{self.namespace}/{self.name}"
+
+    def virtual_servers(self) -> tuple[VirtualServerKey, ...]:
+        """Every virtual server of it."""
+        if self.balancer is None:
+            return ()
+        return keys_of(self.balancer.spec.addresses, self.balancer.spec.service.ports)
+
+    def words(self) -> Iterator[tuple[str, VirtualServerKey, Said | None]]:
+        """What each node of its group said of each of its virtual servers."""
+        nodes = self.group.spec.nodes if self.group else ()
+        for node in nodes:
+            for key in self.virtual_servers():
+                yield node, key, self.realized.get(node, {}).get(key)
