@@ -16,6 +16,7 @@ from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.streams import desired_stream
 from fleetlb.contracts.v1 import NodeRealized, RealizedState, VirtualServerDesired, VirtualServerRealized
 from fleetlb.domain.errors import Poison
+from fleetlb.domain.traces import trace_id
 from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 from fleetlb.runtime.bus import Bus, Message
 from fleetlb.runtime.tracing import OFF, Tracing
@@ -230,7 +231,8 @@ class Node:
                 self._guard.forget(key)
                 self._engine.remove(key, token)
             case Refused(message, kept):
-                self._log.warning("a wish is refused", key=str(key), problem=message)
+                trace = trace_id(self._ledger.journey(key).trace)
+                self._log.warning("a wish is refused", key=str(key), problem=message, trace_id=trace)
                 if kept is not None:
                     self._apply(kept, KEPT_TOKEN)
                 self._announcer.tell(key)

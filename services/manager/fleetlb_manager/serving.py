@@ -26,6 +26,7 @@ from fleetlb.domain.annotation_policy import with_defaults
 from fleetlb.domain.errors import Transient
 from fleetlb.domain.services import TenantService
 from fleetlb.domain.tenancy import Usage
+from fleetlb.domain.traces import trace_id
 from fleetlb.kube.errors import AlreadyExists, Conflict, NotFound
 from fleetlb_manager import timestamps
 from fleetlb_manager.adopting import ASK_AGAIN_SECONDS
@@ -248,6 +249,13 @@ class Serving:
             await self._look_again(key, known, problem)
             raise Transient(f"load balancer {namespace}/{key.uid} changed meanwhile") from problem
         self._folding.load_balancer_set(item)
+        log.info(
+            "answered a wish",
+            service=str(key),
+            addresses=spec.addresses,
+            refusal=spec.refusal.reason if spec.refusal else None,
+            trace_id=trace_id(trace),
+        )
         return item
 
     async def _look_again(self, key: ServiceKey, known: LoadBalancer | None, problem: Exception) -> None:

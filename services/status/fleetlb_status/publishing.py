@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import msgspec
+import structlog
 from prometheus_client import Counter
 
 from fleetlb.contracts import subjects
 from fleetlb.contracts.codec import encode
 from fleetlb.contracts.journeys import MAX_HOPS, Journey
 from fleetlb.contracts.v1 import Hop, ServiceReported
+from fleetlb.domain.traces import trace_id
 from fleetlb.runtime.tracing import OFF, Kind, Span, Tracing, messaging, microseconds
 from fleetlb_status.census import Census
 from fleetlb_status.judging import Clock, Judged, Judging, Patience, Term
@@ -22,6 +24,8 @@ HOLD_SECONDS = 0.5
 """A verdict that is only "in progress" waits so long for a better one: the watcher says that much by itself."""
 DOUBT_SECONDS = 60.0
 """A dead connection is noticed within this time; what was told in it may have been lost."""
+
+log = structlog.get_logger(__name__)
 
 REPORTS = Counter("fleetlb_reports_total", "Reports published to tenants.")
 
@@ -141,6 +145,7 @@ class Reporter:
             subjects.reported(*place), encode(msgspec.structs.replace(report, hops=hops)), trace=trace
         )
         REPORTS.inc()
+        log.debug("told a tenant", place=place, released=report.released, trace_id=trace_id(trace))
         if self._tracing.records(trace):
             self._tracing.record(
                 Span(
