@@ -1,10 +1,11 @@
-"""Rules for every test: a time limit and a marker by folder, and no skips in CI."""
+"""Rules for every test: a time limit against hanging and a marker by folder, and no skips in CI."""
 
 import os
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from fleetlb_cli.local import kernel
 from fleetlb_cli.local.kernel import KernelError
@@ -14,6 +15,9 @@ TIERS = {"integration": "integration", "e2e": "e2e", "conformance": "e2e", "ipvs
 SECONDS = {"integration": 60, "e2e": 300, "conformance": 120, "ipvs": 60, "e2e_ipvs": 300}
 OF_A_FLEET = {"e2e", "conformance", "e2e_ipvs"}
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
+
+settings.register_profile("fleetlb", deadline=None)  # a slow moment of the machine is no failure
+settings.load_profile("fleetlb")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

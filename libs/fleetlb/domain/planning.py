@@ -163,6 +163,11 @@ def _admitted(ranges: tuple[str, ...], family: Family) -> tuple[str, ...]:
     return tuple(text for text in ranges if family_of(text) is family) or ADMITS_NOBODY[family]
 
 
+def _has_address(node: TenantNode, family: Family) -> bool:
+    """A node that has just joined may have none yet."""
+    return any(family_of(address) is family for address in node.addresses)
+
+
 def _usable_nodes(
     service: TenantService,
     family: Family,
@@ -171,7 +176,7 @@ def _usable_nodes(
     grant: Grant,
 ) -> tuple[tuple[tuple[str, str], ...], Reason | None]:
     """(address, node name) of every node that may take connections of a family, or the reason why there is none."""
-    eligible = [node for node in nodes if node.eligible]
+    eligible = [node for node in nodes if node.eligible and _has_address(node, family)]
     if not eligible:
         return (), Reason.NO_ELIGIBLE_NODE
     found = [(backend_address(grant, node, family), node.name) for node in eligible]

@@ -138,7 +138,8 @@ def _health(current: list[PortReport]) -> str:
 
 IDLE_TEXTS: dict[str, str] = {
     Reason.NO_READY_BACKEND: "no ready endpoint; the address stays and serves as soon as a pod is ready",
-    Reason.NO_ELIGIBLE_NODE: "no eligible node in the cluster; the address stays and serves as soon as there is one",
+    Reason.NO_ELIGIBLE_NODE: "no eligible node with an address of that family in the cluster; the address stays and"
+    " serves as soon as there is one",
     Reason.BACKEND_NOT_ALLOWED: "no node address lies in the tenant's nodeCIDRs, or, where pods are reached directly,"
     " no pod address in its podCIDRs; ask the platform team to add them",
     Reason.NO_NODE_PORT: "a port has no nodePort, and its pods are not reached directly; set one, or set"

@@ -180,7 +180,7 @@ KINDS = st.sampled_from(["fall", "fall", "rise", "wish"])
 EVENTS = st.lists(st.tuples(st.floats(0.0, 2 * WINDOW_SECONDS), KINDS, st.sets(st.integers(0, 7))), max_size=30)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(members=st.integers(1, 8), events=EVENTS)
 def test_what_holds_whatever_happens(members: int, events: list[tuple[float, str, set[int]]]) -> None:
     server = Server(members)
@@ -202,7 +202,7 @@ def test_what_holds_whatever_happens(members: int, events: list[tuple[float, str
         assert server.step() == server.standing, "the same once more changes nothing"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     members=st.integers(1, 8),
     before=st.sets(st.integers(0, 7)),
@@ -231,7 +231,7 @@ def test_within_the_window_the_order_is_of_no_matter(
     assert len(set(ends)) == 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(members=st.integers(2, 8), chance=st.randoms(use_true_random=False))
 def test_gradual_failures_leave_exactly_the_healthy_ones(members: int, chance: random.Random) -> None:
     server = Server(members)
@@ -244,7 +244,7 @@ def test_gradual_failures_leave_exactly_the_healthy_ones(members: int, chance: r
         server.now += WINDOW_SECONDS
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(members=st.integers(1, 8), events=EVENTS)
 def test_when_it_is_over_all_serve_again(members: int, events: list[tuple[float, str, set[int]]]) -> None:
     server = Server(members)

@@ -452,7 +452,7 @@ def _plane_after(
     return plane
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(seed=st.integers(0, 10**9), data=st.data())
 def test_any_order_repetition_and_loss_converge_to_the_last_word(seed: int, data: st.DataObject) -> None:
     history = _history(seed)
@@ -465,7 +465,7 @@ def test_any_order_repetition_and_loss_converge_to_the_last_word(seed: int, data
     assert _plane_after(order, restart_at=restart) == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(seed=st.integers(0, 10**9), order=st.randoms(use_true_random=False))
 def test_P2_generations_never_go_down(seed: int, order: random.Random) -> None:
     history = _history(seed)

@@ -79,7 +79,7 @@ def test_a_cut_anywhere_in_what_was_written_in_one_go_is_damage() -> None:
         assert parse_file(data[:end], node="node-1", group="default").damage, end
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(place=st.integers(0, len(_file(RECORDS)) - 1), bit=st.integers(0, 7))
 def test_a_flipped_bit_anywhere_is_damage_or_a_torn_end(place: int, bit: int) -> None:
     data = bytearray(_file(RECORDS))
@@ -89,7 +89,7 @@ def test_a_flipped_bit_anywhere_is_damage_or_a_torn_end(place: int, bit: int) ->
     assert all(record in RECORDS for record in recovered.records)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.binary(max_size=200))
 def test_no_bytes_are_too_strange(data: bytes) -> None:
     recovered = parse_file(data, node="node-1", group="default")

@@ -119,7 +119,7 @@ def test_what_a_service_asks_for_of_its_own_reaches_its_virtual_servers() -> Non
             [],
             Reason.BACKEND_NOT_ALLOWED,
         ),
-        (READY, (TenantNode(name="x"),), TrafficPolicy.CLUSTER, [], Reason.BACKEND_NOT_ALLOWED),
+        (READY, (TenantNode(name="x"),), TrafficPolicy.CLUSTER, [], Reason.NO_ELIGIBLE_NODE),
         (READY, (*NODES, TenantNode(name="x")), TrafficPolicy.CLUSTER, ["a", "b"], None),
     ],
     ids=[

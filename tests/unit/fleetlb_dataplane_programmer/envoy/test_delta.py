@@ -562,7 +562,7 @@ class Interrupted(RuleBasedStateMachine):
             assert self.stand.standings[name] == (Standing.HELD, "")
 
 
-Interrupted.TestCase.settings = settings(max_examples=200, stateful_step_count=25, deadline=None)
+Interrupted.TestCase.settings = settings(max_examples=200, stateful_step_count=25)
 TestInterrupted = Interrupted.TestCase
 
 

@@ -208,7 +208,7 @@ def mutate(recorded: bytes, chance: random.Random) -> bytes:
     return whole[: chance.choice((len(whole), chance.randrange(len(whole) + 1)))]
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 @given(st.sampled_from(sorted(LISTENERS)), st.integers(0, 1 << 32))
 def test_a_damaged_reply_is_read_or_malformed(name: str, seed: int) -> None:
     chance = random.Random(seed)
@@ -219,7 +219,7 @@ def test_a_damaged_reply_is_read_or_malformed(name: str, seed: int) -> None:
             continue
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.sampled_from(sorted(LISTENERS)), st.binary(max_size=200))
 def test_no_bytes_are_too_strange(name: str, datagram: bytes) -> None:
     with contextlib.suppress(Malformed):
