@@ -22,7 +22,8 @@ from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.runtime.backoff import Backoff
 from fleetlb.runtime.bus import Bus, Message
 from fleetlb.runtime.workers import Reconciler
-from fleetlb_dataplane_programmer.programming import Ledger, order_of
+from fleetlb_dataplane_programmer.deciding import order_of
+from fleetlb_dataplane_programmer.programming import Ledger
 
 BEHIND = prometheus_client.Counter(
     "fleetlb_state_file_behind", "Keys of which this node had realized a newer revision than it remembered"
