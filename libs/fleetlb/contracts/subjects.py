@@ -130,7 +130,7 @@ def allowed(group: str, tenant: str) -> str:
 
 def allowed_of(group: str) -> str:
     """Filter for what every tenant may have on a group."""
-    return f"{ROOT}.allowed.{token(group)}.*"
+    return f"{ROOT}.allowed.{token(group)}.>"
 
 
 def realized(group: str, node: str, key: VirtualServerKey) -> str:

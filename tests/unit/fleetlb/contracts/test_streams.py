@@ -30,7 +30,7 @@ def test_names_and_subjects() -> None:
     assert {spec.name: spec.subjects for spec in (*COMPACTED, PARKED_STREAM)} == {
         "FLEETLB_OBSERVED_AACCOUNT": (subjects.observed_of("AACCOUNT"),),
         "FLEETLB_DESIRED_default": ("fleetlb.v1.desired.default.>",),
-        "FLEETLB_ALLOWED_default": ("fleetlb.v1.allowed.default.*",),
+        "FLEETLB_ALLOWED_default": ("fleetlb.v1.allowed.default.>",),
         "FLEETLB_REALIZED_default": ("fleetlb.v1.realized.default.>",),
         "FLEETLB_PARKED": ("fleetlb.v1.parked.>",),
     }
