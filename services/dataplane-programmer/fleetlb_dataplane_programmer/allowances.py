@@ -5,6 +5,7 @@ of them, and what it asks for must be served as before. Where a node is given th
 refuses whatever is new of a tenant that nobody vouches for. What is served already is never cut off for want of word.
 """
 
+import contextlib
 from collections.abc import Container
 
 import msgspec
@@ -26,9 +27,10 @@ class _Known(msgspec.Struct, frozen=True):
 class Allowances:
     """The last word on every tenant."""
 
-    def __init__(self, *, are_required: bool = False, own_addresses: Container[str] = ()) -> None:
-        """Nothing heard. `own_addresses`: of this machine, which are nobody's backend."""
-        self._are_required = are_required
+    def __init__(self, *, operator_key: str = "", own_addresses: Container[str] = ()) -> None:
+        """Nothing heard. `operator_key`: whose signature everything bears that is folded, and without which nothing is
+        allowed; `own_addresses`: of this machine, which are nobody's backend."""
+        self._operator_key = operator_key
         self._own_addresses = own_addresses
         self._known: dict[str, _Known] = {}
 
@@ -47,6 +49,12 @@ class Allowances:
         self._known[said.tenant] = _Known(said, bounds)
         return True
 
+    def recall(self, record: AllowanceRecord) -> None:
+        """Take what was believed before this process began, unless another signature was asked for then."""
+        if record.operator_key == self._operator_key:
+            with contextlib.suppress(Poison):
+                self.fold(record.said)
+
     def knows(self, tenant: str) -> bool:
         """Whether there is something to hold a tenant's virtual servers against."""
         return self._bounds_of(tenant) is not None
@@ -62,7 +70,7 @@ class Allowances:
         bounds = self._bounds_of(tenant)
         if bounds is not None:
             return objection_to(bounds, server)
-        if not self._are_required:
+        if not self._operator_key:
             return ""
         return (
             f"the node refuses {server.key}: the manager has not said what its tenant may have; look at the Tenant's"
@@ -72,11 +80,14 @@ class Allowances:
     def record(self, tenant: str) -> AllowanceRecord | None:
         """What must outlive this process."""
         known = self._known.get(tenant)
-        return AllowanceRecord(said=known.said) if known is not None else None
+        return self._record_of(known) if known is not None else None
 
     def records(self) -> list[AllowanceRecord]:
         """All of it."""
-        return [AllowanceRecord(said=known.said) for known in self._known.values()]
+        return [self._record_of(known) for known in self._known.values()]
+
+    def _record_of(self, known: _Known) -> AllowanceRecord:
+        return AllowanceRecord(said=known.said, operator_key=self._operator_key)
 
     def _bounds_of(self, tenant: str) -> Bounds | None:
         known = self._known.get(tenant)

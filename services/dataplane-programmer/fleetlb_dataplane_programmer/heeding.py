@@ -46,8 +46,7 @@ class Heeder:
         """Take up what the state file holds. Blocks; to be called once, before anything is judged."""
         recovered = self.memory.load()
         for record in recovered.records if recovered is not None else ():
-            with contextlib.suppress(Poison):
-                self._allowances.fold(record.said)
+            self._allowances.recall(record)
             if recovered is not None and recovered.damage:
                 self.memory.note(record.key)
 

@@ -62,7 +62,7 @@ class Node:
         self._identity = identity
         self._now_us = now_us
         self._holdings = holdings
-        allowances = Allowances(are_required=bool(identity.operator_key), own_addresses=identity.own_addresses)
+        allowances = Allowances(operator_key=identity.operator_key, own_addresses=identity.own_addresses)
         self._ledger = Ledger(identity.node, allow_loopback=identity.allow_loopback, allowances=allowances)
         self._heeder = Heeder(
             allowances,

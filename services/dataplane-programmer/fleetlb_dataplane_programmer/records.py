@@ -45,6 +45,8 @@ class AllowanceRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel",
     """One tenant: what was last said of it."""
 
     said: TenantAllowed
+    operator_key: str = ""
+    """By whose signature it was believed; empty: nobody's was asked for."""
 
     @property
     def key(self) -> str:

@@ -41,8 +41,8 @@ def test_of_a_tenant_that_was_taken_back_nothing_is_known_and_the_past_brings_no
 
 def test_a_tenant_of_which_nothing_is_known_is_held_to_nothing_unless_that_is_required() -> None:
     assert Allowances().objection_to("acme", THEIRS) == ""
-    assert "has not said what its tenant may have" in Allowances(are_required=True).objection_to("acme", MINE)
-    assert known(are_required=True).objection_to("acme", MINE) == ""
+    assert "has not said what its tenant may have" in Allowances(operator_key="OKEY").objection_to("acme", MINE)
+    assert known(operator_key="OKEY").objection_to("acme", MINE) == ""
 
 
 def test_this_machine_is_nobodys_backend_whatever_is_allowed() -> None:
@@ -56,6 +56,18 @@ def test_what_cannot_be_read_leaves_the_last_word() -> None:
     with pytest.raises(Poison, match="CIDR"):
         allowances.fold(an_allowance(node_cidrs=("everywhere",), revision=9))
     assert allowances.objection_to("acme", MINE) == ""
+
+
+def test_what_was_believed_by_another_signature_or_by_none_is_not_believed_after_a_restart() -> None:
+    (record,) = known(operator_key="OKEY").records()
+    for key, is_believed in (("OKEY", True), ("OTHER", False), ("", False)):
+        after = Allowances(operator_key=key)
+        after.recall(record)
+        assert after.knows("acme") is is_believed
+    (unsigned,) = known().records()
+    after = Allowances(operator_key="OKEY")
+    after.recall(unsigned)
+    assert not after.knows("acme")
 
 
 def test_no_objection_names_another_tenant() -> None:

@@ -20,7 +20,7 @@ class Node:
     """A ledger and what an engine would hold by its decisions."""
 
     def __init__(self, *said: TenantAllowed, required: bool = False) -> None:
-        self.allowances = Allowances(are_required=required)
+        self.allowances = Allowances(operator_key="OKEY" if required else "")
         for one in said:
             self.allowances.fold(one)
         self.ledger = Ledger("node-1", allow_loopback=False, allowances=self.allowances)
