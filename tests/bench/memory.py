@@ -19,9 +19,10 @@ import msgspec
 from fleetlb.contracts import codec
 from fleetlb.contracts.v1 import VirtualServerDesired
 from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
+from fleetlb_dataplane_programmer.deciding import Apply
 from fleetlb_dataplane_programmer.engine import Outcome
 from fleetlb_dataplane_programmer.ipvs.engine import IpvsEngine, Terms
-from fleetlb_dataplane_programmer.programming import Apply, Ledger
+from fleetlb_dataplane_programmer.programming import Ledger
 from tests.bench.driving import NothingAround
 from tests.bench.findings import Findings, Goal, Row, number
 from tests.bench.slopes import Slopes, fit

@@ -10,10 +10,18 @@ import msgspec
 import pytest
 
 from fleetlb.contracts import codec, subjects
-from fleetlb.contracts.streams import desired_stream, realized_stream
-from fleetlb.contracts.v1 import NodeRealized, Probe, RealizedState, VirtualServerDesired, VirtualServerRealized
+from fleetlb.contracts.streams import allowed_stream, desired_stream, realized_stream
+from fleetlb.contracts.v1 import (
+    NodeRealized,
+    Probe,
+    RealizedState,
+    TenantAllowed,
+    VirtualServerDesired,
+    VirtualServerRealized,
+)
 from fleetlb.domain.virtual_servers import FailurePolicy, VirtualServer, VirtualServerKey, parse_key
 from fleetlb.runtime.backoff import Backoff
+from fleetlb.runtime.signing import signed
 from fleetlb.runtime.tracing import Tracing
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.fake_bus import FakeBus, FakeServer
@@ -24,14 +32,16 @@ from fleetlb_dataplane_programmer.checking import Checks
 from fleetlb_dataplane_programmer.dialling import Reach
 from fleetlb_dataplane_programmer.engine import OnOutcome
 from fleetlb_dataplane_programmer.engine_fake import FakeEngine
-from fleetlb_dataplane_programmer.node import Identity, Node
+from fleetlb_dataplane_programmer.identity import Identity
+from fleetlb_dataplane_programmer.node import Node
+from fleetlb_dataplane_programmer.records import Record
 from fleetlb_dataplane_programmer.remembering import StateFile
 from fleetlb_dataplane_programmer.sweeping import Pace
 
 KEY = parse_key("192.0.2.1:443/tcp")
 OTHER = parse_key("192.0.2.2:53/udp")
 OTHER_TCP = parse_key("192.0.2.2:443/tcp")
-DESIRED, REALIZED = desired_stream("default"), realized_stream("default")
+DESIRED, ALLOWED, REALIZED = desired_stream("default"), allowed_stream("default"), realized_stream("default")
 
 # Real servers that no test plays, but for those in TestHealth.
 HEALTHY = Checks(dial=lambda *_: asyncio.sleep(0, Reach.REACHED))
@@ -56,16 +66,22 @@ class World:
         self.probe_seconds = 0.0
         self.checks = HEALTHY
         self.allow_loopback = False
+        self.operator_key = ""
         self.engine: FakeEngine
         self.node: Node
 
     async def streams(self) -> None:
-        await self.bus.ensure_stream(DESIRED)
-        await self.bus.ensure_stream(REALIZED)
+        for spec in (DESIRED, ALLOWED, REALIZED):
+            await self.bus.ensure_stream(spec)
 
     async def wish(self, wish: VirtualServerDesired) -> None:
         message = as_message(wish)
         await self.bus.publish(message.subject, message.data, message_id="")
+
+    async def allow(self, said: TenantAllowed, seed: str = "") -> None:
+        """Say what a tenant may have."""
+        body = signed(said, seed) if seed else codec.encode(said)
+        await self.bus.publish(subjects.allowed(said.group, said.tenant), body, message_id="")
 
     def store(self, wish: VirtualServerDesired) -> None:
         """Publish past all faults."""
@@ -81,9 +97,11 @@ class World:
             return self.engine
 
         self.node = Node(
-            Identity(node="node-1", group="default", allow_loopback=self.allow_loopback),
+            Identity(
+                node="node-1", group="default", allow_loopback=self.allow_loopback, operator_key=self.operator_key
+            ),
             make_engine,
-            StateFile(self.disk, node="node-1", group="default"),
+            StateFile(self.disk, Record, node="node-1", group="default"),
             dial=self._dial,
             holdings=self._holdings,
             tracing=Tracing(now=lambda: 1),

@@ -222,6 +222,10 @@ async def test_without_a_manager_it_says_so(fleet: Fleet) -> None:
             join = await tenant(fleet, "join", "umbrella", "--nats-url", "nats://hub:4222", "-o", "-")
             assert join.code == FAILED
             assert "holds no credentials: the manager" in join.err
+            for words in (("suspend",), ("resume",), ("rotate", "--now")):
+                outcome = await tenant(fleet, words[0], "umbrella", *words[1:], "--timeout", "1")
+                assert outcome.code == FAILED
+                assert "no manager has acted on it within 1 s" in outcome.err
         finally:
             await see_off(fleet, "umbrella")
 

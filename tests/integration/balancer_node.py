@@ -18,11 +18,12 @@ from collections.abc import AsyncIterator, Iterable
 import aiohttp
 
 from fleetlb.contracts import codec, subjects
-from fleetlb.contracts.streams import desired_stream, realized_stream
+from fleetlb.contracts.streams import allowed_stream, desired_stream, realized_stream
 from fleetlb.contracts.v1 import NodeRealized, Probe, VirtualServerDesired, VirtualServerRealized
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.runtime.bus import Message
 from fleetlb.runtime.jetstream import JetStreamBus
+from fleetlb.runtime.nats_accounts import public_key
 from fleetlb.testkit.envoy_process import ENVOY, EnvoyProcess
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.nats_server import NatsServer
@@ -30,7 +31,7 @@ from fleetlb.testkit.wishes import as_message
 from fleetlb_dataplane_programmer.envoy.bootstrap import command
 
 COMMAND = pathlib.Path(sys.executable).with_name("fleetlb-dataplane-programmer")
-DESIRED, REALIZED = desired_stream("default"), realized_stream("default")
+DESIRED, ALLOWED, REALIZED = desired_stream("default"), allowed_stream("default"), realized_stream("default")
 # A /24 of loopback per process, so that concurrent runs do not meet.
 HOSTS = (f"127.{150 + os.getpid() // 250 % 50}.{os.getpid() % 250}.{host}" for host in itertools.cycle(range(1, 255)))
 
@@ -158,8 +159,8 @@ class BalancerNode:
 
     async def streams(self) -> None:
         """Make the streams, as the manager does."""
-        await self.bus.ensure_stream(DESIRED)
-        await self.bus.ensure_stream(REALIZED)
+        for spec in (DESIRED, ALLOWED, REALIZED):
+            await self.bus.ensure_stream(spec)
 
     async def follow(self) -> None:
         """Read what the node realized, for ever."""
@@ -181,8 +182,8 @@ class BalancerNode:
 
 
 @contextlib.asynccontextmanager
-async def balancer_node(*, streams: bool = True) -> AsyncIterator[BalancerNode]:
-    """A bus, an Envoy and a programmer, all running."""
+async def balancer_node(*, streams: bool = True, signed: bool = False) -> AsyncIterator[BalancerNode]:
+    """A bus, an Envoy and a programmer, all running. `signed`: it asks for the signature of the bus's operator."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="flb"))  # a unix socket's path must be short
     (folder / "nats").mkdir()
     nats = NatsServer(folder / "nats")
@@ -192,6 +193,8 @@ async def balancer_node(*, streams: bool = True) -> AsyncIterator[BalancerNode]:
             bus = await JetStreamBus.connect(nats.url, tasks=tasks, creds=nats.hub_creds, name="test")
             stack.push_async_callback(bus.close)
             node = BalancerNode(folder, bus, nats)
+            if signed:
+                node.programmer.environ["FLEETLB_NATS_OPERATOR_KEY"] = public_key(nats.operator_seed)
             stack.callback(node.programmer.kill)
             stack.push_async_callback(node.envoy.stop)
             if streams:

@@ -4,16 +4,20 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from fleetlb.contracts.crds import all_crds
+from fleetlb.kube.cluster import Cluster
+from fleetlb.kube.establishing import apply_crds
 from fleetlb_cli.local import controlplane, kubernetes, probes
 from fleetlb_cli.local.controlplane import ControlPlane
 from fleetlb_cli.local.kubernetes import ApiServer, Etcd
 from fleetlb_cli.local.ports import free_port
 from fleetlb_cli.local.processes import Child, Program, last_lines
+from tests.integration.manager_stage import Stage, a_stage
 
 START_SECONDS = 60
 
@@ -88,3 +92,21 @@ def kube_api_with_controllers(kube_apis: KubeApis) -> Path:
 def another_kube_api(kube_apis: KubeApis) -> Callable[[str], ApiServer]:
     """Start one more API server on the same etcd; it lives until the end of the test run."""
     return kube_apis.start
+
+
+@pytest.fixture(scope="session")
+def manager_api(kube_apis: KubeApis) -> Path:
+    """Kubeconfig of the API server that one manager after the other has for itself."""
+    return kube_apis.start("manager").kubeconfig
+
+
+@pytest.fixture
+async def stage(manager_api: Path) -> AsyncIterator[Stage]:
+    """A stage for one manager, with nothing on it."""
+    cluster = await Cluster.connect(manager_api)
+    try:
+        await apply_crds(cluster, all_crds())
+        async with a_stage(cluster) as made:
+            yield made
+    finally:
+        await cluster.close()

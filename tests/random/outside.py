@@ -9,8 +9,9 @@ from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.v1 import InventoryObserved, NodesObserved, ServiceObserved, VirtualServerDesired
 from fleetlb.domain.services import TenantNode, TenantService, digest_of
 from fleetlb.domain.virtual_servers import VirtualServerKey
+from fleetlb_dataplane_programmer.deciding import Apply, Ignored, Refused, Remove
 from fleetlb_dataplane_programmer.engine import Outcome, State
-from fleetlb_dataplane_programmer.programming import Apply, Ignored, Ledger, Refused, Remove
+from fleetlb_dataplane_programmer.programming import Ledger
 from fleetlb_manager.identities import ServiceKey
 from tests.random.keeping import Everything
 from tests.unit.fleetlb_manager.manager_world import GROUP, READY

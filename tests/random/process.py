@@ -9,7 +9,9 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
+from fleetlb.contracts import codec
 from fleetlb.runtime.bus import Ack, Message
+from fleetlb_manager.allowing import Allowing
 from fleetlb_manager.assembly import Manager
 from fleetlb_manager.choosing import Chooser
 from fleetlb_manager.claiming import Claiming
@@ -105,7 +107,8 @@ class Process:
         bus = gated(_Bus(self), gate, fenced=False)
         chooser = Chooser(memory.book, memory.lines, memory.capabilities, self.folding.address_free)
         self.chooser = chooser
-        publishing, draining = Publishing(bench, bus), Draining(bench, store, chooser)
+        allowing, draining = Allowing(bench, bus, sign=codec.encode), Draining(bench, store, chooser)
+        publishing = Publishing(bench, bus, allow=allowing.ensure)
         releasing = Releasing(bench, claims, load_balancers, bus, chooser)
         serving = Serving(
             bench,
@@ -116,7 +119,9 @@ class Process:
             planner=Planner(bench, publishing),
         )
         clusters = Clusters(bench, gated(ClustersInMemory(kept), gate, fenced=True), bus)
-        messages = MessageFolding(memory, self.marks, cast(Parking, _Silent()), self.clock.monotonic)
+        messages = MessageFolding(
+            memory, self.marks, cast(Parking, _Silent()), self.clock.monotonic, is_ours=lambda _: True
+        )
         self.following = Following(
             memory,
             messages,
@@ -130,6 +135,7 @@ class Process:
             "tenancy": cast(Any, tenancy.reconcile),
             "service": cast(Any, serving.reconcile),
             "slot": publishing.reconcile,
+            "allowance": cast(Any, allowing.reconcile),
             "claim": releasing.reconcile_claim,
             "cluster": clusters.reconcile,
             "pool": draining.reconcile,
@@ -147,6 +153,7 @@ class Process:
                 "tenancy": self._tenancies,
                 "service": marks.services,
                 "slot": marks.slots,
+                "allowance": marks.allowances,
                 "claim": marks.claims,
                 "cluster": marks.clusters,
                 "pool": marks.pools,

@@ -16,6 +16,7 @@ _PLACES = {
     "GROUP": "group",
     "NODE": "node",
     "UID": "uid",
+    "TENANT": "tenant",
     subjects.key_token(_KEY): "key",
     "*": "account",
 }
@@ -56,6 +57,7 @@ def _observed(local: str) -> str:
 
 _OBSERVED = streams.observed_stream("ACCOUNT").name.replace("ACCOUNT", "{account}")
 _DESIRED = streams.desired_stream("GROUP").name.replace("GROUP", "{group}")
+_ALLOWED = streams.allowed_stream("GROUP").name.replace("GROUP", "{group}")
 _REALIZED = streams.realized_stream("GROUP").name.replace("GROUP", "{group}")
 
 CHANNELS = (
@@ -106,6 +108,15 @@ CHANNELS = (
         readers=("dataplane-programmer", "manager"),
         stream=_DESIRED,
         summary="What every node of a group should serve under one key.",
+    ),
+    Channel(
+        name="tenantAllowed",
+        subject=_template(subjects.allowed("GROUP", "TENANT")),
+        message=v1.TenantAllowed,
+        writer="manager",
+        readers=("dataplane-programmer", "manager"),
+        stream=_ALLOWED,
+        summary="What one tenant may have on a group, signed: nodes hold every wish against it.",
     ),
     Channel(
         name="virtualServerRealized",

@@ -21,6 +21,7 @@ _MEANINGS = {
     "group": "A BalancerGroup.",
     "key": "A virtual server: address, port and protocol, such as 192-0-2-1_443_tcp.",
     "node": "A balancer node; a dot in its name is written as an underscore.",
+    "tenant": "A Tenant; a dot in its name is written as an underscore.",
     "uid": "UID of the Service.",
 }
 

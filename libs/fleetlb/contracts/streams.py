@@ -43,6 +43,16 @@ def desired_stream(group: str) -> StreamSpec:
     )
 
 
+def allowed_stream(group: str) -> StreamSpec:
+    """What each tenant may have on a group."""
+    return StreamSpec(
+        name=f"FLEETLB_ALLOWED_{subjects.token(group)}",
+        subjects=(subjects.allowed_of(group),),
+        max_bytes=64 * MIB,
+        max_message_bytes=MIB,
+    )
+
+
 def realized_stream(group: str) -> StreamSpec:
     """What a group's nodes serve."""
     return StreamSpec(

@@ -127,6 +127,17 @@ def desired_of(group: str) -> str:
     return f"{ROOT}.desired.{token(group)}.>"
 
 
+def allowed(group: str, tenant: str) -> str:
+    """Where the manager publishes what one tenant may have on a group. Not below `desired`: whoever reads that would
+    not know it."""
+    return f"{ROOT}.allowed.{token(group)}.{token(tenant)}"
+
+
+def allowed_of(group: str) -> str:
+    """Filter for what every tenant may have on a group."""
+    return f"{ROOT}.allowed.{token(group)}.>"
+
+
 def realized(group: str, node: str, key: VirtualServerKey) -> str:
     """Where a programmer publishes what it made of one virtual server."""
     return f"{ROOT}.realized.{token(group)}.{token(node)}.{key_token(key)}"

@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 
 from fleetlb.contracts.objects import IpMode
+from fleetlb.domain.allowances import Allowance
 from fleetlb.domain.conditions import Condition
 from fleetlb.domain.services import ServiceEndpoints, TenantNode, TenantService
 from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
@@ -112,6 +113,22 @@ class VirtualServerDesired(Message, frozen=True, kw_only=True, gc=False):
     reason: str = ""
     """Why there is no real server, when there is none."""
     hops: Hops = ()
+
+
+class TenantAllowed(Message, frozen=True, kw_only=True):
+    """What a tenant may have on a balancer group, whoever asks for it; `allowed: null`: there is no such tenant."""
+
+    group: str
+    tenant: str
+    account: str = ""
+    """Public key of its NATS account, for people."""
+    generation: Whole
+    """Fencing generation of the manager that decided."""
+    revision: Whole
+    """Grows with every message of the subject, within a generation."""
+    allowed: Allowance | None = None
+    signature: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    """By the operator's key, over every byte of the body before `,"signature":`; the last field, therefore."""
 
 
 class RealizedState(enum.StrEnum):

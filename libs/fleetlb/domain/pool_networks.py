@@ -27,8 +27,11 @@ class PoolNetworks(msgspec.Struct, frozen=True):
         at = bisect.bisect_right(self.networks, Interval(family, value, 2**128)) - 1
         if at < 0 or not self.networks[at].has(family, value):
             return ""
-        found = self.networks[at]
-        return f"{spell(family, found.first)}/{_BITS[family] - found.size.bit_length() + 1}"
+        return _cidr(self.networks[at])
+
+    def cidrs(self) -> list[str]:
+        """All of them, in order."""
+        return [_cidr(network) for network in self.networks]
 
 
 def parse_pool_networks(group: str, texts: Iterable[str], excluded: Iterable[str] = ()) -> PoolNetworks:
@@ -45,6 +48,10 @@ def parse_pool_networks(group: str, texts: Iterable[str], excluded: Iterable[str
         if not kept or not kept[-1].overlaps(network):
             kept.append(network)
     return PoolNetworks(group, tuple(kept))
+
+
+def _cidr(network: Interval) -> str:
+    return f"{spell(network.family, network.first)}/{_BITS[network.family] - network.size.bit_length() + 1}"
 
 
 def _cover(interval: Interval) -> Iterable[Interval]:

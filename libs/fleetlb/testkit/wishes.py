@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from fleetlb.contracts import codec, subjects
-from fleetlb.contracts.v1 import LoadBalancerRevision, Owner, VirtualServerDesired
+from fleetlb.contracts.v1 import LoadBalancerRevision, Owner, TenantAllowed, VirtualServerDesired
+from fleetlb.domain.allowances import Allowance
 from fleetlb.domain.virtual_servers import RealServer, Scheduler, VirtualServer, VirtualServerKey, parse_key
 from fleetlb.runtime.bus import Message
 
@@ -43,6 +44,27 @@ def a_wish(
         load_balancer=LoadBalancerRevision("load-balancer-1", revision),
         server=None if real_servers is None else a_virtual_server(parsed, real_servers),
         reason="" if real_servers or real_servers is None else "NoReadyBackend",
+    )
+
+
+def an_allowance(
+    tenant: str = OWNER.tenant,
+    *,
+    node_cidrs: Iterable[str] | None = ("10.0.0.0/16",),
+    prefixes: Iterable[str] = ("192.0.2.0/24",),
+    node_port_range: str = "30000-32767",
+    generation: int = 1,
+    revision: int = 1,
+) -> TenantAllowed:
+    """What a tenant may have on the group `default`; with `node_cidrs` None, that there is no such tenant."""
+    return TenantAllowed(
+        group="default",
+        tenant=tenant,
+        generation=generation,
+        revision=revision,
+        allowed=None
+        if node_cidrs is None
+        else Allowance(node_cidrs=tuple(node_cidrs), prefixes=tuple(prefixes), node_port_range=node_port_range),
     )
 
 

@@ -11,12 +11,16 @@ import os
 import sys
 
 from fleetlb.domain.capabilities import EngineName
+from fleetlb.domain.errors import FleetlbError
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb.runtime.process import EX_CONFIG, Process, run
 from fleetlb.runtime.settings import SettingsError, load
-from fleetlb_dataplane_programmer.node import Identity, Node
+from fleetlb_dataplane_programmer.identity import Identity
+from fleetlb_dataplane_programmer.node import Node
+from fleetlb_dataplane_programmer.own_addresses import own_addresses
 from fleetlb_dataplane_programmer.plane import plane_for
 from fleetlb_dataplane_programmer.probing import probe
+from fleetlb_dataplane_programmer.records import Record
 from fleetlb_dataplane_programmer.remembering import StateFile
 from fleetlb_dataplane_programmer.settings import Settings
 
@@ -25,11 +29,11 @@ SERVICE = "fleetlb-dataplane-programmer"
 
 async def work(process: Process, settings: Settings) -> None:
     """Serve from the state file, then from the bus as soon as there is one. The data plane outlives this process."""
-    state_file = StateFile(settings.state_dir, node=settings.node, group=settings.group)
+    state_file = StateFile(settings.state_dir, Record, node=settings.node, group=settings.group)
     state_file.lock()
     plane = plane_for(process, settings)
     node = Node(
-        Identity(node=settings.node, group=settings.group, allow_loopback=settings.allow_loopback_backends),
+        await _identity(process, settings),
         lambda on_outcome: plane.engine(
             on_outcome, lambda connected: node.set_connected(connected), lambda repaired: node.note_repairs(repaired)
         ),
@@ -46,6 +50,28 @@ async def work(process: Process, settings: Settings) -> None:
     process.spawn(_follow(process, settings, node), "bus")
     await node.complete()
     wishes.open()
+
+
+async def _identity(process: Process, settings: Settings) -> Identity:
+    return Identity(
+        node=settings.node,
+        group=settings.group,
+        allow_loopback=settings.allow_loopback_backends,
+        operator_key=settings.nats_operator_key,
+        own_addresses=await _own_addresses(process, settings),
+    )
+
+
+async def _own_addresses(process: Process, settings: Settings) -> frozenset[str]:
+    """None on a machine that is a whole fleet: its tenants' nodes are here as well. That they cannot be read must keep
+    nobody from being served."""
+    if settings.allow_loopback_backends:
+        return frozenset()
+    try:
+        return await own_addresses()
+    except FleetlbError as problem:
+        process.log.error("backends may be addresses of this machine", problem=str(problem))
+        return frozenset()
 
 
 async def _follow(process: Process, settings: Settings, node: Node) -> None:

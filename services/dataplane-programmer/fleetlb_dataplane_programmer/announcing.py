@@ -23,7 +23,8 @@ from fleetlb.runtime.backoff import Backoff
 from fleetlb.runtime.bus import Bus, Message
 from fleetlb.runtime.tracing import OFF, Tracing
 from fleetlb.runtime.workers import Reconciler
-from fleetlb_dataplane_programmer.programming import Ledger, order_of
+from fleetlb_dataplane_programmer.deciding import order_of
+from fleetlb_dataplane_programmer.programming import Ledger
 from fleetlb_dataplane_programmer.stations import attributes_of, spans_of
 
 BEHIND = prometheus_client.Counter(

@@ -7,12 +7,11 @@ done elsewhere, in their own time.
 import asyncio
 from collections.abc import Callable
 
-import msgspec
 import prometheus_client
 import structlog
 
 import fleetlb
-from fleetlb.contracts import codec, subjects
+from fleetlb.contracts import subjects
 from fleetlb.contracts.streams import desired_stream
 from fleetlb.contracts.v1 import NodeRealized, RealizedState, VirtualServerDesired, VirtualServerRealized
 from fleetlb.domain.errors import Poison
@@ -20,22 +19,19 @@ from fleetlb.domain.traces import trace_id
 from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 from fleetlb.runtime.bus import Bus, Message
 from fleetlb.runtime.tracing import OFF, Tracing
+from fleetlb_dataplane_programmer.allowances import Allowances
 from fleetlb_dataplane_programmer.announcing import CROWDED_GRACE_SECONDS, GRACE_SECONDS, Announcer
 from fleetlb_dataplane_programmer.checking import Checks
 from fleetlb_dataplane_programmer.completing import Holdings, Knowledge, may_complete
+from fleetlb_dataplane_programmer.deciding import KEPT_TOKEN, Apply, Decision, Ignored, Next, Refused, Remove, word_for
 from fleetlb_dataplane_programmer.engine import Engine, OnOutcome, Outcome
 from fleetlb_dataplane_programmer.guarding import Guard
 from fleetlb_dataplane_programmer.health import Verdict
-from fleetlb_dataplane_programmer.programming import (
-    KEPT_TOKEN,
-    Apply,
-    Decision,
-    Ignored,
-    Ledger,
-    Next,
-    Refused,
-    Remove,
-)
+from fleetlb_dataplane_programmer.heeding import FILE, Heeder
+from fleetlb_dataplane_programmer.identity import Identity
+from fleetlb_dataplane_programmer.programming import Ledger
+from fleetlb_dataplane_programmer.reading import read_wish
+from fleetlb_dataplane_programmer.records import AllowanceRecord, Record
 from fleetlb_dataplane_programmer.remembering import Memory, StateFile
 from fleetlb_dataplane_programmer.sweeping import Dial, Pace, Sweeper
 
@@ -49,14 +45,6 @@ _LOOK_SECONDS = 0.25
 _FLOOR_SECONDS = 1.0
 
 
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Which node of which group, and whether loopback is a place to forward to."""
-
-    node: str
-    group: str
-    allow_loopback: bool = False
-
-
 class Node:
     """The programming loop."""
 
@@ -64,7 +52,7 @@ class Node:
         self,
         identity: Identity,
         make_engine: Callable[[OnOutcome], Engine],
-        state_file: StateFile,
+        state_file: StateFile[Record],
         *,
         dial: Dial,
         holdings: Holdings,
@@ -76,7 +64,15 @@ class Node:
         self._identity = identity
         self._now_us = tracing.now
         self._holdings = holdings
-        self._ledger = Ledger(identity.node, allow_loopback=identity.allow_loopback)
+        allowances = Allowances(operator_key=identity.operator_key, own_addresses=identity.own_addresses)
+        self._ledger = Ledger(identity.node, allow_loopback=identity.allow_loopback, allowances=allowances)
+        self._heeder = Heeder(
+            allowances,
+            state_file.beside(FILE, AllowanceRecord),
+            group=identity.group,
+            operator_key=identity.operator_key,
+            on_news=lambda tenant: self._judge_again(tenant) if allowances.knows(tenant) else None,
+        )
         self._engine = make_engine(self._on_outcome)
         self._memory = Memory(state_file, record=self._ledger.record, records=self._ledger.records)
         self._guard = Guard(self._on_verdict, checks)
@@ -111,6 +107,7 @@ class Node:
 
     def recall(self) -> None:
         """Take up what the state file holds. Blocks; to be called once, before anything else."""
+        self._heeder.recall()
         recovered = self._memory.load()
         if recovered is None:
             return
@@ -126,8 +123,11 @@ class Node:
         """Take wishes and announce what becomes of them, for ever."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._announcer.follow(bus), name="follow realized")
+            tasks.create_task(self._heeder.follow(bus), name="follow allowed")
             # What this node realized before is a floor: an older wish must not come first, should the disk be lost.
+            # And what tenants may have comes before what they want, or it would be judged twice.
             await self._announcer.wait_for_hub(_FLOOR_SECONDS)
+            await self._heeder.wait_for_hub(_FLOOR_SECONDS)
             await bus.replay_and_follow(
                 desired_stream(self._identity.group).name,
                 subjects.desired_of(self._identity.group),
@@ -141,6 +141,7 @@ class Node:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._guard.run(), name="health")
             tasks.create_task(self._memory.run(), name="state file")
+            tasks.create_task(self._heeder.memory.run(), name="state file of allowances")
             tasks.create_task(self._sweeper.run(), name="probes")
             tasks.create_task(self._announcer.run(), name="realized")
 
@@ -163,10 +164,12 @@ class Node:
             "complete", virtual_servers=len(self._ledger), remembered=self._remembered, replayed=self.has_replayed
         )
         self._engine.complete()
+        self._heeder.memory.allow()
         self._memory.allow()
 
     async def save(self) -> None:
-        """Write the state file now."""
+        """Write the state files now."""
+        await self._heeder.memory.flush()
         await self._memory.flush()
 
     def set_connected(self, connected: bool) -> None:
@@ -199,21 +202,30 @@ class Node:
         if not message.data:
             return  # a purge
         try:
-            desired = _read(message)
+            desired = read_wish(message)
         except Poison as problem:
             WISHES.labels("unreadable").inc()
             self._log.error("a wish cannot be read", subject=message.subject[:256], problem=str(problem))
             return
         decision = self._ledger.fold(desired, self._now_us(), message.trace)
-        WISHES.labels(_led_to(decision)).inc()
+        WISHES.labels(word_for(decision)).inc()
         if isinstance(decision, Ignored):
             self._on_ignored(desired, decision)
             return
-        self._do(desired.key, decision)
-        self._memory.note(desired.key)
+        self._take(desired.key, decision)
         self._announcer.tell_node(_NODE_SECONDS)
         STANDING.set(len(self._ledger))
         self._news.set()
+
+    def _judge_again(self, tenant: str) -> None:
+        """What is served was or was not meant to be: the allowance of a tenant says so now."""
+        for key, decision in self._ledger.judge_again(tenant):
+            if not isinstance(decision, Ignored):
+                self._take(key, decision)
+
+    def _take(self, key: VirtualServerKey, decision: Decision) -> None:
+        self._do(key, decision)
+        self._memory.note(key)
 
     def _on_ignored(self, desired: VirtualServerDesired, ignored: Ignored) -> None:
         """Whoever asks for what is done already, or from the past, does not know what stands here."""
@@ -230,11 +242,14 @@ class Node:
             case Remove(key, token):
                 self._guard.forget(key)
                 self._engine.remove(key, token)
-            case Refused(message, kept):
+            case Refused(message, kept, is_served):
                 trace = trace_id(self._ledger.journey(key).trace)
                 self._log.warning("a wish is refused", key=str(key), problem=message, trace_id=trace)
                 if kept is not None:
                     self._apply(kept, KEPT_TOKEN)
+                elif is_served:
+                    self._guard.forget(key)
+                    self._engine.remove(key, KEPT_TOKEN)
                 self._announcer.tell(key)
 
     def _apply(self, server: VirtualServer, token: int) -> None:
@@ -274,24 +289,3 @@ class Node:
             virtual_servers=len(self._ledger),
             repairs=self._repairs,
         )
-
-
-def _read(message: Message) -> VirtualServerDesired:
-    """The wish in a message, which must be about the key that its subject names. Raises Poison."""
-    desired = codec.decode(VirtualServerDesired, message.data)
-    key = subjects.parse_key_token(message.subject.rpartition(".")[2])
-    if desired.key != key or (desired.server is not None and desired.server.key != key):
-        raise Poison(f"it is about {str(desired.key)[:80]!r}")
-    return desired
-
-
-def _led_to(decision: Decision) -> str:
-    match decision:
-        case Apply():
-            return "apply"
-        case Remove():
-            return "remove"
-        case Refused():
-            return "refusal"
-        case ignored:
-            return ignored.value

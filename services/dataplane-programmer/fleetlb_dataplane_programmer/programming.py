@@ -6,7 +6,6 @@ tombstone, or an old wish that comes late would bring the key back. In whatever 
 losses messages arrive, the ledger ends the same (tests: test_programming.py).
 """
 
-import enum
 import itertools
 from collections.abc import Iterator
 
@@ -15,91 +14,36 @@ import msgspec
 from fleetlb.contracts.journeys import NOT_TRAVELLED, Journey
 from fleetlb.contracts.v1 import Hops, Probe, RealizedState, VirtualServerDesired, VirtualServerRealized
 from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
+from fleetlb_dataplane_programmer.allowances import Allowances
+from fleetlb_dataplane_programmer.deciding import KEPT_TOKEN, Apply, Decision, Ignored, Next, Order, order_of
 from fleetlb_dataplane_programmer.engine import Outcome, State
-from fleetlb_dataplane_programmer.gating import objection_to
-from fleetlb_dataplane_programmer.health import UNCHECKED, Verdict, effective, takers
+from fleetlb_dataplane_programmer.health import Verdict, effective, takers
+from fleetlb_dataplane_programmer.judging import Entry, Judge
 from fleetlb_dataplane_programmer.records import Record
 from fleetlb_dataplane_programmer.slimming import slim
+from fleetlb_dataplane_programmer.standing import Standing
 
 MAX_TOMBSTONES = 10_000
 MAX_MESSAGE = 1024
 FAILURES_THAT_COUNT = 3
 """Probes in a row, before it is said that nobody answers."""
-KEPT_TOKEN = 0
-"""No wish has it: outcomes for what is merely kept are nobody's business."""
-Order = tuple[int, int]
-"""Generation, then revision."""
-
-
-class Apply(msgspec.Struct, frozen=True):
-    """The engine must be asked for this virtual server."""
-
-    server: VirtualServer
-    token: int
-
-
-class Remove(msgspec.Struct, frozen=True):
-    """The engine must be asked to let go of this key."""
-
-    key: VirtualServerKey
-    token: int
-
-
-class Refused(msgspec.Struct, frozen=True):
-    """This node will not serve the wish; what it served under the key before stays: `kept`."""
-
-    message: str
-    kept: VirtualServer | None = None
-
-
-class Ignored(enum.Enum):
-    """Nothing changes."""
-
-    DUPLICATE = "duplicate"
-    STALE = "stale"
-
-
-Decision = Apply | Remove | Refused | Ignored
-
-
-class Next(enum.Enum):
-    """What follows from an outcome."""
-
-    NOTHING = enum.auto()
-    ANNOUNCE = enum.auto()
-    PROBE = enum.auto()
-
-
-class Entry(msgspec.Struct):
-    """What is known of one key."""
-
-    desired: VirtualServerDesired
-    token: int
-    held: VirtualServer | None = None
-    """What the engine was last asked for under the key, but for its real servers that are out."""
-    verdict: Verdict = UNCHECKED
-    """On the real servers of `held`."""
-    state: RealizedState | None = None
-    """None: the engine has not answered for `desired` yet."""
-    message: str = ""
-    probe: Probe = Probe.PENDING
-    failures: int = 0
-    """Probes in a row that were not answered."""
-    has_let_go: bool = False
-    """The removal was announced."""
-    journey: Journey = NOT_TRAVELLED
-    """Of the change that led to `desired`, until the hub knows what became of it."""
-    told: int = 0
-    """Stations of it that spans were made of."""
 
 
 class Ledger:
     """The standing wish of every key of the group, on this node."""
 
-    def __init__(self, node: str, *, allow_loopback: bool, max_tombstones: int = MAX_TOMBSTONES) -> None:
-        """Empty. `node` signs what is realized."""
+    def __init__(
+        self,
+        node: str,
+        *,
+        allow_loopback: bool,
+        max_tombstones: int = MAX_TOMBSTONES,
+        allowances: Allowances | None = None,
+    ) -> None:
+        """Empty. `node` signs what is realized; `allowances` is filled by others, who then call `judge_again`."""
         self._node = node
-        self._allow_loopback = allow_loopback
+        self._standing = Standing()
+        self._judge = Judge(allowances or Allowances(), self._standing, allow_loopback=allow_loopback)
         self._max_tombstones = max_tombstones
         self._entries: dict[VirtualServerKey, Entry] = {}
         self._floors: dict[VirtualServerKey, Order] = {}
@@ -132,7 +76,7 @@ class Ledger:
         journey = Journey(trace, desired.hops).then("program", now)
         if entry and entry.state is None:
             journey = journey.overtaking(entry.journey)
-        return self._stand(key, msgspec.structs.replace(desired, hops=()), entry.held if entry else None, journey)
+        return self._judge.decide(self._stand(msgspec.structs.replace(desired, hops=()), journey), entry)
 
     def recall(self, record: Record) -> Decision:
         """Take a wish from the state file, the only one of its key, as if the process had never ended."""
@@ -141,8 +85,12 @@ class Ledger:
             self._entries[key] = Entry(record.desired, next(self._tokens), state=RealizedState.REMOVED, has_let_go=True)
             self._bury(key)
             return Ignored.DUPLICATE
-        is_fit = record.held and not objection_to(record.held, allow_loopback=self._allow_loopback)
-        return self._stand(key, record.desired, record.held if is_fit else None, NOT_TRAVELLED)
+        return self._judge.recall(self._stand(record.desired, NOT_TRAVELLED), record)
+
+    def judge_again(self, tenant: str) -> list[tuple[VirtualServerKey, Decision]]:
+        """The allowance of a tenant is news: what follows for those of its keys that it concerns. O(its keys)."""
+        concerned = [key for key in self._standing.of(tenant) if not self._judge.is_settled(self._entries[key])]
+        return [(key, self._judge_again(self._entries[key])) for key in concerned]
 
     def refuse_below(self, key: VirtualServerKey, order: Order) -> bool:
         """This node has realized `order` before: nothing older may stand. True if that was not known here."""
@@ -229,7 +177,7 @@ class Ledger:
             real_servers=takers(entry.held) if entry.held else 0,
             healthy=entry.verdict.healthy,
             brake=entry.verdict.brake,
-            reason=entry.desired.reason,
+            reason=entry.reason or entry.desired.reason,
             message=entry.message,
             probe=entry.probe,
             hops=entry.journey.hops,
@@ -280,28 +228,30 @@ class Ledger:
         if entry is None:
             return None
         held = entry.held if entry.held != entry.desired.server else None
-        return Record(desired=entry.desired, held=held, has_let_go=entry.has_let_go)
+        objection = entry.message if entry.reason else ""
+        return Record(desired=entry.desired, held=held, has_let_go=entry.has_let_go, objection=objection)
 
     def records(self) -> list[Record]:
         """Everything that must outlive this process, tombstones by age."""
         keys = [*(key for key in self._entries if key not in self._tombstones), *self._tombstones]
         return [record for key in keys if (record := self.record(key))]
 
-    def _stand(
-        self, key: VirtualServerKey, desired: VirtualServerDesired, held: VirtualServer | None, journey: Journey
-    ) -> Decision:
-        """Let a wish stand; `held` is what the engine holds for an earlier one."""
+    def _stand(self, desired: VirtualServerDesired, journey: Journey) -> Entry:
+        """Let a wish stand, not judged yet."""
+        key, desired = desired.key, slim(desired)
         self._tombstones.pop(key, None)
-        desired = slim(desired)
-        entry = self._entries[desired.key] = Entry(desired, next(self._tokens), journey=journey)
         if desired.server is None:
-            return Remove(key, entry.token)
-        objection = objection_to(desired.server, allow_loopback=self._allow_loopback)
-        if not objection:
-            entry.held = desired.server
-            return Apply(desired.server, entry.token)
-        entry.held, entry.state, entry.message = held, RealizedState.REJECTED, objection
-        return Refused(objection, held)
+            self._standing.drop(key)
+        else:
+            self._standing.put(desired.key, desired.owner.tenant)
+        entry = self._entries[desired.key] = Entry(desired, next(self._tokens), journey=journey)
+        return entry
+
+    def _judge_again(self, entry: Entry) -> Decision:
+        if self._judge.is_confirmed(entry):
+            entry.is_unjudged = False
+            return Ignored.DUPLICATE
+        return self._judge.decide_again(self._stand(entry.desired, NOT_TRAVELLED), entry)
 
     def _bury(self, key: VirtualServerKey) -> None:
         """Keep a tombstone, and no more of them than fit."""
@@ -310,8 +260,3 @@ class Ledger:
             oldest = next(iter(self._tombstones))
             del self._tombstones[oldest], self._entries[oldest]
             self._asked.pop(oldest, None)
-
-
-def order_of(message: VirtualServerDesired | VirtualServerRealized) -> Order:
-    """What is compared to find the standing wish."""
-    return message.generation, message.revision

@@ -6,14 +6,23 @@ when the machine lost its power; that is no damage. Every line begins with a che
 """
 
 import zlib
-from typing import TypeVar
+from collections.abc import Hashable
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-from fleetlb.contracts.v1 import VirtualServerDesired
-from fleetlb.domain.virtual_servers import VirtualServer
+from fleetlb.contracts.v1 import TenantAllowed, VirtualServerDesired
+from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 
 FORMAT = 1
+
+
+class Line(Protocol):
+    """A record of some kind."""
+
+    @property
+    def key(self) -> Hashable:
+        """The last line of a key counts."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -23,6 +32,26 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_def
     held: VirtualServer | None = None
     """What the engine holds, where the node refused `desired` and kept what it had."""
     has_let_go: bool = False
+    objection: str = ""
+    """What goes beyond the allowance of its tenant. Without it the wish was accepted, and is not judged again."""
+
+    @property
+    def key(self) -> VirtualServerKey:
+        """What it is about."""
+        return self.desired.key
+
+
+class AllowanceRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One tenant: what was last said of it."""
+
+    said: TenantAllowed
+    operator_key: str = ""
+    """By whose signature it was believed; empty: nobody's was asked for."""
+
+    @property
+    def key(self) -> str:
+        """What it is about."""
+        return self.said.tenant
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -34,36 +63,39 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     records: int
 
 
-class Recovered(msgspec.Struct, frozen=True, kw_only=True):
+L = TypeVar("L", bound=Line)
+
+
+class Recovered(msgspec.Struct, Generic[L], frozen=True, kw_only=True):
     """What a file told. `damage` is empty if the file can be trusted to be complete."""
 
-    records: tuple[Record, ...] = ()
+    records: tuple[L, ...] = ()
     """One for each key, the last that was written."""
     damage: str = ""
     is_torn: bool = False
     """The last line was never finished."""
 
 
-_Line = TypeVar("_Line", Record, Header)
+_T = TypeVar("_T")
 
 
-def encode_line(value: Record | Header) -> bytes:
+def encode_line(value: Line | Header) -> bytes:
     """One line."""
     body = msgspec.json.encode(value)
     return b"%08x %b\n" % (zlib.crc32(body), body)
 
 
-def parse_file(data: bytes, *, node: str, group: str) -> Recovered:
-    """Read a whole file; whatever is intact is returned, whatever is not is named."""
+def parse_file(data: bytes, kind: type[L], *, node: str, group: str) -> Recovered[L]:
+    """Read a whole file of such records; whatever is intact is returned, whatever is not is named."""
     lines = data.split(b"\n")
     is_torn = lines.pop() != b""
     bodies = [_checked(line) for line in lines]
     header = _decoded(bodies[0], Header) if bodies else None
-    records = [record for body in bodies[1:] if (record := _decoded(body, Record))]
+    records = [record for body in bodies[1:] if (record := _decoded(body, kind))]
     damage = _damage(header, len(bodies) - 1, len(records), node=node, group=group)
     if header is None or (header.format, header.node, header.group) != (FORMAT, node, group):
         records = []
-    last = {record.desired.key: record for record in records}
+    last = {record.key: record for record in records}
     return Recovered(records=tuple(last.values()), damage=damage, is_torn=is_torn)
 
 
@@ -84,7 +116,7 @@ def _checked(line: bytes) -> bytes | None:
     return body if checksum == b"%08x" % zlib.crc32(body) else None
 
 
-def _decoded(body: bytes | None, kind: type[_Line]) -> _Line | None:
+def _decoded(body: bytes | None, kind: type[_T]) -> _T | None:
     if body is None:
         return None
     try:

@@ -9,15 +9,18 @@ import asyncio
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import prometheus_client
 import structlog
 
 from fleetlb.domain.errors import FleetlbError
-from fleetlb.domain.virtual_servers import VirtualServerKey
-from fleetlb_dataplane_programmer.records import FORMAT, Header, Record, Recovered, encode_line, parse_file
+from fleetlb_dataplane_programmer.records import FORMAT, Header, L, Line, Recovered, encode_line, parse_file
+
+K = TypeVar("K", bound=Hashable)
+M = TypeVar("M", bound=Line)
 
 DAMAGED = prometheus_client.Counter("fleetlb_state_file_damaged", "State files found damaged and set aside")
 UNSAVED = prometheus_client.Gauge("fleetlb_state_file_unsaved_keys", "Changed keys that are not yet on disk")
@@ -27,17 +30,22 @@ RETRY_SECONDS = 5.0
 _MIN_APPENDED = 1000
 
 
-class StateFile:
-    """The file on disk. Its methods block: call them in a thread."""
+class StateFile(Generic[L]):
+    """A file of records of one kind. Its methods block: call them in a thread."""
 
-    def __init__(self, directory: Path, *, node: str, group: str) -> None:
+    def __init__(self, directory: Path, kind: type[L], *, node: str, group: str, name: str = "desired.jsonl") -> None:
         """`directory` is made if it is not there. Raises FleetlbError if that cannot be."""
-        self.path = directory / "desired.jsonl"
+        self.path = directory / name
+        self._kind = kind
         self._node, self._group = node, group
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as problem:
             raise FleetlbError(f"the state directory {directory} cannot be used: {problem}") from problem
+
+    def beside(self, name: str, kind: type[M]) -> "StateFile[M]":
+        """Another file of the same directory and node."""
+        return StateFile(self.path.parent, kind, node=self._node, group=self._group, name=name)
 
     def lock(self) -> int:
         """Keep others from the directory until this process ends, somehow. Raises FleetlbError if one has it.
@@ -55,7 +63,7 @@ class StateFile:
             raise FleetlbError(f"the state directory {directory} cannot be used: {problem}") from problem
         return held
 
-    def load(self) -> Recovered | None:
+    def load(self) -> Recovered[L] | None:
         """What the file holds, None if there is none. A damaged file is set aside, its intact records are returned."""
         try:
             data = self.path.read_bytes()
@@ -63,12 +71,12 @@ class StateFile:
             return None
         except OSError as problem:
             return Recovered(damage=f"it cannot be read: {problem}")
-        recovered = parse_file(data, node=self._node, group=self._group)
+        recovered = parse_file(data, self._kind, node=self._node, group=self._group)
         if recovered.damage:
             self.path.rename(self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}"))
         return recovered
 
-    def append(self, records: Iterable[Record]) -> None:
+    def append(self, records: Iterable[L]) -> None:
         """Add to the end. Raises OSError; the file may then end in half a line."""
         data = b"".join(map(encode_line, records))
         with self.path.open("ab") as file:
@@ -76,7 +84,7 @@ class StateFile:
             file.flush()
             os.fsync(file.fileno())
 
-    def rewrite(self, records: list[Record]) -> None:
+    def rewrite(self, records: list[L]) -> None:
         """Replace the file. Raises OSError; the old file is then untouched."""
         header = Header(format=FORMAT, node=self._node, group=self._group, records=len(records))
         fresh = self.path.with_suffix(".new")
@@ -93,22 +101,22 @@ class StateFile:
         _sync_directory(self.path.parent)
 
 
-class Memory:
+class Memory(Generic[K, L]):
     """Writes changed keys to the state file, in its own time."""
 
     def __init__(
         self,
-        file: StateFile,
+        file: StateFile[L],
         *,
-        record: Callable[[VirtualServerKey], Record | None],
-        records: Callable[[], list[Record]],
+        record: Callable[[K], L | None],
+        records: Callable[[], list[L]],
         write_seconds: float = WRITE_SECONDS,
     ) -> None:
         """`record` gives what to write for a key, `records` all of it."""
         self._file = file
         self._record, self._records = record, records
         self._write_seconds = write_seconds
-        self._changed: dict[VirtualServerKey, None] = {}
+        self._changed: dict[K, None] = {}
         self._noted = asyncio.Event()
         self._turn = asyncio.Lock()
         self._appended = 0
@@ -117,7 +125,7 @@ class Memory:
         self._allowed = asyncio.Event()
         self._log = structlog.get_logger().bind(state_file=str(file.path))
 
-    def load(self) -> Recovered | None:
+    def load(self) -> Recovered[L] | None:
         """Read the file; to be called once, before `run`."""
         recovered = self._file.load()
         if recovered is None:
@@ -133,7 +141,7 @@ class Memory:
         """Everything that stands is known. Before that a file would say less than the truth, and be believed."""
         self._allowed.set()
 
-    def note(self, key: VirtualServerKey) -> None:
+    def note(self, key: K) -> None:
         """A key changed. O(1)."""
         self._changed[key] = None
         self._noted.set()
@@ -166,7 +174,7 @@ class Memory:
         UNSAVED.set(0)
         return True
 
-    async def _write(self, changed: dict[VirtualServerKey, None]) -> None:
+    async def _write(self, changed: dict[K, None]) -> None:
         self._appended += len(changed)
         if self._must_rewrite or self._appended > max(_MIN_APPENDED, 2 * self._standing):
             records = self._records()

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fleetlb.contracts import subjects
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.runtime.settings import PREFIX, ProcessSettings, setting
+from fleetlb.runtime.signing import check_public_key
 from fleetlb_dataplane_programmer.envoy.bootstrap import bootstrap
 
 
@@ -14,6 +15,13 @@ class Settings(ProcessSettings, frozen=True, kw_only=True):
 
     nats_url: Annotated[str, setting("where NATS is, such as nats://nats:4222; several with commas")]
     nats_creds: Annotated[Path, setting("file with the NATS credentials of this node")]
+    nats_operator_key: Annotated[
+        str,
+        setting(
+            "public key of NATS' operator (O…), with whose seed the manager signs what tenants may have: nothing new is"
+            " served of a tenant without it. Unset: it is believed unsigned, and a tenant without it is held to nothing"
+        ),
+    ] = ""
     node: Annotated[str, setting("name of this balancer node, as in its BalancerGroup")]
     group: Annotated[str, setting("name of the BalancerGroup of this node")] = "default"
     state_dir: Annotated[Path, setting("directory of the state file; it must survive a restart of the node")]
@@ -44,6 +52,11 @@ class Settings(ProcessSettings, frozen=True, kw_only=True):
                 subjects.token(name)
             except ValueError as problem:
                 found.append(f"{PREFIX}{variable} is wrong: {problem}")
+        if self.nats_operator_key:
+            try:
+                check_public_key(self.nats_operator_key)
+            except ValueError as problem:
+                found.append(f"{PREFIX}NATS_OPERATOR_KEY is wrong: {problem}")
         if self.max_maglev_servers < 0:
             found.append(f"{PREFIX}MAX_MAGLEV_SERVERS={self.max_maglev_servers} is wrong: 0 or more")
         return found + (self._envoy_problems() if self.engine is EngineName.ENVOY else [])

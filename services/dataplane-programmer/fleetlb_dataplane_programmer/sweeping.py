@@ -16,7 +16,8 @@ import prometheus_client
 from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 from fleetlb.runtime.backoff import Backoff
 from fleetlb.runtime.workers import Reconciler
-from fleetlb_dataplane_programmer.programming import FAILURES_THAT_COUNT, Entry, Ledger
+from fleetlb_dataplane_programmer.judging import Entry
+from fleetlb_dataplane_programmer.programming import FAILURES_THAT_COUNT, Ledger
 
 PROBES = prometheus_client.Counter("fleetlb_probes", "Probes through virtual servers, by outcome", ["outcome"])
 SECONDS = prometheus_client.Histogram(

@@ -5,6 +5,7 @@ The one place that knows all parts; it decides nothing. Reads neither environmen
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, NamedTuple
 
 from fleetlb.contracts import subjects
@@ -24,9 +25,12 @@ from fleetlb.kube.fleet_objects import (
 from fleetlb.kube.leases import SYSTEM_CLOCK, Clock, LeaseHolder
 from fleetlb.kube.watching import Reflector
 from fleetlb.runtime.bus import Bus
+from fleetlb.runtime.nats_accounts import public_key
+from fleetlb.runtime.signing import is_signed, signed
 from fleetlb.runtime.tracing import OFF, Tracing
 from fleetlb_manager.account_objects import AccountObjects
 from fleetlb_manager.accounts import Accounts, Pusher, Telling
+from fleetlb_manager.allowing import Allowing
 from fleetlb_manager.choosing import Chooser
 from fleetlb_manager.claiming import Claiming
 from fleetlb_manager.clusters import Clusters
@@ -99,7 +103,13 @@ class Manager:
         self._given = given
         self._objects = ObjectFolding(self.memory, self.queues)
         self._parking = Parking(given.bus)
-        messages = MessageFolding(self.memory, self.queues, self._parking, given.clock.monotonic)
+        messages = MessageFolding(
+            self.memory,
+            self.queues,
+            self._parking,
+            given.clock.monotonic,
+            is_ours=partial(is_signed, public_key=public_key(given.operator.seed)),
+        )
         self.streams = Streams(given.bus, may_create=lambda: self.leadership.acting)
         self.streams.want(PARKED_STREAM)
         self._following = Following(self.memory, messages, self.queues, given.bus, self.streams, tasks=given.tasks)
@@ -156,6 +166,9 @@ class Manager:
             queues.service(key)
         for slot in {*memory.desired.slots(), *memory.realized.slots()}:
             queues.slot(slot)
+        for name in memory.registrations:
+            for allowance in memory.allowances_of(name):
+                queues.allowance(allowance)
         for address in list(memory.claims.passing()):
             queues.claim(address)
 
@@ -172,7 +185,10 @@ class Manager:
         claims, load_balancers, store = ClaimObjects(cluster), LoadBalancerObjects(cluster), AccountObjects(cluster)
         chooser = Chooser(memory.book, memory.lines, memory.capabilities, self._objects.address_free)
         draining = Draining(bench, store, chooser)
-        publishing = Publishing(bench, given.bus, on_stream_missing=self.streams.look_now)
+        look = self.streams.look_now
+        sign = partial(signed, seed=given.operator.seed)
+        allowing = Allowing(bench, given.bus, sign=sign, on_stream_missing=look)
+        publishing = Publishing(bench, given.bus, allow=allowing.ensure, on_stream_missing=look)
         releasing = Releasing(bench, claims, load_balancers, given.bus, chooser)
         serving = Serving(
             bench,
@@ -186,6 +202,7 @@ class Manager:
             Work(
                 service=serving.reconcile,
                 slot=publishing.reconcile,
+                allowance=allowing.reconcile,
                 claim=releasing.reconcile_claim,
                 cluster=Clusters(bench, ClusterObjects(cluster), given.bus).reconcile,
                 account=self._wire_accounts(bench, store).reconcile,

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import structlog
 
 from fleetlb.contracts import codec
-from fleetlb.contracts.v1 import NodeRealized, Owner, VirtualServerDesired, VirtualServerRealized
+from fleetlb.contracts.v1 import NodeRealized, Owner, TenantAllowed, VirtualServerDesired, VirtualServerRealized
 from fleetlb.domain.errors import Poison
 from fleetlb.runtime.bus import Message
 from fleetlb.runtime.metrics import UNREADABLE
 from fleetlb_manager.claims import is_wanted
-from fleetlb_manager.identities import ServiceKey, Slot
+from fleetlb_manager.identities import AllowanceKey, ServiceKey, Slot
 from fleetlb_manager.marking import Marks, StatusKey
 from fleetlb_manager.memory import Memory
 from fleetlb_manager.observations import NodesChanged, ServiceChanged
@@ -25,8 +25,17 @@ log = structlog.get_logger(__name__)
 class MessageFolding:
     """From messages to memory and marks."""
 
-    def __init__(self, memory: Memory, marks: Marks, parking: Parking, monotonic: Callable[[], float]) -> None:
-        """`marks` hears of everything that changed."""
+    def __init__(
+        self,
+        memory: Memory,
+        marks: Marks,
+        parking: Parking,
+        monotonic: Callable[[], float],
+        *,
+        is_ours: Callable[[bytes], bool],
+    ) -> None:
+        """`marks` hears of everything that changed; `is_ours`: whether a message is signed as this manager signs."""
+        self._is_ours = is_ours
         self._memory = memory
         self._marks = marks
         self._parking = parking
@@ -61,6 +70,21 @@ class MessageFolding:
             self._marks.service(_service_of(said.owner))
         if said.server is None or not is_wanted(self._memory.claims.at(said.key.address), slot):
             self._marks.slot(slot)
+
+    def allowed(self, group: str, message: Message) -> None:
+        """The same about tenants. What a node would not believe is said again."""
+        try:
+            said = codec.decode(TenantAllowed, message.data)
+        except Poison as problem:
+            self._unreadable("allowed", problem)
+            return
+        key, is_ours = AllowanceKey(group, said.tenant), self._is_ours(message.data)
+        if is_ours:
+            self._memory.desired.see(said.revision)
+        if not self._memory.allowances.note_message(key, said, is_ours=is_ours):
+            log.warning("somebody else said what a tenant may have", tenant=said.tenant[:64], group=group)
+        if not self._memory.allowances.is_current(key):
+            self._marks.allowance(key)
 
     def realized(self, group: str, message: Message) -> None:
         """A balancer node said what it serves, or what it is."""

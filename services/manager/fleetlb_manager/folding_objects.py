@@ -16,6 +16,8 @@ from fleetlb.domain.addresses import family_of
 from fleetlb.domain.pool_networks import PoolNetworks, parse_pool_networks
 from fleetlb_manager.balancer_groups import carries_alike
 from fleetlb_manager.claims import owner_of
+from fleetlb_manager.doubting import Doubts
+from fleetlb_manager.load_balancers import key_of
 from fleetlb_manager.marking import Marks, StatusKey
 from fleetlb_manager.memory import Memory
 from fleetlb_manager.newest import Deleted, HasMeta, is_newer
@@ -32,6 +34,7 @@ class ObjectFolding:
         self._memory = memory
         self._marks = marks
         self._deleted = Deleted()
+        self._doubts = Doubts(memory, marks)
 
     def tenant_set(self, tenant: Tenant) -> None:
         """A Tenant is there."""
@@ -46,6 +49,8 @@ class ObjectFolding:
             self._marks.tenancy()
         if known is None or known.status != tenant.status:
             self._marks.status(StatusKey("tenant", name))
+        if known is not None and known.status.account != tenant.status.account:
+            self._doubts.of_tenant(name)
         if known is None or _about_accounts(known) != _about_accounts(tenant):
             self._marks.account(name)
 
@@ -105,6 +110,8 @@ class ObjectFolding:
                     self._marks.slot(slot)
         before = self._memory.carriers.get(name)
         self._memory.carriers[name] = group.spec
+        if before is None:
+            self._doubts.in_group(name)
         if before is None or not carries_alike(before, group.spec):
             for key in self._memory.load_balancers.in_group(name):
                 self._marks.service(key)
@@ -147,15 +154,18 @@ class ObjectFolding:
 
     def load_balancer_set(self, item: LoadBalancer) -> None:
         """A LoadBalancer is there."""
+        known = self._memory.load_balancers.get(key_of(item))
         key = self._memory.load_balancers.put(item)
         if key is not None:
             self._marks.service(key)
+            self._doubts.of_load_balancer(key.tenant, item.spec, *([known.spec] if known is not None else []))
 
     def load_balancer_gone(self, item: LoadBalancer) -> None:
         """A LoadBalancer was deleted."""
         key = self._memory.load_balancers.drop(item.metadata)
         if key is not None:
             self._marks.service(key)
+            self._doubts.of_load_balancer(key.tenant, item.spec)
             self._tenant_has_less(key.tenant)
 
     def cluster_set(self, item: TenantCluster) -> None:
@@ -211,6 +221,8 @@ class ObjectFolding:
             self._memory.networks[pool] = now
         if before == now:
             return
+        for group in {networks.group for networks in (before, now) if networks is not None}:
+            self._doubts.in_group(group)
         for claim in self._memory.claims.bound():
             if _prefix_in(before, claim) != _prefix_in(now, claim):
                 self._marks.service(owner_of(claim))
@@ -229,9 +241,11 @@ class ObjectFolding:
             self._marks.pool(claim.spec.pool)
 
     def _tenant_has_less(self, name: str) -> None:
-        """A Tenant that is deleted may wait for this."""
+        """A Tenant that is deleted may wait for this, and so may what was said of one that is gone."""
         tenant = self._memory.tenants.get(name)
-        if tenant is not None and tenant.metadata.deletion_timestamp is not None:
+        if tenant is None:
+            self._doubts.of_tenant(name)
+        elif tenant.metadata.deletion_timestamp is not None:
             self._marks.account(name)
 
     def _call(self, resource: str) -> None:

@@ -94,13 +94,13 @@ class Following:
             self.tenant_gone(name)
 
     def group(self, group: BalancerGroup) -> None:
-        """Follow both streams of a balancer group."""
+        """Follow the streams of a balancer group."""
         name = group.metadata.name
-        desired, realized = streams.desired_stream(name), streams.realized_stream(name)
+        desired, realized, allowed = _streams_of(name)
         if desired.name in self._followed:
             return
-        self._keeper.want(desired)
-        self._keeper.want(realized)
+        for spec in (desired, realized, allowed):
+            self._keeper.want(spec)
         self._follow(
             desired.name,
             subjects.desired_of(name),
@@ -114,6 +114,13 @@ class Following:
             partial(self._folding.realized, name),
             on_replayed=partial(self._replayed, realized.name, name),
             on_restart=self._keeper.look_now,
+        )
+        self._follow(
+            allowed.name,
+            subjects.allowed_of(name),
+            partial(self._folding.allowed, name),
+            on_replayed=partial(self._allowed_replayed, name),
+            on_restart=partial(self._allowed_restarts, name),
         )
 
     def _follow(
@@ -151,12 +158,24 @@ class Following:
             log.warning("published virtual servers are not in their stream; publishing again", count=len(lost))
         self._replayed(streams.desired_stream(group).name, group)
 
+    def _allowed_restarts(self, group: str) -> None:
+        self._memory.allowances.restart(group)
+        self._memory.replayed.discard(streams.allowed_stream(group).name)
+        self._keeper.look_now()
+
+    def _allowed_replayed(self, group: str) -> None:
+        lost = self._memory.allowances.replayed(group)
+        if lost:
+            log.warning("what tenants may have is not in its stream; saying it again", count=lost)
+        self._replayed(streams.allowed_stream(group).name, group)
+
     def _replayed(self, stream: str, group: str) -> None:
-        """The group can be worked on once both of its streams are known."""
+        """The group can be worked on once all of its streams are known."""
         self._memory.replayed.add(stream)
-        both = {streams.desired_stream(group).name, streams.realized_stream(group).name}
-        if not both <= self._memory.replayed:
+        if not {spec.name for spec in _streams_of(group)} <= self._memory.replayed:
             return
+        for allowance in self._memory.allowances_in(group):
+            self._marks.allowance(allowance)
         for key in self._memory.load_balancers.services():
             self._marks.service(key)
         for slot in {*self._memory.desired.slots(), *self._memory.realized.slots()}:
@@ -164,3 +183,7 @@ class Following:
                 self._marks.slot(slot)
         for address in list(self._memory.claims.passing()):
             self._marks.claim(address)
+
+
+def _streams_of(group: str) -> tuple[streams.StreamSpec, streams.StreamSpec, streams.StreamSpec]:
+    return streams.desired_stream(group), streams.realized_stream(group), streams.allowed_stream(group)

@@ -48,6 +48,16 @@ class Slot(NamedTuple):
         return f"{self.group}/{self.key}"
 
 
+class AllowanceKey(NamedTuple):
+    """One tenant on one balancer group: what a subject of `allowed` stands for."""
+
+    group: str
+    tenant: str
+
+    def __str__(self) -> str:
+        return f"{self.group}/{self.tenant}"
+
+
 def require_label(text: str, what: str) -> str:
     """The text itself, if it can name an object or be a label. Raises Poison otherwise."""
     if not _LABEL.fullmatch(text):

@@ -5,7 +5,7 @@ Must not know how or when the work is done.
 
 from typing import NamedTuple, Protocol
 
-from fleetlb_manager.identities import ClusterKey, ServiceKey, Slot
+from fleetlb_manager.identities import AllowanceKey, ClusterKey, ServiceKey, Slot
 
 
 class StatusKey(NamedTuple):
@@ -26,6 +26,9 @@ class Marks(Protocol):
 
     def slot(self, slot: Slot) -> None:
         """A virtual server: it may have to be published or let go."""
+
+    def allowance(self, key: AllowanceKey) -> None:
+        """What a tenant may have on a balancer group."""
 
     def claim(self, address: str) -> None:
         """A claim on its way out."""

@@ -8,9 +8,10 @@ from fleetlb.contracts.tenants import Tenant
 from fleetlb.domain.allocation import AddressBook
 from fleetlb.domain.pool_networks import PoolNetworks
 from fleetlb_manager.adopting import Adoption
+from fleetlb_manager.allowance_table import AllowanceTable
 from fleetlb_manager.balancer_groups import capabilities_of
 from fleetlb_manager.claims import Claims
-from fleetlb_manager.identities import ClusterKey, ServiceKey, Slot
+from fleetlb_manager.identities import AllowanceKey, ClusterKey, ServiceKey, Slot
 from fleetlb_manager.inventories import Absences
 from fleetlb_manager.load_balancers import LoadBalancers, TenantClusters
 from fleetlb_manager.observations import Observations
@@ -43,6 +44,7 @@ class Memory:
         self.absences: dict[ClusterKey, Absences] = {}
         self.desired = DesiredTable()
         self.realized = RealizedTable()
+        self.allowances = AllowanceTable()
         self.lines = WaitingLines()
         self.adoption = Adoption()
         self.let_go: set[Slot] = set()
@@ -77,6 +79,17 @@ class Memory:
         self.tenants.pop(tenant, None)
         for key in [key for key in self.absences if key.tenant == tenant]:
             del self.absences[key]
+
+    def allowances_of(self, tenant: str) -> set[AllowanceKey]:
+        """Where it is or should be said what a tenant may have: the groups that it is granted, or was. O(groups)."""
+        registration = self.registrations.get(tenant)
+        grant = registration.grant if registration else None
+        groups = [group for group in self.carriers if grant and (not grant.groups or group in grant.groups)]
+        return {*(AllowanceKey(group, tenant) for group in groups), *self.allowances.of_tenant(tenant)}
+
+    def allowances_in(self, group: str) -> set[AllowanceKey]:
+        """The same for all tenants on one group. O(tenants)."""
+        return {key for tenant in self.registrations for key in self.allowances_of(tenant) if key.group == group}
 
     def account_of(self, tenant: str) -> str:
         """A tenant's NATS account; empty while it has none."""

@@ -4,7 +4,7 @@ One worker per slot, so that a publish and a purge of one subject never cross. L
 server is published only while its address is bound to its owner (A1, A7), whatever a caller asked for before.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -16,7 +16,7 @@ from fleetlb.contracts.v1 import Owner, VirtualServerDesired
 from fleetlb.domain.errors import Transient
 from fleetlb.runtime.bus import Ack, StreamMissing
 from fleetlb_manager.claims import is_wanted, owner_of, slots_of
-from fleetlb_manager.identities import ServiceKey, Slot
+from fleetlb_manager.identities import AllowanceKey, ServiceKey, Slot
 from fleetlb_manager.letting_go import Step, decide_removal
 from fleetlb_manager.timestamps import to_microseconds
 from fleetlb_manager.virtual_server_tables import Content, Published
@@ -55,9 +55,16 @@ class Publishing:
     """What should be published and is not yet, and the worker that does it."""
 
     def __init__(
-        self, bench: Workbench, bus: Publisher, *, on_stream_missing: Callable[[], None] = lambda: None
+        self,
+        bench: Workbench,
+        bus: Publisher,
+        *,
+        allow: Callable[[AllowanceKey], Awaitable[None]],
+        on_stream_missing: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_stream_missing`: a stream must be made before anything can be published."""
+        """`allow` returns when nodes can know that the owner may have it; `on_stream_missing`: a stream must be made
+        before anything can be published."""
+        self._allow = allow
         self._memory = bench.memory
         self._marks = bench.marks
         self._authority = bench.authority
@@ -87,8 +94,13 @@ class Publishing:
         """Do what is left to do for one slot; the seconds until it must be looked at again. Raises Transient."""
         if not self._authority.acting or not self._is_replayed(slot.group):
             return None
-        claim = self._memory.claims.at(slot.key.address)
         pending = self._pending.get(slot)
+        if pending is not None:
+            await self._allow(AllowanceKey(slot.group, pending.content.owner.tenant))
+            if not self._authority.acting:
+                return None
+            pending = self._pending.get(slot)
+        claim = self._memory.claims.at(slot.key.address)
         if claim is not None:
             self._missed.pop(slot, None)
         if is_wanted(claim, slot):
@@ -215,8 +227,8 @@ class Publishing:
         await self._bus.purge_subject(stream, subject)
 
     def _is_replayed(self, group: str) -> bool:
-        names = {streams.desired_stream(group).name, streams.realized_stream(group).name}
-        return names <= self._memory.replayed
+        specs = streams.desired_stream(group), streams.allowed_stream(group), streams.realized_stream(group)
+        return {spec.name for spec in specs} <= self._memory.replayed
 
 
 def owner_of_service(key: ServiceKey) -> Owner:

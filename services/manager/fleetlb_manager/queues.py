@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from fleetlb.runtime.workers import Reconciler
 from fleetlb_manager.fairness import Turns
-from fleetlb_manager.identities import ClusterKey, ServiceKey, Slot
+from fleetlb_manager.identities import AllowanceKey, ClusterKey, ServiceKey, Slot
 from fleetlb_manager.marking import StatusKey
 from fleetlb_manager.statuses import COALESCE_SECONDS
 
@@ -20,6 +20,7 @@ class Work(NamedTuple):
 
     service: Callable[[ServiceKey], Awaitable[None]]
     slot: Callable[[Slot], Awaitable[float | None]]
+    allowance: Callable[[AllowanceKey], Awaitable[None]]
     claim: Callable[[str], Awaitable[float | None]]
     cluster: Callable[[ClusterKey], Awaitable[float | None]]
     account: Callable[[str], Awaitable[float | None]]
@@ -36,6 +37,7 @@ class Queues:
         self._work: Work | None = None
         self._services: Reconciler[ServiceKey] = Reconciler(self._service, name="services", concurrency=32)
         self._slots: Reconciler[Slot] = Reconciler(self._slot, name="virtual-servers", concurrency=32)
+        self._allowances: Reconciler[AllowanceKey] = Reconciler(self._allowance, name="allowances", concurrency=8)
         self._claims: Reconciler[str] = Reconciler(self._claim, name="claims", concurrency=8)
         self._clusters: Reconciler[ClusterKey] = Reconciler(self._cluster, name="clusters", concurrency=8)
         self._accounts: Reconciler[str] = Reconciler(self._account, name="accounts", concurrency=4)
@@ -53,6 +55,7 @@ class Queues:
         return {
             "services": self._services.run,
             "virtual-servers": self._slots.run,
+            "allowances": self._allowances.run,
             "claims": self._claims.run,
             "clusters": self._clusters.run,
             "accounts": self._accounts.run,
@@ -64,7 +67,9 @@ class Queues:
     def idle(self) -> bool:
         """Whether nothing is queued or running; what waits for a time does not count."""
         tenants = (self._services, self._slots, self._claims, self._clusters, self._accounts, self._tenancy)
-        return not self._turns.waiting() and all(queue.idle() for queue in (*tenants, self._pools, self._statuses))
+        return not self._turns.waiting() and all(
+            queue.idle() for queue in (*tenants, self._pools, self._statuses, self._allowances)
+        )
 
     def service(self, key: ServiceKey) -> None:
         """See `Marks`."""
@@ -73,6 +78,10 @@ class Queues:
     def slot(self, slot: Slot) -> None:
         """See `Marks`."""
         self._slots.add(slot)
+
+    def allowance(self, key: AllowanceKey) -> None:
+        """See `Marks`."""
+        self._allowances.add(key)
 
     def claim(self, address: str) -> None:
         """See `Marks`."""
@@ -106,6 +115,9 @@ class Queues:
 
     async def _slot(self, slot: Slot) -> float | None:
         return await self._begun.slot(slot)
+
+    async def _allowance(self, key: AllowanceKey) -> None:
+        await self._begun.allowance(key)
 
     async def _claim(self, address: str) -> float | None:
         return await self._begun.claim(address)

@@ -13,8 +13,9 @@ from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.fake_bus import FakeBus
 from fleetlb.testkit.wishes import a_wish
 from fleetlb_dataplane_programmer.announcing import Announcer
+from fleetlb_dataplane_programmer.deciding import Apply, Remove
 from fleetlb_dataplane_programmer.engine import Outcome, State
-from fleetlb_dataplane_programmer.programming import Apply, Ledger, Remove
+from fleetlb_dataplane_programmer.programming import Ledger
 
 KEY = parse_key("192.0.2.1:443/tcp")
 STREAM = realized_stream("default")

@@ -10,18 +10,11 @@ from fleetlb.contracts.journeys import Journey
 from fleetlb.contracts.v1 import Hop, Probe, RealizedState, VirtualServerDesired
 from fleetlb.domain.virtual_servers import RealServer, VirtualServer, VirtualServerKey, parse_key
 from fleetlb.testkit.wishes import a_virtual_server, a_wish
+from fleetlb_dataplane_programmer.allowances import Allowances
+from fleetlb_dataplane_programmer.deciding import KEPT_TOKEN, Apply, Decision, Ignored, Next, Refused, Remove
 from fleetlb_dataplane_programmer.engine import Outcome, State
 from fleetlb_dataplane_programmer.health import Target, Verdict, targets_of
-from fleetlb_dataplane_programmer.programming import (
-    KEPT_TOKEN,
-    Apply,
-    Decision,
-    Ignored,
-    Ledger,
-    Next,
-    Refused,
-    Remove,
-)
+from fleetlb_dataplane_programmer.programming import MAX_TOMBSTONES, Ledger
 from fleetlb_dataplane_programmer.records import Record
 
 KEY = parse_key("192.0.2.1:443/tcp")
@@ -29,8 +22,8 @@ EVIL = "169.254.169.254:80"
 FIRST, SECOND = (f"00-{number:032x}-{number:016x}-01" for number in (1, 2))
 
 
-def _ledger(**options: int) -> Ledger:
-    return Ledger("node-1", allow_loopback=False, **options)
+def _ledger(*, max_tombstones: int = MAX_TOMBSTONES, allowances: Allowances | None = None) -> Ledger:
+    return Ledger("node-1", allow_loopback=False, max_tombstones=max_tombstones, allowances=allowances)
 
 
 def _acknowledge(ledger: Ledger, decision: Decision, state: State | None = None, message: str = "") -> Next:

@@ -19,13 +19,13 @@ def _file(records: list[Record], *, announced: int | None = None, node: str = "n
 
 
 def test_what_is_written_is_read() -> None:
-    recovered = parse_file(_file(RECORDS), node="node-1", group="default")
+    recovered = parse_file(_file(RECORDS), Record, node="node-1", group="default")
     assert list(recovered.records) == RECORDS
     assert (recovered.damage, recovered.is_torn) == ("", False)
 
 
 def test_lines_may_be_appended() -> None:
-    recovered = parse_file(_file(RECORDS, announced=1), node="node-1", group="default")
+    recovered = parse_file(_file(RECORDS, announced=1), Record, node="node-1", group="default")
     assert list(recovered.records) == RECORDS
     assert recovered.damage == ""
 
@@ -35,7 +35,7 @@ def test_of_several_lines_of_a_key_the_last_counts(let_go_last: bool) -> None:
     standing = Record(desired=a_wish("192.0.2.1:80/tcp", generation=2))
     let_go = Record(desired=a_wish("192.0.2.1:80/tcp", None, revision=2), has_let_go=True)
     lines = [standing, let_go] if let_go_last else [let_go, standing]
-    recovered = parse_file(_file([*lines, RECORDS[1]], announced=1), node="node-1", group="default")
+    recovered = parse_file(_file([*lines, RECORDS[1]], announced=1), Record, node="node-1", group="default")
     assert list(recovered.records) == [lines[-1], RECORDS[1]]
     assert recovered.damage == ""
 
@@ -53,30 +53,30 @@ def test_of_several_lines_of_a_key_the_last_counts(let_go_last: bool) -> None:
     ],
 )
 def test_damage_is_named(data: bytes, word: str) -> None:
-    assert word in parse_file(data, node="node-1", group="default").damage
+    assert word in parse_file(data, Record, node="node-1", group="default").damage
 
 
 def test_records_of_another_node_or_version_are_not_used() -> None:
-    assert parse_file(_file(RECORDS, node="node-2"), node="node-1", group="default").records == ()
-    assert parse_file(_file(RECORDS, version=99), node="node-1", group="default").records == ()
+    assert parse_file(_file(RECORDS, node="node-2"), Record, node="node-1", group="default").records == ()
+    assert parse_file(_file(RECORDS, version=99), Record, node="node-1", group="default").records == ()
 
 
 def test_intact_records_of_a_damaged_file_are_saved() -> None:
     data = _file(RECORDS).replace(b'"192.0.2.1"', b'"192.0.2.7"')
-    assert list(parse_file(data, node="node-1", group="default").records) == RECORDS[1:]
+    assert list(parse_file(data, Record, node="node-1", group="default").records) == RECORDS[1:]
 
 
 def test_an_appended_line_may_be_torn_without_damage() -> None:
     data = _file(RECORDS, announced=2)
     for end in range(len(_file(RECORDS[:2])) + 1, len(data)):
-        recovered = parse_file(data[:end], node="node-1", group="default")
+        recovered = parse_file(data[:end], Record, node="node-1", group="default")
         assert (list(recovered.records), recovered.damage, recovered.is_torn) == (RECORDS[:2], "", True)
 
 
 def test_a_cut_anywhere_in_what_was_written_in_one_go_is_damage() -> None:
     data = _file(RECORDS)
     for end in range(len(data)):
-        assert parse_file(data[:end], node="node-1", group="default").damage, end
+        assert parse_file(data[:end], Record, node="node-1", group="default").damage, end
 
 
 @settings(max_examples=500)
@@ -84,7 +84,7 @@ def test_a_cut_anywhere_in_what_was_written_in_one_go_is_damage() -> None:
 def test_a_flipped_bit_anywhere_is_damage_or_a_torn_end(place: int, bit: int) -> None:
     data = bytearray(_file(RECORDS))
     data[place] ^= 1 << bit
-    recovered = parse_file(bytes(data), node="node-1", group="default")
+    recovered = parse_file(bytes(data), Record, node="node-1", group="default")
     assert recovered.damage
     assert all(record in RECORDS for record in recovered.records)
 
@@ -92,6 +92,6 @@ def test_a_flipped_bit_anywhere_is_damage_or_a_torn_end(place: int, bit: int) ->
 @settings(max_examples=300)
 @given(data=st.binary(max_size=200))
 def test_no_bytes_are_too_strange(data: bytes) -> None:
-    recovered = parse_file(data, node="node-1", group="default")
+    recovered = parse_file(data, Record, node="node-1", group="default")
     assert recovered.damage
     assert recovered.records == ()

@@ -17,8 +17,8 @@ def _record(number: int, revision: int = 1) -> Record:
     return Record(desired=a_wish(f"192.0.2.{number}:80/tcp", revision=revision))
 
 
-def _state_file(directory: Path) -> StateFile:
-    return StateFile(directory, node="node-1", group="default")
+def _state_file(directory: Path) -> StateFile[Record]:
+    return StateFile(directory, Record, node="node-1", group="default")
 
 
 def _loaded(directory: Path) -> dict[VirtualServerKey, int]:

@@ -26,6 +26,7 @@ def test_a_node_needs_no_more_than_this() -> None:
     ("name", "value", "word"),
     [
         ("FLEETLB_ENVOY_ADMIN", "0.0.0.0:9901", "FLEETLB_ENVOY_ADMIN"),
+        ("FLEETLB_NATS_OPERATOR_KEY", "OABC", "FLEETLB_NATS_OPERATOR_KEY"),
         ("FLEETLB_NODE", "node 1", "FLEETLB_NODE"),
         ("FLEETLB_GROUP", "a>b", "FLEETLB_GROUP"),
         ("FLEETLB_KUBECONFIG", "/x", "FLEETLB_KUBECONFIG"),

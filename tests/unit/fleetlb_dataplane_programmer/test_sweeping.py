@@ -9,8 +9,9 @@ from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey, pars
 from fleetlb.runtime.backoff import Backoff
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.wishes import a_wish
+from fleetlb_dataplane_programmer.deciding import Apply
 from fleetlb_dataplane_programmer.engine import Outcome, State
-from fleetlb_dataplane_programmer.programming import Apply, Ledger
+from fleetlb_dataplane_programmer.programming import Ledger
 from fleetlb_dataplane_programmer.sweeping import CONCURRENCY, Pace, Pacer, Sweeper
 
 PACE = Pace(batch_seconds=1e-6, retry=Backoff(initial=1.0, cap=10.0, factor=2.0, jitter=0.0))

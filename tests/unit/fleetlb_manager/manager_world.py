@@ -4,6 +4,7 @@ Every effect (a write, a publish, a purge, a notification) is counted; the world
 What survives is the store and the streams; `World.rebuild` makes a new memory out of them, as a new process would.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -39,13 +40,14 @@ from fleetlb.domain.errors import Transient
 from fleetlb.domain.services import ServiceEndpoints, ServicePort, TenantNode, TenantService, digest_of
 from fleetlb.kube.errors import AlreadyExists, Conflict, NotFound
 from fleetlb.runtime.bus import Ack, Message
+from fleetlb_manager.allowing import Allowing
 from fleetlb_manager.choosing import Chooser
 from fleetlb_manager.claiming import Claiming
 from fleetlb_manager.clusters import Clusters
 from fleetlb_manager.draining import Draining
 from fleetlb_manager.folding_messages import MessageFolding
 from fleetlb_manager.folding_objects import ObjectFolding
-from fleetlb_manager.identities import ClusterKey, ServiceKey, Slot
+from fleetlb_manager.identities import AllowanceKey, ClusterKey, ServiceKey, Slot
 from fleetlb_manager.marking import StatusKey
 from fleetlb_manager.memory import Memory
 from fleetlb_manager.parking import Parking
@@ -72,6 +74,7 @@ class Marked:
     def __init__(self) -> None:
         self.services: dict[ServiceKey, None] = {}
         self.slots: dict[Slot, None] = {}
+        self.allowances: dict[AllowanceKey, None] = {}
         self.claims: dict[str, None] = {}
         self.clusters: dict[ClusterKey, None] = {}
         self.accounts: dict[str, None] = {}
@@ -84,6 +87,9 @@ class Marked:
 
     def slot(self, slot: Slot) -> None:
         self.slots[slot] = None
+
+    def allowance(self, key: AllowanceKey) -> None:
+        self.allowances[key] = None
 
     def claim(self, address: str) -> None:
         self.claims[address] = None
@@ -332,10 +338,13 @@ class World:
         self.folding = ObjectFolding(self.memory, self.marks)
         self.bench = Workbench(self.memory, self.folding, self.marks, self.authority, self.clock)
         self.parking = Parking(self)
-        self.messages = MessageFolding(self.memory, self.marks, self.parking, self.clock.monotonic)
+        self.messages = MessageFolding(
+            self.memory, self.marks, self.parking, self.clock.monotonic, is_ours=lambda _: True
+        )
         memory, claims, load_balancers = self.memory, ClaimsInMemory(self.kept), LoadBalancersInMemory(self.kept)
         self.chooser = Chooser(memory.book, memory.lines, memory.capabilities, self.folding.address_free)
-        self.publishing = Publishing(self.bench, self)
+        self.allowing = Allowing(self.bench, self, sign=codec.encode)
+        self.publishing = Publishing(self.bench, self, allow=self.allowing.ensure)
         self.releasing = Releasing(self.bench, claims, load_balancers, self, self.chooser)
         self.draining = Draining(self.bench, PoolsInMemory(self.kept), self.chooser)
         self.claiming = Claiming(self.bench, claims, self.chooser, self.draining.guard)
@@ -371,7 +380,8 @@ class World:
         for subject, body in list(self.kept.streams.items()):
             self._fold(Message(subject, body, 1))
         for name in self.kept.groups:
-            self.memory.replayed |= {streams.desired_stream(name).name, streams.realized_stream(name).name}
+            specs = streams.desired_stream(name), streams.allowed_stream(name), streams.realized_stream(name)
+            self.memory.replayed |= {spec.name for spec in specs}
         for tenant in self.kept.tenants:
             self.memory.observations.replayed(tenant)
 
@@ -382,6 +392,8 @@ class World:
             self.messages.observed(tenant, whose, message)
         elif tree == "desired":
             self.messages.desired(whose, message)
+        elif tree == "allowed":
+            self.messages.allowed(whose, message)
         elif tree == "realized":
             self.messages.realized(whose, message)
 
@@ -475,6 +487,15 @@ class World:
             answered = True
         return answered
 
+    def tell_of_tenants(self) -> None:
+        """What tenants may have is said, as long before a test began; none of it counts as an effect."""
+        for key in list(self.marks.allowances):
+            with contextlib.suppress(StopIteration):
+                self.allowing.reconcile(key).send(None)
+        self.marks.allowances.clear()
+        self.kept.effects.clear()
+        self.fresh.clear()
+
     async def work(self) -> None:
         """Work off every mark, and let the node answer, until there is nothing left."""
         for _ in range(10_000):
@@ -488,7 +509,8 @@ class World:
     async def _step(self) -> bool:
         marks = self.marks
         return (
-            await _take(marks.services, self.serving.reconcile)
+            await _take(marks.allowances, self.allowing.reconcile)
+            or await _take(marks.services, self.serving.reconcile)
             or await _take(marks.slots, self.publishing.reconcile)
             or await _take(marks.claims, self.releasing.reconcile_claim)
             or await _take(marks.clusters, self.clusters.reconcile)
@@ -546,7 +568,9 @@ def a_world(
         kept.clusters[f"tenant-{name}", "cluster-1"] = kept.stamp(TenantCluster(metadata=meta, spec=spec), new=True)
     kept.pools["default"] = kept.stamp(a_pool(*pool, quarantine=quarantine), new=True)
     kept.groups[GROUP] = kept.stamp(a_group(nodes=nodes), new=True)
-    return World(kept)
+    world = World(kept)
+    world.tell_of_tenants()
+    return world
 
 
 def a_key(uid: str = "u1", tenant: str = "acme", cluster: str = "cluster-1") -> ServiceKey:

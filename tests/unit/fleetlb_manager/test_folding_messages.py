@@ -33,7 +33,7 @@ CLUSTER = ClusterKey("acme", "cluster-1")
 class Folded:
     def __init__(self) -> None:
         self.memory, self.marks = Memory(), Marked()
-        self.fold = MessageFolding(self.memory, self.marks, Parking(FakeBus()), lambda: 50.0)
+        self.fold = MessageFolding(self.memory, self.marks, Parking(FakeBus()), lambda: 50.0, is_ours=lambda _: True)
 
     def observed(self, subject: str, body: bytes) -> None:
         self.fold.observed("acme", "AACME", Message(f"fleetlb.v1.observed.AACME.{subject}", body, 3))

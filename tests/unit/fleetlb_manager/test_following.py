@@ -20,6 +20,7 @@ from tests.unit.fleetlb_manager.manager_world import READY, Marked, a_group, a_k
 
 OBSERVED = streams.observed_stream("AACME")
 DESIRED = streams.desired_stream("default")
+ALLOWED = streams.allowed_stream("default")
 REALIZED = streams.realized_stream("default")
 
 
@@ -29,7 +30,7 @@ class Followed:
         self.memory, self.marks = Memory(), Marked()
         keeper = Streams(self.bus, may_create=lambda: True)
         self.keeping = tasks.create_task(keeper.run())
-        folding = MessageFolding(self.memory, self.marks, Parking(self.bus), lambda: 1.0)
+        folding = MessageFolding(self.memory, self.marks, Parking(self.bus), lambda: 1.0, is_ours=lambda _: True)
         self.following = Following(self.memory, folding, self.marks, self.bus, keeper, tasks=tasks)
 
     async def say(self, uid: str) -> None:
@@ -95,18 +96,18 @@ async def test_an_account_that_was_left_is_never_followed_again_but_a_namesakes_
     assert list(followed.following._followed) == [streams.observed_stream("ASECOND").name]
 
 
-async def test_a_group_is_ready_when_both_streams_are_read(followed: Followed) -> None:
+async def test_a_group_is_ready_when_all_its_streams_are_read(followed: Followed) -> None:
     followed.memory.load_balancers.put(a_load_balancer(a_key(), "192.0.2.1"))
     followed.memory.claims.passing()
     followed.following.group(a_group())
     followed.following.group(a_group())
-    await eventually(lambda: followed.memory.replayed == {DESIRED.name, REALIZED.name})
+    await eventually(lambda: followed.memory.replayed == {DESIRED.name, ALLOWED.name, REALIZED.name})
     assert list(followed.marks.services) == [a_key()]
 
 
 async def test_what_a_lost_stream_held_is_marked_for_publishing(followed: Followed) -> None:
     followed.following.group(a_group())
-    await eventually(lambda: len(followed.memory.replayed) == 2)
+    await eventually(lambda: len(followed.memory.replayed) == 3)
     wish = wishes.a_wish()
     await followed.bus.publish(subjects.desired("default", wish.key), codec.encode(wish), message_id="1")
     slot = Slot("default", parse_key("192.0.2.1:443/tcp"))

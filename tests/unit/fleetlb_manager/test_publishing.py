@@ -11,7 +11,7 @@ from fleetlb.domain.errors import Transient
 from fleetlb.domain.virtual_servers import parse_key
 from fleetlb.runtime.bus import Ack, StreamMissing
 from fleetlb.testkit.wishes import a_virtual_server
-from fleetlb_manager.identities import Slot
+from fleetlb_manager.identities import AllowanceKey, Slot
 from fleetlb_manager.publishing import ASK_AGAIN_SECONDS, NOBODY, REMAKE_SECONDS, Publishing, owner_of_service
 from fleetlb_manager.virtual_server_tables import Content
 from tests.unit.fleetlb_manager.manager_world import World, a_claim, a_key, a_world
@@ -23,6 +23,10 @@ SUBJECT = subjects.desired(*SLOT)
 def a_content(*backends: str, uid: str = "u1") -> Content:
     server = a_virtual_server("192.0.2.1:443/tcp", backends or ("10.1.0.1:31000",))
     return Content(owner=owner_of_service(a_key(uid)), server=server)
+
+
+async def allowed(_: AllowanceKey) -> None:
+    """Of the owners here it was said before."""
 
 
 def bound() -> World:
@@ -59,14 +63,14 @@ async def test_a_server_is_published_with_generation_revision_and_hops() -> None
     assert list(world.marks.slots) == [SLOT]
     await world.publishing.reconcile(SLOT)
     message = said(world)
-    assert (message.generation, message.revision, message.hops) == (7, 1, (Hop("watch", 1),))
+    assert (message.generation, message.hops) == (7, (Hop("watch", 1),))
     await world.publishing.reconcile(SLOT)
     world.publishing.want(SLOT, a_content())
     await world.publishing.reconcile(SLOT)
-    assert len(world.kept.effects) == 1
+    assert world.kept.effects == [f"publish {SUBJECT}"]
     world.publishing.want(SLOT, a_content("10.1.0.2:31000"))
     await world.publishing.reconcile(SLOT)
-    assert said(world).revision == 2
+    assert said(world).revision > message.revision
 
 
 @pytest.mark.parametrize(
@@ -81,6 +85,32 @@ async def test_nothing_is_served_on_an_address_that_is_not_its_owners(claim: obj
     world.publishing.want(SLOT, a_content())
     await world.publishing.reconcile(SLOT)
     assert SUBJECT not in world.kept.streams or said(world).server is None
+
+
+async def test_a_right_that_is_lost_while_the_owner_is_vouched_for_publishes_nothing() -> None:
+    world = bound()
+
+    async def lose(_: AllowanceKey) -> None:
+        world.authority.acting = False
+
+    publishing = Publishing(world.bench, world, allow=lose)
+    publishing.want(SLOT, a_content())
+    await publishing.reconcile(SLOT)
+    assert not world.kept.effects
+
+
+async def test_nothing_is_published_before_its_owner_is_vouched_for() -> None:
+    world = bound()
+
+    async def refuse(key: AllowanceKey) -> None:
+        assert key == ("default", "acme")
+        raise Transient("not yet")
+
+    publishing = Publishing(world.bench, world, allow=refuse)
+    publishing.want(SLOT, a_content())
+    with pytest.raises(Transient, match="not yet"):
+        await publishing.reconcile(SLOT)
+    assert not world.kept.effects
 
 
 async def test_a_standby_and_an_unread_stream_publish_nothing() -> None:
@@ -106,13 +136,13 @@ async def test_a_lost_answer_is_followed_by_a_higher_revision() -> None:
         return await world.publish(subject, body, message_id=message_id)
 
     bus = type("Bus", (), {"publish": staticmethod(publish), "purge_subject": world.purge_subject})()
-    publishing = Publishing(world.bench, bus)
+    publishing = Publishing(world.bench, bus, allow=allowed)
     publishing.want(SLOT, a_content())
     with pytest.raises(Transient):
         await publishing.reconcile(SLOT)
     await publishing.reconcile(SLOT)
     assert len(set(attempts)) == 2
-    assert said(world).revision == 2
+    assert said(world).revision == int(attempts[0].rpartition("-")[2]) + 1
 
 
 async def test_a_missing_stream_is_asked_for() -> None:
@@ -122,7 +152,7 @@ async def test_a_missing_stream_is_asked_for() -> None:
         raise StreamMissing("no stream")
 
     bus = type("Bus", (), {"publish": staticmethod(publish), "purge_subject": world.purge_subject})()
-    publishing = Publishing(world.bench, bus, on_stream_missing=lambda: missing.append(1))
+    publishing = Publishing(world.bench, bus, allow=allowed, on_stream_missing=lambda: missing.append(1))
     publishing.want(SLOT, a_content())
     with pytest.raises(StreamMissing):
         await publishing.reconcile(SLOT)
@@ -141,7 +171,7 @@ async def test_the_last_wish_wins_over_one_in_flight() -> None:
         return await world.publish(subject, body, message_id=message_id)
 
     bus = type("Bus", (), {"publish": staticmethod(publish), "purge_subject": world.purge_subject})()
-    publishing = Publishing(world.bench, bus)
+    publishing = Publishing(world.bench, bus, allow=allowed)
     publishing.want(SLOT, a_content("10.1.0.2:31000"))
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(publishing.reconcile(SLOT))

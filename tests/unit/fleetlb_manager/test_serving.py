@@ -302,10 +302,14 @@ async def test_only_addresses_that_are_routed_otherwise_are_published_anew() -> 
     world.kept.effects.clear()
     world.repool("192.0.2.0/30", "192.0.2.4/30", "192.0.2.8/29")
     await world.work()
-    assert world.kept.effects == []
+    assert world.kept.effects == ["publish fleetlb.v1.allowed.default.acme"]
+    world.kept.effects.clear()
     world.repool("192.0.2.0/30", "192.0.2.4-192.0.2.6")
     await world.work()
-    assert world.kept.effects == ["publish fleetlb.v1.desired.default.192-0-2-5_443_tcp"]
+    assert world.kept.effects == [
+        "publish fleetlb.v1.allowed.default.acme",
+        "publish fleetlb.v1.desired.default.192-0-2-5_443_tcp",
+    ]
     assert servers(world)["192.0.2.5:443/tcp"].prefix == "192.0.2.4/31"
     world.repool("192.0.2.0/30")
     await world.work()

@@ -11,17 +11,16 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from fleetlb.domain.addresses import Family
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.errors import FleetlbError
-from fleetlb.domain.virtual_servers import Forwarding
 from fleetlb_cli.local import control, controlplane, kernel, leftovers
-from fleetlb_cli.local.choices import OtherEngineError, RangeTakenError, Wish, WishError, by_family, check
+from fleetlb_cli.local.choices import OtherEngineError, RangeTakenError, Wish, WishError
 from fleetlb_cli.local.controlplane import ControlPlaneError
 from fleetlb_cli.local.detaching import News, Teller, detach
 from fleetlb_cli.local.kernel import KernelError
 from fleetlb_cli.local.layout import Layout, Sockets
 from fleetlb_cli.local.leftovers import AlreadyUpError
+from fleetlb_cli.local.options import AS_USUAL, Options, wish_of
 from fleetlb_cli.local.routes import RoutesError
 from fleetlb_cli.local.supervisor import VERB_SECONDS, ChildFailedError
 
@@ -45,72 +44,21 @@ Process = Annotated[str, Parameter(help="Name of a process, as in env.json: mana
 
 
 @app.command
-def up(  # noqa: PLR0913 - one parameter for each option
+def up(
+    options: Annotated[Options, Parameter(name="*")] = AS_USUAL,
     *,
     state: State = DEFAULT_STATE,
-    tenants: str = "acme,globex",
-    engine: EngineName = EngineName.ENVOY,
-    forwarding: Forwarding = Forwarding.MASQUERADE,
-    detach: bool = False,
-    timeout: float = 600,
-    pool_cidr: Annotated[tuple[str, ...], Parameter(negative=())] = (),
-    node_cidr: Annotated[tuple[str, ...], Parameter(negative=())] = (),
-    pod_cidr: Annotated[tuple[str, ...], Parameter(negative=())] = (),
-    attach: Annotated[tuple[str, ...], Parameter(negative=())] = (),
-    replicas: int = 1,
-    load_balancer_class: str | None = None,
-    ipv6: bool = False,
+    detach: Annotated[bool, Parameter(help="Return when all is ready; `fleetlb local down` stops it.")] = False,
+    timeout: Annotated[float, Parameter(help="Seconds until all must be ready.")] = 600,
     report_to: Annotated[int | None, Parameter(show=False)] = None,
 ) -> int:
     """Start a fleet and stay until SIGINT or SIGTERM; then stop every process it started.
 
     Data of an earlier fleet in the same folder is kept.
-
-    Parameters
-    ----------
-    tenants
-        Names of the tenants, separated by commas.
-    engine
-        What carries the traffic: envoy on the loopback, or ipvs in the kernel of the current network namespace, which
-        becomes the balancer node. Ipvs needs root; nodes and clients are yours to connect.
-    forwarding
-        How the engine ipvs hands packets on: masquerade, or direct, ipip or gue, which keep the client's address.
-    detach
-        Return when all is ready; `fleetlb local down` stops it.
-    timeout
-        Seconds until all must be ready.
-    pool_cidr
-        Range of the VIPs; may be repeated, one of each family; a free one is chosen otherwise.
-    node_cidr
-        TENANT=CIDR, where that tenant's nodes live; may be repeated, one of each family; a free one is chosen
-        otherwise.
-    pod_cidr
-        TENANT=CIDR, where that tenant's pods live; may be repeated. Its Services are served by them directly.
-    attach
-        TENANT=KUBECONFIG, a tenant whose cluster runs already; may be repeated. Needs root: the addresses of
-        --pool-cidr become this machine's own, and the cluster's network must bring them here.
-    replicas
-        How many managers and status services.
-    load_balancer_class
-        Serve only Services with this spec.loadBalancerClass.
-    ipv6
-        Choose IPv6 ranges too where none is given. Any IPv6 range needs root.
     """
     place = Layout(state.absolute())
     try:
-        wish = Wish(
-            tenants=tuple(name.strip() for name in tenants.split(",") if name.strip()),
-            engine=engine,
-            forwarding=forwarding,
-            pool=by_family("--pool-cidr", pool_cidr),
-            nodes=_node_ranges(node_cidr),
-            pods={tenant: tuple(cidrs) for tenant, cidrs in _by_tenant("--pod-cidr", pod_cidr).items()},
-            attached=_attached(attach),
-            replicas=replicas,
-            load_balancer_class=load_balancer_class,
-            ipv6=ipv6,
-        )
-        check(wish)
+        wish = wish_of(options)
         _check_machine(wish)
     except WishError as problem:
         return _fail(str(problem), 2)
@@ -236,31 +184,6 @@ def _check_machine(wish: Wish) -> None:
         raise WishError("--attach needs root: it makes the addresses of --pool-cidr this machine's own")
     elif wish.has_ipv6 and os.geteuid() != 0:
         raise WishError("--ipv6 needs root: it adds local IPv6 routes (127.0.0.0/8 has no IPv6 counterpart)")
-
-
-def _node_ranges(given: tuple[str, ...]) -> dict[str, dict[Family, str]]:
-    """`acme=127.10.0.0/16`, by tenant and family."""
-    return {tenant: by_family(f"--node-cidr {tenant}", its) for tenant, its in _by_tenant("--node-cidr", given).items()}
-
-
-def _by_tenant(option: str, given: tuple[str, ...], what: str = "CIDR") -> dict[str, list[str]]:
-    """The values of `TENANT=VALUE`."""
-    values: dict[str, list[str]] = {}
-    for text in given:
-        tenant, _, value = text.partition("=")
-        if not value:
-            raise WishError(f"{option} {text}: must be TENANT={what}")
-        values.setdefault(tenant, []).append(value)
-    return values
-
-
-def _attached(given: tuple[str, ...]) -> dict[str, Path]:
-    """`acme=kubeconfig`, by tenant."""
-    kubeconfigs = _by_tenant("--attach", given, "KUBECONFIG")
-    for tenant, paths in kubeconfigs.items():
-        if len(paths) > 1:
-            raise WishError(f"--attach {tenant}: a tenant has one cluster here; it is given {' and '.join(paths)}")
-    return {tenant: Path(path).absolute() for tenant, (path,) in kubeconfigs.items()}
 
 
 def _say(text: str) -> None:

@@ -28,6 +28,7 @@ class Hub(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     monitor_port: int
     hub_account: str
+    operator_key: str
 
     @property
     def url(self) -> str:
@@ -64,7 +65,13 @@ def prepare(folder: Path, port: int, monitor_port: int, now: int) -> Hub:
     """Write everything that the server and its clients read."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     seeds = _seeds(folder / "seeds.json")
-    hub = Hub(folder=folder, port=port, monitor_port=monitor_port, hub_account=nats_accounts.public_key(seeds.hub))
+    hub = Hub(
+        folder=folder,
+        port=port,
+        monitor_port=monitor_port,
+        hub_account=nats_accounts.public_key(seeds.hub),
+        operator_key=nats_accounts.public_key(seeds.operator),
+    )
     replace_file(hub.configuration, _configuration(hub, seeds, now).encode())
     replace_file(hub.hub_creds, _creds("hub", seeds.hub, now).encode())
     replace_file(hub.system_creds, _creds("system", seeds.system, now).encode())

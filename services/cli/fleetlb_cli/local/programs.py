@@ -128,6 +128,7 @@ def programmer(blueprint: Blueprint, port: int) -> Program:
     """The programmer of the one balancer node."""
     settings = {
         "NATS_CREDS": str(blueprint.hub.hub_creds),
+        "NATS_OPERATOR_KEY": blueprint.hub.operator_key,
         "NODE": NODE,
         "GROUP": GROUP,
         "STATE_DIR": str(blueprint.layout.node(NODE) / "state"),

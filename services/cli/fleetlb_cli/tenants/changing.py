@@ -20,9 +20,6 @@ from fleetlb_cli.tenants.times import seconds_of, spelled
 from fleetlb_cli.tenants.waiting import until
 from fleetlb_cli.tenants.wishing import revocation, revoking
 
-MANAGER_SECONDS = 30.0
-"""A manager acts within a second; one that takes the place of another within half a minute."""
-
 
 async def create(cluster: Cluster, wanted: Tenant, seconds: float) -> str:
     """Make a Tenant, and wait until it can be joined."""
@@ -43,18 +40,18 @@ async def create(cluster: Cluster, wanted: Tenant, seconds: float) -> str:
     return f"tenant {name} is ready; next: fleetlb tenant join {name} --nats-url nats://HUB:4222"
 
 
-async def suspend(cluster: Cluster, name: str) -> str:
+async def suspend(cluster: Cluster, name: str, seconds: float) -> str:
     """Cut a tenant's watchers from the hub. The manager says that it has, whatever else it has to say of the Tenant."""
-    await _set_suspended(cluster, name, True)
+    await _set_suspended(cluster, name, True, seconds)
     return (
         f"tenant {name} is suspended: its watchers are cut from the hub; what is served goes on, and nothing changes"
         f" until `fleetlb tenant resume {name}`"
     )
 
 
-async def resume(cluster: Cluster, name: str) -> str:
+async def resume(cluster: Cluster, name: str, seconds: float) -> str:
     """Let them connect again."""
-    ready = await _set_suspended(cluster, name, False)
+    ready = await _set_suspended(cluster, name, False, seconds)
     if ready.status is not Status.TRUE:
         raise Failed(f"tenant {name} is resumed, but not ready: {ready.reason}: {ready.message}")
     return (
@@ -63,14 +60,14 @@ async def resume(cluster: Cluster, name: str) -> str:
     )
 
 
-async def rotate(cluster: Cluster, name: str, notice: int | None) -> str:
+async def rotate(cluster: Cluster, name: str, notice: int | None, seconds: float) -> str:
     """Void the credentials that the tenant's watchers have: after a notice in seconds, or at once."""
     tenant = await cluster.get(TENANTS, name)
     offer, now = await read_offer(cluster, tenant), time.time()
     revoked = revocation(offer, notice, now)
     await _patch_spec(cluster, tenant, revoking(revoked))
     issued_before = seconds_of(revoked.issued_before) or 0
-    await _until_offered(cluster, tenant, issued_before)
+    await _until_offered(cluster, tenant, issued_before, seconds)
     if notice is None:
         return (
             f"what was issued to tenant {name} before {revoked.issued_before} is void: its watchers are cut from the"
@@ -82,10 +79,10 @@ async def rotate(cluster: Cluster, name: str, notice: int | None) -> str:
     return f"{told}; its watchers renew now and lose nothing"
 
 
-async def _set_suspended(cluster: Cluster, name: str, suspended: bool) -> Condition:
+async def _set_suspended(cluster: Cluster, name: str, suspended: bool, seconds: float) -> Condition:
     tenant = await cluster.get(TENANTS, name)
     changed = await _patch_spec(cluster, tenant, {"suspended": suspended})
-    return await _until_said(cluster, changed, MANAGER_SECONDS, "suspended" if suspended else "resumed")
+    return await _until_said(cluster, changed, seconds, "suspended" if suspended else "resumed")
 
 
 async def _patch_spec(cluster: Cluster, tenant: Tenant, spec: Object) -> Tenant:
@@ -106,13 +103,13 @@ async def _until_said(cluster: Cluster, changed: Tenant, seconds: float, what: s
     return ready
 
 
-async def _until_offered(cluster: Cluster, tenant: Tenant, issued_before: int) -> None:
+async def _until_offered(cluster: Cluster, tenant: Tenant, issued_before: int, seconds: float) -> None:
     """Credentials that stay good. The manager tells the NATS servers what is void before it makes them."""
     look = functools.partial(_newer_offer, cluster, tenant, issued_before)
-    if await until(look, MANAGER_SECONDS) is None:
+    if await until(look, seconds) is None:
         raise Failed(
             f"it is written that what was issued to tenant {tenant.metadata.name} before {spelled(issued_before)} is"
-            f" void, but {_no_manager(MANAGER_SECONDS)}"
+            f" void, but {_no_manager(seconds)}"
         )
 
 

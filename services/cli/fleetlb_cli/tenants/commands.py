@@ -31,12 +31,15 @@ app = App(name="tenant", help="Let tenants in, see how they are, renew their cre
 DONE, FAILED, USAGE = 0, 1, 2
 NOTICE_SECONDS = 600
 MOST_NOTICE_SECONDS = 30 * 86400
+MANAGER_SECONDS = 30.0
+"""A manager acts within a second; one that takes the place of another within half a minute."""
 Work = Callable[[Cluster], Awaitable[str]]
 
 Name = Annotated[str, Parameter(help="Name of the tenant.")]
 Kubeconfig = Annotated[
     Path | None, Parameter(help="Of the management cluster; $KUBECONFIG otherwise, or else ~/.kube/config.")
 ]
+Timeout = Annotated[float, Parameter(help="Seconds until a manager must have acted on it.")]
 Output = Annotated[Literal["text", "json"], Parameter(name=("--output", "-o"), help="text or json.")]
 Several = Annotated[tuple[str, ...], Parameter(negative=())]
 Bound = Annotated[int | None, Parameter(validator=Number(gte=0))]
@@ -55,7 +58,7 @@ def create(  # noqa: PLR0913 - one parameter for each option
     load_balancers: Bound = None,
     addresses: Bound = None,
     ports: Bound = None,
-    timeout: float = 30,
+    timeout: float = MANAGER_SECONDS,
     kubeconfig: Kubeconfig = None,
 ) -> int:
     """Make a tenant, and wait until it is ready. One that is there already is not touched.
@@ -152,15 +155,15 @@ def join(
 
 
 @app.command
-def suspend(name: Name, /, *, kubeconfig: Kubeconfig = None) -> int:
+def suspend(name: Name, /, *, timeout: Timeout = MANAGER_SECONDS, kubeconfig: Kubeconfig = None) -> int:
     """Cut the tenant's watchers from the hub. What is served goes on, and nothing changes until `resume`."""
-    return _run(kubeconfig, lambda cluster: changing.suspend(cluster, name))
+    return _run(kubeconfig, lambda cluster: changing.suspend(cluster, name, timeout))
 
 
 @app.command
-def resume(name: Name, /, *, kubeconfig: Kubeconfig = None) -> int:
+def resume(name: Name, /, *, timeout: Timeout = MANAGER_SECONDS, kubeconfig: Kubeconfig = None) -> int:
     """Let the watchers of a suspended tenant connect again."""
-    return _run(kubeconfig, lambda cluster: changing.resume(cluster, name))
+    return _run(kubeconfig, lambda cluster: changing.resume(cluster, name, timeout))
 
 
 @app.command
@@ -170,6 +173,7 @@ def rotate(
     *,
     notice: Annotated[int | None, Parameter(validator=Number(gte=1, lte=MOST_NOTICE_SECONDS))] = None,
     now: Annotated[bool, Parameter(negative=())] = False,
+    timeout: Timeout = MANAGER_SECONDS,
     kubeconfig: Kubeconfig = None,
 ) -> int:
     """Void the credentials that the tenant's watchers have now. They renew them within the notice and lose nothing.
@@ -184,7 +188,7 @@ def rotate(
     if now and notice is not None:
         return _fail("--now gives no notice: leave out one of the two", USAGE)
     seconds = None if now else notice or NOTICE_SECONDS
-    return _run(kubeconfig, lambda cluster: changing.rotate(cluster, name, seconds))
+    return _run(kubeconfig, lambda cluster: changing.rotate(cluster, name, seconds, timeout))
 
 
 @app.command

@@ -49,6 +49,7 @@ def test_subjects_are_templates_of_the_grammar() -> None:
         "inventoryObserved": "fleetlb.v1.observed.{account}.{cluster}.inventory",
         "resyncRequested": "fleetlb.v1.resync.{account}.{cluster}",
         "virtualServerDesired": "fleetlb.v1.desired.{group}.{key}",
+        "tenantAllowed": "fleetlb.v1.allowed.{group}.{tenant}",
         "virtualServerRealized": "fleetlb.v1.realized.{group}.{node}.{key}",
         "nodeRealized": "fleetlb.v1.realized.{group}.{node}.node",
         "serviceReleased": "fleetlb.v1.released.{account}.{cluster}.service.{uid}",

@@ -1,9 +1,21 @@
 import pytest
 
 from fleetlb.contracts import subjects
-from fleetlb.contracts.streams import PARKED_STREAM, StreamSpec, desired_stream, observed_stream, realized_stream
+from fleetlb.contracts.streams import (
+    PARKED_STREAM,
+    StreamSpec,
+    allowed_stream,
+    desired_stream,
+    observed_stream,
+    realized_stream,
+)
 
-COMPACTED = [observed_stream("AACCOUNT"), desired_stream("default"), realized_stream("default")]
+COMPACTED = [
+    observed_stream("AACCOUNT"),
+    desired_stream("default"),
+    allowed_stream("default"),
+    realized_stream("default"),
+]
 
 
 @pytest.mark.parametrize("spec", COMPACTED, ids=lambda spec: spec.name)
@@ -18,6 +30,7 @@ def test_names_and_subjects() -> None:
     assert {spec.name: spec.subjects for spec in (*COMPACTED, PARKED_STREAM)} == {
         "FLEETLB_OBSERVED_AACCOUNT": (subjects.observed_of("AACCOUNT"),),
         "FLEETLB_DESIRED_default": ("fleetlb.v1.desired.default.>",),
+        "FLEETLB_ALLOWED_default": ("fleetlb.v1.allowed.default.>",),
         "FLEETLB_REALIZED_default": ("fleetlb.v1.realized.default.>",),
         "FLEETLB_PARKED": ("fleetlb.v1.parked.>",),
     }

@@ -252,6 +252,8 @@ def test_requests() -> None:
 def test_every_other_subject() -> None:
     assert subjects.desired("default", KEY) == "fleetlb.v1.desired.default.192-0-2-7_443_tcp"
     assert subjects.desired_of("default") == "fleetlb.v1.desired.default.>"
+    assert subjects.allowed("default", "acme.eu") == "fleetlb.v1.allowed.default.acme_eu"
+    assert subjects.allowed_of("default") == "fleetlb.v1.allowed.default.>"
     assert subjects.realized("g", "node-1.a", KEY) == "fleetlb.v1.realized.g.node-1_a.192-0-2-7_443_tcp"
     assert subjects.realized_node("g", "node-1.a") == "fleetlb.v1.realized.g.node-1_a.node"
     assert subjects.realized_by("g", "node-1.a") == "fleetlb.v1.realized.g.node-1_a.>"

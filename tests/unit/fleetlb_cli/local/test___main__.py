@@ -18,6 +18,7 @@ def code_of(*words: str) -> object:
     "words",
     [
         ("up", "--no-such-option"),
+        ("up", "acme"),
         ("up", "--tenants", "Not_A_Name"),
         ("up", "--node-cidr", "127.9.0.0/16"),
         ("up", "--node-cidr", "nobody=127.9.0.0/16"),

@@ -21,7 +21,7 @@ def blueprint(load_balancer_class: str | None = None, engine: EngineName = Engin
         control_plane=controlplane.single_binary(Path("/cp")),
         environ=USER,
         etcd=Etcd(data=Path("/s/etcd"), client_port=1, peer_port=2),
-        hub=Hub(folder=Path("/s/nats"), port=3, monitor_port=4, hub_account="AHUB"),
+        hub=Hub(folder=Path("/s/nats"), port=3, monitor_port=4, hub_account="AHUB", operator_key="OKEY"),
         sockets=Sockets(Path("/run/x")),
         engine=engine,
         load_balancer_class=load_balancer_class,
@@ -81,6 +81,7 @@ def test_the_programmer_has_no_kubernetes_credentials() -> None:
     assert "FLEETLB_KUBECONFIG" not in environ
     assert environ["FLEETLB_ADS_SOCKET"] == "/run/x/ads"
     assert environ["FLEETLB_ENVOY_ADMIN"] == "/run/x/envoy"
+    assert environ["FLEETLB_NATS_OPERATOR_KEY"] == "OKEY"
     assert environ["FLEETLB_STATE_DIR"] == "/s/nodes/node-1/state"
     assert environ["FLEETLB_ENGINE"] == "envoy"
     assert environ["FLEETLB_ALLOW_LOOPBACK_BACKENDS"] == "true"
