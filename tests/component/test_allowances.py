@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.v1 import Probe, RealizedState, VirtualServerRealized
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.runtime.nats_accounts import KeyKind, new_seed, public_key
+from fleetlb.runtime.signing import signed
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.wishes import a_wish, an_allowance
 from fleetlb_dataplane_programmer import completing, heeding
@@ -103,6 +105,7 @@ async def test_an_allowance_that_shrinks_and_one_that_is_purged_change_nothing_t
 async def test_at_the_start_allowances_come_before_wishes_and_nothing_is_said_in_passing(world: World) -> None:
     """In the streams the wish is older than the allowance, as after a change of managers."""
     world.operator_key = public_key(SEED)
+    world.slow[ALLOWED.name] = 0.2
     await world.wish(a_wish(KEY, MINE))
     await world.allow(an_allowance(generation=2), SEED)
     async with world.programmer():
@@ -138,14 +141,19 @@ class TestSigned:
             await eventually(lambda: heeding.UNBELIEVED._value.get() == before + 3)
             assert world.plane == {}
 
-    async def test_an_allowance_of_one_tenant_is_not_another_tenants(self, world: World) -> None:
+    async def test_what_is_signed_for_another_group_or_stands_elsewhere_is_not_believed(self, world: World) -> None:
         await world.allow(an_allowance(), SEED)
+        before = heeding.UNBELIEVED._value.get()
+        wider = an_allowance(node_cidrs=("10.0.0.0/8",), revision=9)
         async with world.programmer():
-            said = world.server.streams[ALLOWED.name].messages[subjects.allowed("default", "acme")][-1].data
-            await world.bus.publish(subjects.allowed("default", "globex"), said, message_id="")
-            await world.bus.publish(f"{subjects.ROOT}.allowed.default.acme", b"{", message_id="")
-            await world.wish(a_wish(KEY, MINE))
-            await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+            elsewhere = signed(msgspec.structs.replace(wider, group="edge"), SEED)
+            for tenant, body in (("acme", elsewhere), ("globex", signed(wider, SEED)), ("acme", b"{")):
+                await world.bus.publish(subjects.allowed("default", tenant), body, message_id="")
+            await eventually(lambda: heeding.UNBELIEVED._value.get() == before + 3)
+            await world.wish(a_wish(KEY, THEIRS))
+            await world.wish(a_wish(OTHER, MINE))
+            await eventually(lambda: rejected(world, 1) and world.is_realized(1, Probe.ANSWERED, OTHER))
+            assert list(world.plane) == [OTHER]
 
     async def test_who_takes_up_the_key_later_goes_on_serving_what_it_served(self, world: World) -> None:
         world.operator_key = ""

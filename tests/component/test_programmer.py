@@ -5,6 +5,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -53,6 +54,18 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(completing, "HUB_SECONDS", 0.3)
 
 
+class SlowBus(FakeBus):
+    """Replays some streams later than others."""
+
+    def __init__(self, server: FakeServer, seconds: dict[str, float]) -> None:
+        super().__init__(server)
+        self._seconds = seconds
+
+    async def replay_and_follow(self, stream: str, *args: Any, **options: Any) -> None:
+        await asyncio.sleep(self._seconds.get(stream, 0.0))
+        await super().replay_and_follow(stream, *args, **options)
+
+
 class World:
     """What outlives a programmer: the bus, the disk and the data plane; and the manager's voice."""
 
@@ -67,6 +80,8 @@ class World:
         self.checks = HEALTHY
         self.allow_loopback = False
         self.operator_key = ""
+        self.slow: dict[str, float] = {}
+        """Streams whose replay takes so many seconds."""
         self.engine: FakeEngine
         self.node: Node
 
@@ -112,7 +127,7 @@ class World:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(self.node.run())]
             if bus:
-                running.append(tasks.create_task(self.node.follow(FakeBus(self.server))))
+                running.append(tasks.create_task(self.node.follow(SlowBus(self.server, self.slow))))
             completing = tasks.create_task(self.node.complete())
             running.append(completing)
             self.node.set_connected(True)

@@ -80,6 +80,8 @@ class Judge:
             return _refuse(entry, record.objection, kept, Reason.BACKEND_NOT_ALLOWED)
         if flaw := self._flaw_of(server):
             return _refuse(entry, flaw, kept)
+        if record.is_unjudged and not self._is_unknown(entry):  # the process ended before that was on disk
+            return self.decide(entry, None)
         return _accept(entry, server, is_unjudged=self._is_unknown(entry))
 
     def is_settled(self, entry: Entry) -> bool:

@@ -220,8 +220,7 @@ class Node:
     def _judge_again(self, tenant: str) -> None:
         """What is served was or was not meant to be: the allowance of a tenant says so now."""
         for key, decision in self._ledger.judge_again(tenant):
-            if not isinstance(decision, Ignored):
-                self._take(key, decision)
+            self._take(key, decision)
 
     def _take(self, key: VirtualServerKey, decision: Decision) -> None:
         self._do(key, decision)

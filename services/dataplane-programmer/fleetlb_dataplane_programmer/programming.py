@@ -229,7 +229,13 @@ class Ledger:
             return None
         held = entry.held if entry.held != entry.desired.server else None
         objection = entry.message if entry.reason else ""
-        return Record(desired=entry.desired, held=held, has_let_go=entry.has_let_go, objection=objection)
+        return Record(
+            desired=entry.desired,
+            held=held,
+            has_let_go=entry.has_let_go,
+            objection=objection,
+            is_unjudged=entry.is_unjudged,
+        )
 
     def records(self) -> list[Record]:
         """Everything that must outlive this process, tombstones by age."""

@@ -34,6 +34,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_def
     has_let_go: bool = False
     objection: str = ""
     """What goes beyond the allowance of its tenant. Without it the wish was accepted, and is not judged again."""
+    is_unjudged: bool = False
+    """But for this: it was accepted while nothing was known of its tenant."""
 
     @property
     def key(self) -> VirtualServerKey:

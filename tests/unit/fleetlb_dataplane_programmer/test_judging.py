@@ -145,6 +145,27 @@ def test_what_was_remembered_without_any_allowance_is_served_and_judged_when_one
     assert after.serves == {str(OTHER): MINE}
 
 
+def test_who_ends_between_an_allowance_and_what_follows_from_it_draws_the_conclusion_afterwards() -> None:
+    node = Node()
+    node.wish(a_wish(KEY, THEIRS))
+    node.wish(a_wish(OTHER, MINE))
+    written = node.ledger.records()
+    after = Node(an_allowance())
+    for record in written:
+        after.do(record.desired.key, after.ledger.recall(record))
+    assert after.serves == {str(OTHER): MINE}
+    assert after.said()[0] is RealizedState.REJECTED
+    assert [record.is_unjudged for record in after.ledger.records()] == [False, False]
+
+
+def test_what_turned_out_well_is_not_judged_again_after_a_restart() -> None:
+    node = Node()
+    node.wish(a_wish(KEY, MINE))
+    node.hear(an_allowance())
+    node.hear(an_allowance(node_cidrs=("10.5.0.0/16",), revision=2))
+    assert node.restarted().serves == {str(KEY): MINE}
+
+
 def test_where_they_are_required_nothing_new_is_served_without_one() -> None:
     node = Node(required=True)
     assert isinstance(node.wish(a_wish(KEY, MINE)), Refused)
