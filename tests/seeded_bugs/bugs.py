@@ -308,4 +308,11 @@ BUGS = (
         "    return Step.LET_GO if is_guarded else Step.NOTHING\n",
         (f"{OF_MANAGER}/test_draining.py",),
     ),
+    Bug(
+        "a tenant without claims has nothing to lose",
+        f"{MANAGER}/memory.py",
+        "        return max(held, self.observations.showing(tenant))\n",
+        "        return held\n",
+        (f"{OF_MANAGER}/test_memory.py",),
+    ),
 )
