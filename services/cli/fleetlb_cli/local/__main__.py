@@ -60,6 +60,7 @@ def up(  # noqa: PLR0913 - one parameter for each option
     replicas: int = 1,
     load_balancer_class: str | None = None,
     ipv6: bool = False,
+    own_etcd: bool = False,
     report_to: Annotated[int | None, Parameter(show=False)] = None,
 ) -> int:
     """Start a fleet and stay until SIGINT or SIGTERM; then stop every process it started.
@@ -95,6 +96,9 @@ def up(  # noqa: PLR0913 - one parameter for each option
         Serve only Services with this spec.loadBalancerClass.
     ipv6
         Choose IPv6 ranges too where none is given. Any IPv6 range needs root.
+    own_etcd
+        Keep the management cluster in an etcd of its own, etcd/management, which can be wiped or put back to an older
+        state without the tenants' clusters. From the folder's first start on.
     """
     place = Layout(state.absolute())
     try:
@@ -109,6 +113,7 @@ def up(  # noqa: PLR0913 - one parameter for each option
             replicas=replicas,
             load_balancer_class=load_balancer_class,
             ipv6=ipv6,
+            own_etcd=own_etcd,
         )
         check(wish)
         _check_machine(wish)
