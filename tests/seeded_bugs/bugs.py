@@ -315,4 +315,25 @@ BUGS = (
         "        return held\n",
         (f"{OF_MANAGER}/test_memory.py",),
     ),
+    Bug(
+        "a manager acts on a store that went back",
+        f"{MANAGER}/leading.py",
+        "        return is_ready and self._term.is_valid() and not self._objection()\n",
+        "        return is_ready and self._term.is_valid()\n",
+        (f"{OF_MANAGER}/test_leading.py",),
+    ),
+    Bug(
+        "a store that went back is taken for the present",
+        "libs/fleetlb/kube/lease_marks.py",
+        "    return lease.version < mark.version\n",
+        "    return store_version < mark.version\n",
+        (f"{UNIT}/fleetlb/kube/test_lease_marks.py",),
+    ),
+    Bug(
+        "the mark follows a store that went back",
+        "libs/fleetlb/kube/continuity.py",
+        "self._holder.is_valid() and not self.objection:",
+        "self._holder.is_valid():",
+        (f"{UNIT}/fleetlb/kube/test_continuity.py",),
+    ),
 )

@@ -2,7 +2,8 @@
 
 The holder stops considering itself holder when it could not renew for two thirds of the duration, by its own monotonic
 clock; others may take the Lease only after watching it unchanged for all of the duration. A Lease does not fence: every
-write made under it carries `generation`, and receivers refuse lower ones. Decisions stand in `lease_terms`.
+write made under it carries `generation`, and receivers refuse lower ones. Decisions stand in `lease_terms`. A Lease
+that is older than one that was read before is no Lease to act under: the store behind it went back in time.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from typing import NoReturn, Protocol
 import msgspec
 import structlog
 
+from fleetlb.domain.errors import FleetlbError
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
 from fleetlb.kube.lease_terms import Action, Lease, Past, Verb, decide_lease, new_lease, release_patch, term_patch
@@ -23,6 +25,16 @@ RELEASE_SECONDS = 2.0
 """Handing back is a courtesy to the next holder; a shutdown does not wait longer for it."""
 
 log = structlog.get_logger(__name__)
+
+
+class StoreWentBack(FleetlbError):
+    """The API server's store is older than it was: what this process knows is of a future that did not happen."""
+
+    def __init__(self, once: int, now: int) -> None:
+        """`once`, `now`: versions of the Lease, as it was read before and as it is read now."""
+        super().__init__(f"the store went back in time: the lease had version {once}, and now has {now}")
+        self.once = once
+        self.now = now
 
 
 class Clock(Protocol):
@@ -84,8 +96,8 @@ class LeaseHolder:
     ) -> None:
         """`on_acquired` gets the generation of the new term; `on_lost` must stop all work of the old one."""
         self._cluster = cluster
-        self._namespace = namespace
-        self._name = name
+        self.namespace = namespace
+        self.name = name
         self._identity = identity
         self._timing = timing
         self._clock = clock
@@ -93,6 +105,7 @@ class LeaseHolder:
         self._on_lost = on_lost
         self._past = Past()
         self._lease: Lease | None = None
+        self._version = 0
         self._observed_at = 0.0
         self._fresh = False
         self._holds_until = 0.0
@@ -100,6 +113,8 @@ class LeaseHolder:
         self._log = log.bind(lease=f"{namespace}/{name}", identity=identity)
         self.held = asyncio.Event()
         """Set while the Lease is held; `is_valid` is stricter."""
+        self.on_seen: Callable[[Lease], None] = lambda lease: None
+        """Hears of the Lease each time that it was read or written."""
 
     @property
     def generation(self) -> int:
@@ -110,8 +125,12 @@ class LeaseHolder:
         """Whether the Lease is held at this very moment, also right after the process was paused."""
         return self.held.is_set() and self._clock.monotonic() < self._holds_until
 
+    def rise_above(self, generation: int) -> None:
+        """Every term to come has a higher generation than this one, which somebody has used."""
+        self._past = self._past._replace(floor=max(self._past.floor, generation))
+
     async def run(self) -> NoReturn:
-        """Hold the Lease whenever possible, for ever."""
+        """Hold the Lease whenever possible, for ever. Raises StoreWentBack."""
         wait = 0.0
         try:
             while True:
@@ -126,6 +145,8 @@ class LeaseHolder:
             async with asyncio.timeout(self._left()):
                 wait = await self._attempt()
             self._failing = False
+            if self._lease is not None:
+                self.on_seen(self._lease)
         except (ApiError, TimeoutError) as problem:
             wait = self._timing.retry
             self._fresh = False  # the outcome of a write may be unknown: read before the next
@@ -172,12 +193,16 @@ class LeaseHolder:
 
     async def _look(self) -> None:
         try:
-            self._observe(await self._cluster.get(TYPED_LEASES, self._name, self._namespace))
+            self._observe(await self._cluster.get(TYPED_LEASES, self.name, self.namespace))
         except NotFound:
             self._lease = None
         self._fresh = True
 
     def _observe(self, lease: Lease) -> None:
+        version = lease.version
+        if version < self._version:
+            raise StoreWentBack(self._version, version)
+        self._version = version
         if self._lease is None or lease.beat != self._lease.beat:
             self._observed_at = self._clock.monotonic()
         self._lease = lease
@@ -188,7 +213,7 @@ class LeaseHolder:
         duration, epoch = self._timing.duration, self._clock.wall()
         try:
             if self._lease is None:
-                lease = new_lease(self._namespace, self._name, self._identity, action, duration=duration, epoch=epoch)
+                lease = new_lease(self.namespace, self.name, self._identity, action, duration=duration, epoch=epoch)
                 self._observe(await self._cluster.create(TYPED_LEASES, lease))
             else:
                 body = term_patch(self._lease, self._identity, action, duration=duration, epoch=epoch)
@@ -202,9 +227,7 @@ class LeaseHolder:
         return True
 
     async def _patch(self, body: object) -> Lease:
-        return await self._cluster.patch(
-            TYPED_LEASES, self._name, body, kind=PatchKind.MERGE, namespace=self._namespace
-        )
+        return await self._cluster.patch(TYPED_LEASES, self.name, body, kind=PatchKind.MERGE, namespace=self.namespace)
 
     def _won(self, action: Action, started: float) -> None:
         self._holds_until = started + self._timing.hold

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 from fleetlb.contracts import subjects
 from fleetlb.contracts.objects import BalancerGroup
-from fleetlb.contracts.streams import PARKED_STREAM, observed_stream
+from fleetlb.contracts.streams import MARKS_STREAM, PARKED_STREAM, observed_stream
 from fleetlb.contracts.tenants import Tenant
 from fleetlb.domain.annotation_policy import AnnotationPolicy
 from fleetlb.kube.cluster import Cluster
+from fleetlb.kube.continuity import Continuity
 from fleetlb.kube.fleet_objects import (
     ADDRESS_CLAIMS,
     ADDRESS_POOLS,
@@ -24,6 +25,7 @@ from fleetlb.kube.fleet_objects import (
 from fleetlb.kube.leases import SYSTEM_CLOCK, Clock, LeaseHolder
 from fleetlb.kube.watching import Reflector
 from fleetlb.runtime.bus import Bus
+from fleetlb.runtime.marks import BusMarks
 from fleetlb_manager.account_objects import AccountObjects
 from fleetlb_manager.accounts import Accounts, Pusher, Telling
 from fleetlb_manager.choosing import Chooser
@@ -93,13 +95,22 @@ class Manager:
             on_acquired=lambda generation: self.leadership.on_acquired(generation),
             on_lost=lambda: self.leadership.on_lost(),
         )
-        self.leadership = Leadership(self.lease, synced=self.synced, refresh=self._refresh)
+        self.continuity = Continuity(
+            given.cluster,
+            self.lease,
+            BusMarks(given.bus),
+            on_open=lambda generation: self.leadership.on_acquired(generation),
+        )
+        self.leadership = Leadership(
+            self.lease, synced=self.synced, refresh=self._refresh, objection=lambda: self.continuity.objection
+        )
         self._given = given
         self._objects = ObjectFolding(self.memory, self.queues)
         self._parking = Parking(given.bus)
         messages = MessageFolding(self.memory, self.queues, self._parking, given.clock.monotonic)
-        self.streams = Streams(given.bus, may_create=lambda: self.leadership.acting)
+        self.streams = Streams(given.bus, may_create=lambda: self.leadership.listening)
         self.streams.want(PARKED_STREAM)
+        self.streams.want(MARKS_STREAM)
         self._following = Following(self.memory, messages, self.queues, given.bus, self.streams, tasks=given.tasks)
         self._wire_workers()
         self._reflectors = self._watches()
@@ -114,7 +125,7 @@ class Manager:
             "streams": self.streams.run,
             "parking": self._parking.run,
             "leadership": lambda: self.leadership.run(self.resume),
-            "lease": self.lease.run,
+            "lease": self.continuity.run,
         }
 
     async def answer_watchers(self) -> None:
