@@ -1,7 +1,6 @@
 """`fleetlb audit`: the command, and where it finds the fleet."""
 
 import asyncio
-import os
 import sys
 from pathlib import Path
 from typing import Literal
@@ -12,9 +11,10 @@ from rich.console import Console
 from fleetlb.domain.errors import FleetlbError
 from fleetlb.runtime.logs import set_up_logs
 from fleetlb.runtime.settings import LogFormat, LogLevel
-from fleetlb_cli.audit.running import Sight, Target, audit_for_ever, audit_once
+from fleetlb_cli.audit.running import Sight, audit_for_ever, audit_once
 from fleetlb_cli.borrowing import run_until_signalled
-from fleetlb_cli.local.layout import NoFleetError, read_environment
+from fleetlb_cli.local.layout import NoFleetError
+from fleetlb_cli.reaching import find_target
 
 NOTHING_FOUND, FOUND, USAGE, BLIND = 0, 1, 2, 3
 
@@ -57,7 +57,7 @@ def audit(
     console = Console(stderr=True)
     set_up_logs("fleetlb-audit", LogLevel.WARNING, LogFormat.CONSOLE, to=sys.stderr)
     try:
-        target = _target(kubeconfig, nats_url, nats_creds, state)
+        target = find_target(kubeconfig, nats_url, nats_creds, state)
         address = None if serve is None else _address(serve)
     except (ValueError, NoFleetError) as problem:
         console.print(str(problem), markup=False)
@@ -71,20 +71,6 @@ def audit(
         return BLIND
     _show(sight, output)
     return FOUND if sight.findings else NOTHING_FOUND
-
-
-def _target(kubeconfig: Path | None, url: str | None, creds: Path | None, state: Path | None) -> Target:
-    """Where the fleet is. Raises ValueError or NoFleetError."""
-    if state is not None:
-        place = read_environment(state.absolute())
-        return Target(Path(place.management.kubeconfig), place.nats.url, Path(place.nats.hub_creds), True)
-    given = kubeconfig or (Path(os.environ["KUBECONFIG"]) if os.environ.get("KUBECONFIG") else None)
-    if given is None or url is None or creds is None:
-        raise ValueError("say where the fleet is: --kubeconfig, --nats-url and --nats-creds, or --state of a local one")
-    for path in (given, creds):
-        if not path.is_file():
-            raise ValueError(f"there is no file {path}")
-    return Target(given, url, creds, False)
 
 
 def _address(text: str) -> tuple[str, int]:

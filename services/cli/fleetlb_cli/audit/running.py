@@ -3,40 +3,28 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import msgspec
 import prometheus_client
 import structlog
 
-from fleetlb.domain.errors import FleetlbError, Transient
+from fleetlb.domain.errors import FleetlbError
 from fleetlb.kube.cluster import Cluster
 from fleetlb.runtime.bus import Bus
-from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb_cli.audit.gathering import gather
 from fleetlb_cli.audit.judging import CHECKED, judge, lasting
 from fleetlb_cli.audit.picture import Finding, Picture
+from fleetlb_cli.reaching import Target, connected
 
 FINDINGS = prometheus_client.Gauge("fleetlb_audit_findings", "Promises that do not hold, by invariant.", ["invariant"])
 LAST = prometheus_client.Gauge("fleetlb_audit_last_timestamp_seconds", "When the fleet was last looked at whole.")
 SECONDS = prometheus_client.Gauge("fleetlb_audit_seconds", "How long the last audit took.")
 BLIND = prometheus_client.Counter("fleetlb_audit_failures_total", "Audits that could not look at the fleet.")
 
-CONNECT_SECONDS = 10.0
+NAME = "fleetlb-audit"
 
 log = structlog.get_logger(__name__)
-
-
-class Target(NamedTuple):
-    """Where the fleet is."""
-
-    kubeconfig: Path
-    nats_url: str
-    nats_creds: Path
-    allow_loopback: bool
 
 
 class Sight(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -49,7 +37,7 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 async def audit_once(target: Target, settle: float) -> Sight:
     """Two looks, `settle` seconds apart. Raises FleetlbError or OSError."""
-    async with _connected(target) as (cluster, bus):
+    async with connected(target, NAME) as (cluster, bus):
         return await _look(cluster, bus, target, settle)
 
 
@@ -57,7 +45,7 @@ async def audit_for_ever(target: Target, settle: float, every: float, address: t
     """Again and again, with metrics on `address` (host and port)."""
     host, port = address
     prometheus_client.start_http_server(port, host)
-    async with _connected(target) as (cluster, bus):
+    async with connected(target, NAME) as (cluster, bus):
         while True:
             began = time.monotonic()
             try:
@@ -70,37 +58,6 @@ async def audit_for_ever(target: Target, settle: float, every: float, address: t
                 SECONDS.set(time.monotonic() - began)
             await asyncio.sleep(every)
     raise AssertionError("never reached")
-
-
-@asynccontextmanager
-async def _connected(target: Target) -> AsyncIterator[tuple[Cluster, Bus]]:
-    """Connections for the time of a block. Raises FleetlbError, also for a NATS that is not there."""
-    cluster = await Cluster.connect(target.kubeconfig, field_manager="fleetlb-audit")
-    problem: FleetlbError | None = None
-    async with asyncio.TaskGroup() as tasks:
-        try:
-            bus = await _bus(target, tasks)
-            try:
-                yield cluster, bus
-            finally:
-                await bus.close()
-        except FleetlbError as met:  # out of the task group it must come as it is
-            problem = met
-        finally:
-            await cluster.close()
-    if problem is not None:
-        raise problem
-
-
-async def _bus(target: Target, tasks: asyncio.TaskGroup) -> JetStreamBus:
-    try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            return await JetStreamBus.connect(
-                target.nats_url, tasks=tasks, creds=target.nats_creds, name="fleetlb-audit"
-            )
-    except TimeoutError:
-        text = f"NATS at {target.nats_url} does not let {target.nats_creds} in, or does not answer"
-        raise Transient(f"{text}, for {CONNECT_SECONDS:g} s") from None
 
 
 async def _look(cluster: Cluster, bus: Bus, target: Target, settle: float) -> Sight:

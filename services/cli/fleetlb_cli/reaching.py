@@ -1,0 +1,68 @@
+"""The way to a fleet's hub, for commands that look at its objects and its streams alike."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from fleetlb.domain.errors import FleetlbError, Transient
+from fleetlb.kube.cluster import Cluster
+from fleetlb.runtime.bus import Bus
+from fleetlb.runtime.jetstream import JetStreamBus
+from fleetlb_cli.local.layout import read_environment
+
+CONNECT_SECONDS = 10.0
+
+
+class Target(NamedTuple):
+    """Where the fleet is."""
+
+    kubeconfig: Path
+    nats_url: str
+    nats_creds: Path
+    allow_loopback: bool
+
+
+def find_target(kubeconfig: Path | None, url: str | None, creds: Path | None, state: Path | None) -> Target:
+    """Where the fleet is. Raises ValueError or NoFleetError."""
+    if state is not None:
+        place = read_environment(state.absolute())
+        return Target(Path(place.management.kubeconfig), place.nats.url, Path(place.nats.hub_creds), True)
+    given = kubeconfig or (Path(os.environ["KUBECONFIG"]) if os.environ.get("KUBECONFIG") else None)
+    if given is None or url is None or creds is None:
+        raise ValueError("say where the fleet is: --kubeconfig, --nats-url and --nats-creds, or --state of a local one")
+    for path in (given, creds):
+        if not path.is_file():
+            raise ValueError(f"there is no file {path}")
+    return Target(given, url, creds, False)
+
+
+@asynccontextmanager
+async def connected(target: Target, name: str) -> AsyncIterator[tuple[Cluster, Bus]]:
+    """Connections under a name of their own, for a block. Raises FleetlbError, also for a NATS that is not there."""
+    cluster = await Cluster.connect(target.kubeconfig, field_manager=name)
+    problem: FleetlbError | None = None
+    async with asyncio.TaskGroup() as tasks:
+        try:
+            bus = await _bus(target, tasks, name)
+            try:
+                yield cluster, bus
+            finally:
+                await bus.close()
+        except FleetlbError as met:  # out of the task group it must come as it is
+            problem = met
+        finally:
+            await cluster.close()
+    if problem is not None:
+        raise problem
+
+
+async def _bus(target: Target, tasks: asyncio.TaskGroup, name: str) -> JetStreamBus:
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            return await JetStreamBus.connect(target.nats_url, tasks=tasks, creds=target.nats_creds, name=name)
+    except TimeoutError:
+        text = f"NATS at {target.nats_url} does not let {target.nats_creds} in, or does not answer"
+        raise Transient(f"{text}, for {CONNECT_SECONDS:g} s") from None
