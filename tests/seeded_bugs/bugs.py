@@ -336,4 +336,11 @@ BUGS = (
         "self._holder.is_valid():",
         (f"{UNIT}/fleetlb/kube/test_continuity.py",),
     ),
+    Bug(
+        "a watch is resumed from a future that did not happen",
+        "libs/fleetlb/kube/watching.py",
+        "        if 0 < now < self._reached:\n",
+        "        if now < 0:\n",
+        (f"{UNIT}/fleetlb/kube/test_watching.py",),
+    ),
 )

@@ -7,19 +7,19 @@ operator accepts it. A process whose memory is of a future that did not happen h
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from typing import NoReturn, Protocol
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NoReturn, Protocol
 
 import prometheus_client
 import structlog
 
 from fleetlb.contracts.v1 import StoreMarked
-from fleetlb.domain.errors import FleetlbError
+from fleetlb.domain.errors import FleetlbError, Transient
 from fleetlb.kube.cluster import Cluster, PatchKind
-from fleetlb.kube.errors import AlreadyExists, NotFound
-from fleetlb.kube.lease_marks import closing_patch, has_gone_back, objection_of
+from fleetlb.kube.errors import AlreadyExists, NotFound, StoreWentBack
+from fleetlb.kube.lease_marks import closing_patch, has_gone_back, is_known_since, objection_of
 from fleetlb.kube.lease_terms import Lease, LeaseMeta
-from fleetlb.kube.leases import TYPED_LEASES, LeaseHolder, StoreWentBack
+from fleetlb.kube.leases import TYPED_LEASES, LeaseHolder
 
 RETRY_SECONDS = 1.0
 WENT_BACK = prometheus_client.Gauge(
@@ -50,53 +50,63 @@ class Continuity:
         self._on_open = on_open
         self._uid = ""
         self._seen: Lease | None = None
+        self._ending = ""
         self._noted = asyncio.Event()
         holder.on_seen = self._see
 
     @property
     def objection(self) -> str:
         """Why nothing may be done under the Lease, and the cure; empty: nothing is in the way."""
-        return objection_of(self._seen)
+        return self._ending or objection_of(self._seen)
 
     async def run(self) -> NoReturn:
         """Hold the Lease for ever. Raises StoreWentBack, once that is written on the Lease."""
         await self._insist("the store cannot be compared with what it was; trying again", self._begin)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_mark(), name=f"mark {self._holder.name}")
-            tasks.create_task(self._hold(), name=f"hold {self._holder.name}")
+            tasks.create_task(self.guard(self._holder.run()), name=f"hold {self._holder.name}")
         raise AssertionError("never reached")
 
-    async def _hold(self) -> NoReturn:
+    async def guard(self, work: Coroutine[Any, Any, NoReturn]) -> NoReturn:
+        """Do this for ever; whatever sees that the store went back is believed, and raised when it is written down."""
         try:
-            await self._holder.run()
+            await work
         except StoreWentBack as problem:
-            log.error("the store went back in time; beginning anew", once=problem.once, now=problem.now)
-            await self._insist(
-                "that the store went back cannot be written down; trying again", self._close, problem.once
-            )
+            self._ending = str(problem)
+            log.error("the store went back in time; beginning anew", problem=str(problem))
+            await self._insist("the lease cannot be marked as gone back; trying again", self._write_down, problem.once)
             raise
 
     async def _begin(self) -> None:
-        """Compare the store with its mark, which is read first: the Lease can only be newer."""
-        holder = self._holder
-        mark = await self._marks.read(holder.name)
+        """Compare the store with its mark."""
         self._uid = await self._cluster.uid()
+        mark = await self._marks.read(self._holder.name)
+        if mark is not None:
+            self._holder.rise_above(mark.generation)
+        await self._close_behind(mark)
+
+    async def _write_down(self, once: int) -> None:
+        """Close the gate for what this process has seen, unless it slept through the restore and its acceptance."""
+        mark: StoreMarked | None = None
+        with contextlib.suppress(Transient):
+            mark = await self._marks.read(self._holder.name)
+        if not await self._close_behind(mark) and not is_known_since(mark, self._holder.known_generation):
+            await self._close(once)
+
+    async def _close_behind(self, mark: StoreMarked | None) -> bool:
+        """Close the gate if the store is behind the mark, which was read first: the Lease can only be newer."""
+        holder = self._holder
         try:
             lease: Lease | None = await self._cluster.get(TYPED_LEASES, holder.name, holder.namespace)
         except NotFound:
             lease = None
-        if mark is not None:
-            holder.rise_above(mark.generation)
-        if has_gone_back(lease, mark, self._uid, store_version=await self._store_version()) and mark is not None:
-            now = lease.version if lease is not None else 0
-            text = "the store went back in time; nothing is decided until that is accepted"
-            log.error(text, once=mark.version, now=now)
-            await self._close(mark.version)
-
-    async def _store_version(self) -> int:
-        async for page in self._cluster.pages(TYPED_LEASES, self._holder.namespace, {}, page_size=1):
-            return int(page.metadata.resource_version)
-        return 0
+        version = await self._cluster.version(TYPED_LEASES, holder.namespace)
+        if mark is None or not has_gone_back(lease, mark, self._uid, store_version=version):
+            return False
+        now = lease.version if lease is not None else 0
+        log.error("the store went back in time; nothing is decided until that is accepted", once=mark.version, now=now)
+        await self._close(mark.version)
+        return True
 
     async def _close(self, version: int) -> None:
         """Write it on the Lease, which is made if it is not there."""

@@ -30,6 +30,13 @@ def has_gone_back(lease: Lease | None, mark: StoreMarked | None, cluster_uid: st
     return lease.version < mark.version
 
 
+def is_known_since(mark: StoreMarked | None, generation: int) -> bool:
+    """Whether what a process has seen of the future is of the past already: after it somebody went on with the store as
+    it is now. `generation`: the highest of which the process knew. To be asked where the store has not gone back
+    behind the mark."""
+    return mark is not None and mark.generation > generation
+
+
 def objection_of(lease: Lease | None) -> str:
     """Why the holder of a Lease must do nothing, and the cure; empty: nothing is in its way."""
     once = lease.metadata.annotations.get(WENT_BACK, "") if lease is not None else ""

@@ -14,9 +14,8 @@ from typing import NoReturn, Protocol
 import msgspec
 import structlog
 
-from fleetlb.domain.errors import FleetlbError
 from fleetlb.kube.cluster import Cluster, PatchKind
-from fleetlb.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
+from fleetlb.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, StoreWentBack
 from fleetlb.kube.lease_terms import Action, Lease, Past, Verb, decide_lease, new_lease, release_patch, term_patch
 from fleetlb.kube.resources import Resource
 
@@ -25,16 +24,6 @@ RELEASE_SECONDS = 2.0
 """Handing back is a courtesy to the next holder; a shutdown does not wait longer for it."""
 
 log = structlog.get_logger(__name__)
-
-
-class StoreWentBack(FleetlbError):
-    """The API server's store is older than it was: what this process knows is of a future that did not happen."""
-
-    def __init__(self, once: int, now: int) -> None:
-        """`once`, `now`: versions of the Lease, as it was read before and as it is read now."""
-        super().__init__(f"the store went back in time: the lease had version {once}, and now has {now}")
-        self.once = once
-        self.now = now
 
 
 class Clock(Protocol):
@@ -121,6 +110,11 @@ class LeaseHolder:
         """The fencing generation of the present term; without one, the highest ever tried (0: none)."""
         return self._past.tried
 
+    @property
+    def known_generation(self) -> int:
+        """The highest generation that this process has read or tried to write; 0: none."""
+        return max(self._past.tried, self._lease.generation if self._lease is not None else 0)
+
     def is_valid(self) -> bool:
         """Whether the Lease is held at this very moment, also right after the process was paused."""
         return self.held.is_set() and self._clock.monotonic() < self._holds_until
@@ -201,7 +195,7 @@ class LeaseHolder:
     def _observe(self, lease: Lease) -> None:
         version = lease.version
         if version < self._version:
-            raise StoreWentBack(self._version, version)
+            raise StoreWentBack(f"lease {self.namespace}/{self.name}", self._version, version)
         self._version = version
         if self._lease is None or lease.beat != self._lease.beat:
             self._observed_at = self._clock.monotonic()

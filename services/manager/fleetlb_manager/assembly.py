@@ -118,7 +118,7 @@ class Manager:
 
     def runs(self) -> dict[str, Callable[[], Coroutine[Any, Any, object]]]:
         """What must run for ever, by name."""
-        watches = {f"watch {index}": reflector.run for index, reflector in enumerate(self._reflectors)}
+        watches = {f"watch {index}": self._watching(reflector) for index, reflector in enumerate(self._reflectors)}
         return {
             **self.queues.runs(),
             **watches,
@@ -234,6 +234,9 @@ class Manager:
             Reflector(cluster, LOAD_BALANCERS, on_set=fold.load_balancer_set, on_gone=fold.load_balancer_gone),
             Reflector(cluster, TENANT_CLUSTERS, on_set=fold.cluster_set, on_gone=fold.cluster_gone),
         )
+
+    def _watching(self, reflector: Reflector[Any]) -> Callable[[], Coroutine[Any, Any, object]]:
+        return lambda: self.continuity.guard(reflector.run())
 
     def _tenant_set(self, tenant: Tenant) -> None:
         self._objects.tenant_set(tenant)

@@ -81,7 +81,7 @@ class Replica:
     async def start(self) -> None:
         """Fold and act; returns when everything has been read that was there at the beginning."""
         for reflector in self._reflectors:
-            self._spawn(reflector.run(), f"watch {reflector!r}")
+            self._spawn(self.continuity.guard(reflector.run()), f"watch {reflector!r}")
         for reflector in self._reflectors:
             await reflector.synced.wait()
         await self._bus.listen(subjects.ALL_RELEASED, self._on_released)

@@ -4,7 +4,7 @@ import asyncio
 import copy
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from aiohttp import web
@@ -13,8 +13,9 @@ from fleetlb.contracts.v1 import StoreMarked
 from fleetlb.domain.errors import Transient
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.continuity import Continuity
+from fleetlb.kube.errors import StoreWentBack
 from fleetlb.kube.lease_marks import ACCEPTED, WENT_BACK
-from fleetlb.kube.leases import LeaseHolder, LeaseTiming, StoreWentBack
+from fleetlb.kube.leases import LeaseHolder, LeaseTiming
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.scripted_kube import Json, ScriptedKube
 from tests.unit.fleetlb.kube.test_leases import COLLECTION, PATH, LeaseStore
@@ -78,10 +79,10 @@ class Shelf:
 class Replica:
     """One process."""
 
-    def __init__(self, cluster: Cluster, shelf: Shelf) -> None:
+    def __init__(self, cluster: Cluster, shelf: Shelf, identity: str = "a") -> None:
         self.opened: list[int] = []
         timing = LeaseTiming(renew=0.02, retry=0.02)
-        self.holder = LeaseHolder(cluster, namespace="ns", name="l", identity="a", timing=timing)
+        self.holder = LeaseHolder(cluster, namespace="ns", name="l", identity=identity, timing=timing)
         self.continuity = Continuity(cluster, self.holder, shelf, on_open=self.opened.append)
 
     @asynccontextmanager
@@ -96,7 +97,7 @@ class Replica:
 def store(kube: ScriptedKube) -> Store:
     made = Store()
     kube.on("POST", COLLECTION, made)
-    kube.on("GET", COLLECTION, made)
+    kube.on("VERSION", COLLECTION, made)
     kube.on("GET", PATH, made)
     kube.on("PATCH", PATH, made)
     kube.on("GET", "/api/v1/namespaces/kube-system", Json({"metadata": {"uid": UID}}))
@@ -192,3 +193,30 @@ async def test_another_cluster_begins_above_the_terms_of_the_last_one(store: Sto
     async with Replica(cluster, shelf).living() as replica:
         await eventually(lambda: replica.holder.held.is_set())
         assert (replica.holder.generation, replica.continuity.objection) == (ahead + 1, "")
+
+
+async def test_who_slept_through_a_restore_and_its_acceptance_closes_nothing(store: Store, cluster: Cluster) -> None:
+    shelf, sleeper = Shelf(), Replica(cluster, Shelf(), "b")
+    async with Replica(cluster, shelf).living():
+        await eventually(lambda: store.version > 3)
+        backup = store.backup()
+        await eventually(lambda: "l" in shelf.marks and shelf.marks["l"].version > backup[1] + 3)
+        await sleeper.holder.step()
+    store.restore(backup)
+    async with Replica(cluster, shelf).living() as replica:
+        await eventually(lambda: replica.holder.held.is_set() and replica.continuity.objection)
+        store.accept()
+        await eventually(lambda: replica.opened and shelf.marks["l"].generation == replica.holder.generation)
+
+        async def sees_it() -> NoReturn:
+            raise StoreWentBack("gadgets", 10_000, 3)
+
+        woken = Continuity(cluster, sleeper.holder, shelf, on_open=sleeper.opened.append)
+        with pytest.raises(StoreWentBack):
+            await woken.guard(sees_it())
+        assert woken.objection, "it does nothing any more, and begins anew"
+        assert WENT_BACK not in store.annotations
+        stranger = Continuity(cluster, sleeper.holder, Shelf(), on_open=sleeper.opened.append)
+        with pytest.raises(StoreWentBack):
+            await stranger.guard(sees_it())
+        assert store.annotations[WENT_BACK] == "10000", "without a mark nobody knows better"
