@@ -94,8 +94,8 @@ integration: setup ## Tests against real API servers, NATS and Envoy, four at a 
 e2e: setup ## Tests of the whole local fleet
 	@echo "== e2e"; $(PYTEST) tests/e2e
 
-drills: setup ## Wipe NATS, a balancer node, the hub's objects; print how long until all is as it was
-	@echo "== drills"; $(PYTEST) tests/e2e/test_disasters.py
+drills: setup ## Wipe NATS, a node, the hub's objects, put its etcd back; print how long until all is as it was
+	@echo "== drills"; $(PYTEST) tests/e2e/test_disasters.py tests/e2e/test_restore.py
 
 lab: ## Build the lab's kernel and tools, if they are not there (once, about 6 minutes)
 	@deploy/lab/build.sh
