@@ -24,7 +24,7 @@ LAB_SECONDS ?= 2700
 .NOTPARALLEL:
 .PHONY: help setup up down demo bench test check fmt format lint type imports fast random soak test-the-tests unit \
 	component contract scenario \
-	integration e2e lab ipvs test-ipvs-host test-upstream test-in-cluster bench-ipvs conformance \
+	integration e2e drills lab ipvs test-ipvs-host test-upstream test-in-cluster bench-ipvs conformance \
 	conformance-envoy conformance-ipvs \
 	schemas clean
 
@@ -82,7 +82,7 @@ random: $(STAMP) ## Random histories of a manager (REPLAY= tells one of them aga
 soak: HISTORIES := soak
 soak: random ## The same for hours
 
-test-the-tests: $(STAMP) ## Are 40 seeded bugs caught? (BUGS="word word" takes those whose name holds one)
+test-the-tests: $(STAMP) ## Are 45 seeded bugs caught? (BUGS="word word" takes those whose name holds one)
 	@$(BIN)/python -m tests.seeded_bugs $(BUGS)
 
 unit component contract scenario: $(STAMP)
@@ -93,6 +93,9 @@ integration: setup ## Tests against real API servers, NATS and Envoy, four at a 
 
 e2e: setup ## Tests of the whole local fleet
 	@echo "== e2e"; $(PYTEST) tests/e2e
+
+drills: setup ## Wipe NATS, a node, the hub's objects, put its etcd back; print how long until all is as it was
+	@echo "== drills"; $(PYTEST) tests/e2e/test_disasters.py tests/e2e/test_restore.py
 
 lab: ## Build the lab's kernel and tools, if they are not there (once, about 6 minutes)
 	@deploy/lab/build.sh

@@ -8,6 +8,7 @@ import pytest
 
 from fleetlb.testkit.otlp_receiver import OtlpReceiver
 from fleetlb_cli.local.layout import Environment, read_environment
+from tests.e2e.drilling import Drill, as_table
 from tests.e2e.fleet import Fleet, TenantCluster
 from tests.stage.starting import running_fleet
 
@@ -55,3 +56,18 @@ async def globex(fleet: Fleet) -> AsyncIterator[TenantCluster]:
     """Tenant globex, likewise."""
     async with fleet.tenant("globex", f"t{next(_numbers)}") as tenant:
         yield tenant
+
+
+_drills: list[Drill] = []
+
+
+@pytest.fixture
+def drilled() -> list[Drill]:
+    """Outcomes of disaster drills; printed when all tests have run."""
+    return _drills
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A table of what was drilled."""
+    if _drills:
+        terminalreporter.write_line(f"\n{as_table(_drills)}")

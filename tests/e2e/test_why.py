@@ -12,7 +12,7 @@ from fleetlb.domain.traces import mark_of
 from fleetlb.kube.cluster import PatchKind
 from fleetlb.kube.fleet_objects import TENANTS
 from fleetlb.kube.resources import NODES
-from fleetlb_cli.reaching import reached, target_of
+from fleetlb_cli.reaching import connected, find_target
 from fleetlb_cli.why.explaining import Explanation, explain
 from fleetlb_cli.why.looking import Wanted, look
 from fleetlb_cli.why.steps import Stage
@@ -26,8 +26,8 @@ MANAGER, STATUS, PROGRAMMER, WATCHER = "manager", "status", "dataplane-programme
 
 async def explained(fleet: Fleet, tenant: TenantCluster, name: str = "web") -> Explanation:
     """What is said of a Service now."""
-    target = target_of(None, None, None, fleet.state)
-    async with reached(target, "e2e") as (cluster, bus):
+    target = find_target(None, None, None, fleet.state)
+    async with connected(target, "e2e") as (cluster, bus):
         (seen,) = await look(cluster, bus, target, Wanted(tenant.name, tenant.namespace, name), "fleetlb-system")
     return explain(seen)
 

@@ -19,6 +19,7 @@ _PLACES = {
     "TENANT": "tenant",
     subjects.key_token(_KEY): "key",
     "*": "account",
+    "LEASE": "lease",
 }
 """What stands for a parameter in the samples below, so that the grammar stays in `subjects` alone."""
 
@@ -181,6 +182,15 @@ CHANNELS = (
         writer="manager",
         readers=("tenant-watcher",),
         summary="Asks a tenant's watchers to ask for their next credentials.",
+    ),
+    Channel(
+        name="storeMarked",
+        subject=_template(subjects.marked("LEASE")),
+        message=v1.StoreMarked,
+        writer="manager",
+        readers=("manager", "status"),
+        stream=streams.MARKS_STREAM.name,
+        summary="How far the management cluster's store had come; each service with a Lease says it of its own.",
     ),
 )
 

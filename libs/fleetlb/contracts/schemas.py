@@ -20,6 +20,7 @@ _MEANINGS = {
     "cluster": "UID of the tenant cluster's namespace kube-system.",
     "group": "A BalancerGroup.",
     "key": "A virtual server: address, port and protocol, such as 192-0-2-1_443_tcp.",
+    "lease": "Name of the Lease whose holder speaks.",
     "node": "A balancer node; a dot in its name is written as an underscore.",
     "tenant": "A Tenant; a dot in its name is written as an underscore.",
     "uid": "UID of the Service.",

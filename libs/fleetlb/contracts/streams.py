@@ -11,7 +11,8 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of one stream.
 
     `compacted` keeps the last message of each subject and nothing else, in the server's memory: whoever wrote it holds
-    the truth and says it again to a server that has lost it (ADR 7). Others are kept on disk.
+    the truth and says it again to a server that has lost it (ADR 7). Others are kept on disk, and so is one that is
+    `on_disk`: what nobody could say again.
     """
 
     name: str
@@ -20,6 +21,7 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
     max_message_bytes: int
     discard_new: bool = True
     compacted: bool = True
+    on_disk: bool = False
     max_age_seconds: float | None = None
 
 
@@ -72,3 +74,12 @@ PARKED_STREAM = StreamSpec(
     compacted=False,
     max_age_seconds=7 * 86400.0,
 )
+
+MARKS_STREAM = StreamSpec(
+    name="FLEETLB_MARKS",
+    subjects=(f"{subjects.ROOT}.marked.>",),
+    max_bytes=MIB,
+    max_message_bytes=MIB // 256,
+    on_disk=True,
+)
+"""How far the management cluster's store had come: kept where a restore of that store does not reach."""

@@ -208,3 +208,8 @@ def parse_request(subject: str) -> str:
 def parked(account: str, message: str) -> str:
     """Where a message that nobody could read is kept."""
     return f"{ROOT}.parked.{account}.{message}"
+
+
+def marked(lease: str) -> str:
+    """Where the holder of a Lease says how far the management cluster's store has come."""
+    return f"{ROOT}.marked.{token(lease)}"

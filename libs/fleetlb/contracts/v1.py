@@ -182,6 +182,19 @@ class NodeRealized(Message, frozen=True, kw_only=True):
     """Virtual servers, routes, rules and switches that others changed and this node has mended since its start."""
 
 
+class StoreMarked(Message, frozen=True, kw_only=True):
+    """How far the management cluster's store had come when the holder of a Lease last wrote it.
+
+    A store that shows that Lease in an older version has gone back in time, as after a restore.
+    """
+
+    cluster_uid: str = msgspec.field(name="clusterUID")
+    version: Whole
+    """`resourceVersion` of the Lease."""
+    generation: Whole
+    """Fencing generation of its holder."""
+
+
 class ServiceReleased(Message, frozen=True, kw_only=True):
     """Nothing of a Service is left: no object, no virtual server, no address in use."""
 

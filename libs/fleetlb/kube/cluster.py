@@ -130,6 +130,13 @@ class Cluster:
             if not token:
                 return
 
+    async def version(self, res: Resource[Any], namespace: str | None = None) -> int:
+        """The version of the whole store now, asked for by a list of one; 0 if it is not in the API server's form."""
+        async for page in self.pages(res, namespace, {}, page_size=1):
+            text = page.metadata.resource_version
+            return int(text) if text.isascii() and text.isdecimal() else 0
+        return 0
+
     async def create(self, res: Resource[T], obj: T, namespace: str | None = None) -> T:
         """Create an object; its namespace is its own unless given. Raises AlreadyExists."""
         path = res.collection_path(namespace or name_of(obj)[0]) + query_string({"fieldManager": self._field_manager})

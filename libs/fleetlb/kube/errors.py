@@ -13,6 +13,8 @@ ApiError (FleetlbError)         anything the server refused that has no name bel
 ├── NotPermitted (Transient)    never sent: this process has lost the right to write (see `Cluster.writing_while`)
 └── Undecodable (Poison)        the answer does not fit the struct asked for
 
+StoreWentBack (FleetlbError)    no refusal, but what answers show: the store was put back to an older state
+
 Must not know which request was sent beyond the words given for the message.
 """
 
@@ -104,6 +106,16 @@ _KINDS: dict[int, type[ApiError]] = {
     422: Invalid,
     429: TooManyRequests,
 }
+
+
+class StoreWentBack(FleetlbError):
+    """The API server's store is older than it was: what this process knows is of a future that did not happen."""
+
+    def __init__(self, what: str, once: int, now: int) -> None:
+        """`once`, `now`: versions that were read before and are read now, of the same thing."""
+        super().__init__(f"the store went back in time: {what} once had version {once}, and now has {now}")
+        self.once = once
+        self.now = now
 
 
 class _Cause(msgspec.Struct):

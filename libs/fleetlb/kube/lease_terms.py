@@ -1,9 +1,9 @@
 """Who may hold a Lease: the decision alone, from what was read and how long ago it last changed.
 
 Invariants. A generation is never used twice: every new term has a higher one than any before it, also when the Lease
-was deleted in between (a new one starts at the current time in seconds, which terms would have to outrun at more than
-one a second) and when the same identity comes back after a restart. Nobody compares clocks: a Lease has expired when
-*we* have watched it unchanged for its duration.
+was deleted or put back to an older state in between (none is below the current time in seconds, which terms would have
+to outrun at more than one a second) and when the same identity comes back after a restart. Nobody compares clocks: a
+Lease has expired when *we* have watched it unchanged for its duration.
 Pure: no clock, no requests.
 """
 
@@ -54,6 +54,12 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
         return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
 
     @property
+    def version(self) -> int:
+        """Of the store when the Lease was last written; 0 if it is not in the API server's form."""
+        text = self.metadata.resource_version
+        return int(text) if text.isascii() and text.isdecimal() else 0
+
+    @property
     def beat(self) -> tuple[str | None, str | None, int]:
         """What its holder changes at every renewal."""
         return self.spec.holder_identity, self.spec.renew_time, self.generation
@@ -82,6 +88,8 @@ class Past(NamedTuple):
     """The generation being held now; 0: none."""
     tried: int = 0
     """The highest generation this process ever wrote or tried to write, since a write's outcome may be unknown."""
+    floor: int = 0
+    """The highest generation that somebody is known to have used."""
 
 
 def decide_lease(
@@ -89,10 +97,10 @@ def decide_lease(
 ) -> Action:
     """What to do about a Lease that was first seen in this state at `observed_at` on the clock that says `now`.
 
-    `epoch_seconds`, the wall clock, is only the floor of the generation of a Lease that has none.
+    `epoch_seconds`, the wall clock, is only a floor of generations.
     """
     if lease is None:
-        return Action(Verb.CREATE, max(epoch_seconds, past.tried + 1))
+        return Action(Verb.CREATE, max(epoch_seconds, past.tried + 1, past.floor + 1))
     holder = lease.spec.holder_identity
     if holder == identity and past.held and lease.generation == past.held:
         return Action(Verb.RENEW, past.held)
@@ -102,8 +110,8 @@ def decide_lease(
 
 
 def next_generation(lease: Lease, past: Past, epoch_seconds: int) -> int:
-    """A generation above every one that this Lease or this process has seen."""
-    return max(lease.generation or epoch_seconds, past.tried) + 1
+    """A generation above every one that this Lease or this process has seen, and that a lost store may have seen."""
+    return max(lease.generation, past.tried, past.floor, epoch_seconds) + 1
 
 
 def _is_our_own(lease: Lease, identity: str, past: Past) -> bool:

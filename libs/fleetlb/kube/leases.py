@@ -2,7 +2,8 @@
 
 The holder stops considering itself holder when it could not renew for two thirds of the duration, by its own monotonic
 clock; others may take the Lease only after watching it unchanged for all of the duration. A Lease does not fence: every
-write made under it carries `generation`, and receivers refuse lower ones. Decisions stand in `lease_terms`.
+write made under it carries `generation`, and receivers refuse lower ones. Decisions stand in `lease_terms`. A Lease
+that is older than one that was read before is no Lease to act under: the store behind it went back in time.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import msgspec
 import structlog
 
 from fleetlb.kube.cluster import Cluster, PatchKind
-from fleetlb.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
+from fleetlb.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, StoreWentBack
 from fleetlb.kube.lease_terms import Action, Lease, Past, Verb, decide_lease, new_lease, release_patch, term_patch
 from fleetlb.kube.resources import Resource
 
@@ -84,8 +85,8 @@ class LeaseHolder:
     ) -> None:
         """`on_acquired` gets the generation of the new term; `on_lost` must stop all work of the old one."""
         self._cluster = cluster
-        self._namespace = namespace
-        self._name = name
+        self.namespace = namespace
+        self.name = name
         self._identity = identity
         self._timing = timing
         self._clock = clock
@@ -93,6 +94,7 @@ class LeaseHolder:
         self._on_lost = on_lost
         self._past = Past()
         self._lease: Lease | None = None
+        self._version = 0
         self._observed_at = 0.0
         self._fresh = False
         self._holds_until = 0.0
@@ -100,18 +102,29 @@ class LeaseHolder:
         self._log = log.bind(lease=f"{namespace}/{name}", identity=identity)
         self.held = asyncio.Event()
         """Set while the Lease is held; `is_valid` is stricter."""
+        self.on_seen: Callable[[Lease], None] = lambda lease: None
+        """Hears of the Lease each time that it was read or written."""
 
     @property
     def generation(self) -> int:
         """The fencing generation of the present term; without one, the highest ever tried (0: none)."""
         return self._past.tried
 
+    @property
+    def known_generation(self) -> int:
+        """The highest generation that this process has read or tried to write; 0: none."""
+        return max(self._past.tried, self._lease.generation if self._lease is not None else 0)
+
     def is_valid(self) -> bool:
         """Whether the Lease is held at this very moment, also right after the process was paused."""
         return self.held.is_set() and self._clock.monotonic() < self._holds_until
 
+    def rise_above(self, generation: int) -> None:
+        """Every term to come has a higher generation than this one, which somebody has used."""
+        self._past = self._past._replace(floor=max(self._past.floor, generation))
+
     async def run(self) -> NoReturn:
-        """Hold the Lease whenever possible, for ever."""
+        """Hold the Lease whenever possible, for ever. Raises StoreWentBack."""
         wait = 0.0
         try:
             while True:
@@ -126,6 +139,8 @@ class LeaseHolder:
             async with asyncio.timeout(self._left()):
                 wait = await self._attempt()
             self._failing = False
+            if self._lease is not None:
+                self.on_seen(self._lease)
         except (ApiError, TimeoutError) as problem:
             wait = self._timing.retry
             self._fresh = False  # the outcome of a write may be unknown: read before the next
@@ -172,12 +187,16 @@ class LeaseHolder:
 
     async def _look(self) -> None:
         try:
-            self._observe(await self._cluster.get(TYPED_LEASES, self._name, self._namespace))
+            self._observe(await self._cluster.get(TYPED_LEASES, self.name, self.namespace))
         except NotFound:
             self._lease = None
         self._fresh = True
 
     def _observe(self, lease: Lease) -> None:
+        version = lease.version
+        if version < self._version:
+            raise StoreWentBack(f"lease {self.namespace}/{self.name}", self._version, version)
+        self._version = version
         if self._lease is None or lease.beat != self._lease.beat:
             self._observed_at = self._clock.monotonic()
         self._lease = lease
@@ -188,7 +207,7 @@ class LeaseHolder:
         duration, epoch = self._timing.duration, self._clock.wall()
         try:
             if self._lease is None:
-                lease = new_lease(self._namespace, self._name, self._identity, action, duration=duration, epoch=epoch)
+                lease = new_lease(self.namespace, self.name, self._identity, action, duration=duration, epoch=epoch)
                 self._observe(await self._cluster.create(TYPED_LEASES, lease))
             else:
                 body = term_patch(self._lease, self._identity, action, duration=duration, epoch=epoch)
@@ -202,9 +221,7 @@ class LeaseHolder:
         return True
 
     async def _patch(self, body: object) -> Lease:
-        return await self._cluster.patch(
-            TYPED_LEASES, self._name, body, kind=PatchKind.MERGE, namespace=self._namespace
-        )
+        return await self._cluster.patch(TYPED_LEASES, self.name, body, kind=PatchKind.MERGE, namespace=self.namespace)
 
     def _won(self, action: Action, started: float) -> None:
         self._holds_until = started + self._timing.hold

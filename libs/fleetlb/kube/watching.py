@@ -2,7 +2,8 @@
 
 A full set comes first, by WatchList (one streamed request, ended by a marked bookmark) or, where a server does not know
 that, by a paged list; then changes as they happen. What a gap hid is found at the next full set. Callbacks are
-synchronous and run in the event loop in the order of events; they should note the key and return.
+synchronous and run in the event loop in the order of events; they should note the key and return. A restored server
+says nothing to who watches from a version that is to come: when a watch ended before its time, that is asked first.
 
 Must not know what the objects mean. Decisions stand in `store` (what changed) and `pausing` (when to try again).
 """
@@ -18,7 +19,7 @@ import prometheus_client
 import structlog
 
 from fleetlb.kube.cluster import Cluster
-from fleetlb.kube.errors import DECODE_PROBLEMS, ApiError, Gone, Invalid, Undecodable, error_from
+from fleetlb.kube.errors import DECODE_PROBLEMS, ApiError, Gone, Invalid, StoreWentBack, Undecodable, error_from
 from fleetlb.kube.lines import Event, LineSplitter, Outline, decode_event, decode_sketch, ends_initial_events
 from fleetlb.kube.pausing import Patience, Pause
 from fleetlb.kube.resources import HasMetadata, Resource
@@ -59,7 +60,7 @@ class WatchTiming(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reflector(Generic[K]):
-    """A live view of one kind of object. `run` never returns and never raises an ApiError."""
+    """A live view of one kind of object. `run` never returns, and raises nothing but StoreWentBack."""
 
     timing = WatchTiming()
 
@@ -87,6 +88,8 @@ class Reflector(Generic[K]):
         self._namespace = namespace
         self._store: Store[K] = Store(None if keep else self._tombstone)
         self._version = ""  # to resume from; empty: a full set is needed
+        self._reached = 0
+        self._in_doubt = False
         self._listing = False
         self._knows_watch_list = True
         self._lines = 0
@@ -104,7 +107,7 @@ class Reflector(Generic[K]):
         return self._store.objects
 
     async def run(self) -> NoReturn:
-        """Watch for ever."""
+        """Watch for ever. Raises StoreWentBack."""
         loop = asyncio.get_running_loop()
         patience = Patience(self.timing.pause, self.timing.relist_after)
         while True:
@@ -112,15 +115,27 @@ class Reflector(Generic[K]):
             self._lines = 0
             problem: ApiError | None = None
             try:
+                await self._compare()
                 await self._round()
             except ApiError as refusal:
                 problem = refusal
-            progressed = bool(self._lines) or (self._version != "" and loop.time() - started >= self.timing.settled)
+            lived = loop.time() - started
+            self._in_doubt = problem is not None or lived < self.timing.server[0]
+            progressed = bool(self._lines) or (self._version != "" and lived >= self.timing.settled)
             verdict = patience.after(problem, progressed=progressed, chance=random.random())  # noqa: S311 - jitter
             if verdict.relist:
                 self._version = ""
             self._report(problem)
             await asyncio.sleep(verdict.pause)
+
+    async def _compare(self) -> None:
+        """Whether the store still has all that it had. A server that does not say is watched all the same."""
+        now = 0
+        if self._in_doubt and self._reached:
+            with contextlib.suppress(ApiError):
+                now = await self._cluster.version(self._resource, self._namespace)
+        if 0 < now < self._reached:
+            raise StoreWentBack(repr(self._resource), self._reached, now)
 
     async def _round(self) -> None:
         if self._version:
@@ -153,9 +168,9 @@ class Reflector(Generic[K]):
         """One watch, until the server ends it."""
         low, high = self.timing.server
         seconds = random.randint(low, high)  # noqa: S311 - jitter
+        splitter = LineSplitter()
         if not self._version:
             self._begin()
-        splitter = LineSplitter()
         query = {**self._selectors, **query, "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
         async with self._cluster.watch(
             self._resource, self._namespace, query, read_timeout=seconds + self.timing.read_margin
@@ -179,7 +194,7 @@ class Reflector(Generic[K]):
             raise error_from(f"watch of {self._resource!r}", 0, bytes(event.object))
         version = self._apply(event)
         if not self._listing:
-            self._version = version or self._version
+            self._advance(version or self._version)
             self._lines += 1
             self._recovered()
 
@@ -247,11 +262,16 @@ class Reflector(Generic[K]):
 
     def _complete(self, version: str) -> None:
         self._listing = False
-        self._version = version
+        self._advance(version)
         self._tell(self._store.complete())
         FULL_SETS.labels(repr(self._resource)).inc()
         self._recovered()
         self.synced.set()
+
+    def _advance(self, version: str) -> None:
+        self._version = version
+        if version.isascii() and version.isdecimal():
+            self._reached = max(self._reached, int(version))
 
     def _tell(self, changes: list[Change[K]]) -> None:
         for item, gone in changes:

@@ -41,7 +41,7 @@ def stream_config(spec: StreamSpec) -> dict[str, Any]:
         "name": spec.name,
         "subjects": list(spec.subjects),
         "retention": "limits",
-        "storage": "memory" if spec.compacted else "file",
+        "storage": "memory" if spec.compacted and not spec.on_disk else "file",
         "max_bytes": spec.max_bytes,
         "max_msg_size": spec.max_message_bytes,
         "max_msgs_per_subject": 1 if spec.compacted else -1,

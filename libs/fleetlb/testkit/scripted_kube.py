@@ -158,7 +158,10 @@ class ScriptedKube:
         return f"http://127.0.0.1:{self._port}"
 
     def on(self, method: str, path: str, *replies: Reply) -> None:
-        """Append replies to a route; the method of a watch is WATCH."""
+        """Append replies to a route; the method of a watch is WATCH, that of a list of one VERSION.
+
+        Who asks for a version that is not scripted is refused, and it is not noted among the requests.
+        """
         self._replies[method, path].extend(replies)
 
     def sent(self, method: str, path: str = "") -> list[Request]:
@@ -207,6 +210,10 @@ class ScriptedKube:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         method = "WATCH" if request.query.get("watch") == "true" else request.method
+        if method == "GET" and request.query.get("limit") == "1":
+            method = "VERSION"
+            if not self._replies[method, request.path]:
+                return await refusal(404, "NotFound", "nothing scripted").answer(request)
         text = await request.text()
         self.connections.add(request.transport)
         self.requests.append(

@@ -14,6 +14,7 @@ app.command("fleetlb_cli.demo.commands:demo", name="demo", help="Show the whole 
 app.command("fleetlb_cli.bench.commands:bench", name="bench", help="Measure a local fleet.")
 app.command("fleetlb_cli.tenants.commands:app", name="tenant", help="Let tenants in, see how they are, see them off.")
 app.command("fleetlb_cli.audit.commands:audit", name="audit", help="Check what a live fleet promises, from outside.")
+app.command("fleetlb_cli.restore.commands:app", name="restore", help="Accept that the hub's store was put back.")
 
 app.command("fleetlb_cli.why.commands:why", name="why", help="Explain where a Service is on its way, and what to do.")
 app.command("fleetlb_cli.why.commands:trace", name="trace", help="Show the stations of a Service's last change.")

@@ -1,4 +1,4 @@
-"""Where a fleet is, and the way to it for commands that look at all of it: its management cluster, the hub's NATS."""
+"""The way to a fleet's hub, for commands that look at its objects and its streams alike."""
 
 import asyncio
 import os
@@ -28,8 +28,8 @@ class Target(NamedTuple):
     """Kubeconfigs of tenants' own clusters, where they are known."""
 
 
-def target_of(kubeconfig: Path | None, url: str | None, creds: Path | None, state: Path | None) -> Target:
-    """From what a command was told, and $KUBECONFIG. Raises ValueError or NoFleetError."""
+def find_target(kubeconfig: Path | None, url: str | None, creds: Path | None, state: Path | None) -> Target:
+    """Where the fleet is. Raises ValueError or NoFleetError."""
     if state is not None:
         place = read_environment(state.absolute())
         tenants = {name: Path(tenant.kubeconfig) for name, tenant in place.tenants.items()}
@@ -44,13 +44,13 @@ def target_of(kubeconfig: Path | None, url: str | None, creds: Path | None, stat
 
 
 @asynccontextmanager
-async def reached(target: Target, name: str) -> AsyncIterator[tuple[Cluster, Bus]]:
-    """Connections for the time of a block. Raises FleetlbError, also for a NATS that is not there."""
+async def connected(target: Target, name: str) -> AsyncIterator[tuple[Cluster, Bus]]:
+    """Connections under a name of their own, for a block. Raises FleetlbError, also for a NATS that is not there."""
     cluster = await Cluster.connect(target.kubeconfig, field_manager=name)
     problem: FleetlbError | None = None
     async with asyncio.TaskGroup() as tasks:
         try:
-            bus = await _bus(target, name, tasks)
+            bus = await _bus(target, tasks, name)
             try:
                 yield cluster, bus
             finally:
@@ -63,7 +63,7 @@ async def reached(target: Target, name: str) -> AsyncIterator[tuple[Cluster, Bus
         raise problem
 
 
-async def _bus(target: Target, name: str, tasks: asyncio.TaskGroup) -> JetStreamBus:
+async def _bus(target: Target, tasks: asyncio.TaskGroup, name: str) -> JetStreamBus:
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             return await JetStreamBus.connect(target.nats_url, tasks=tasks, creds=target.nats_creds, name=name)

@@ -94,6 +94,7 @@ async def _keep_gates(process: Process, manager: Manager, bus: JetStreamBus) -> 
         else:
             health.gate("bus").close("not connected to NATS")
         health.gate("streams").mind(manager.streams.objection)
+        health.gate("store").mind(manager.continuity.objection)
         if synced_at is None and manager.is_synced:
             synced_at = loop.time()
             health.gate("caches").open()

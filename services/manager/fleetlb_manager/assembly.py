@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 from fleetlb.contracts import subjects
 from fleetlb.contracts.objects import BalancerGroup
-from fleetlb.contracts.streams import PARKED_STREAM, observed_stream
+from fleetlb.contracts.streams import MARKS_STREAM, PARKED_STREAM, observed_stream
 from fleetlb.contracts.tenants import Tenant
 from fleetlb.domain.annotation_policy import AnnotationPolicy
 from fleetlb.kube.cluster import Cluster
+from fleetlb.kube.continuity import Continuity
 from fleetlb.kube.fleet_objects import (
     ADDRESS_CLAIMS,
     ADDRESS_POOLS,
@@ -25,6 +26,7 @@ from fleetlb.kube.fleet_objects import (
 from fleetlb.kube.leases import SYSTEM_CLOCK, Clock, LeaseHolder
 from fleetlb.kube.watching import Reflector
 from fleetlb.runtime.bus import Bus
+from fleetlb.runtime.marks import BusMarks
 from fleetlb.runtime.nats_accounts import public_key
 from fleetlb.runtime.signing import is_signed, signed
 from fleetlb.runtime.tracing import OFF, Tracing
@@ -99,7 +101,15 @@ class Manager:
             on_acquired=lambda generation: self.leadership.on_acquired(generation),
             on_lost=lambda: self.leadership.on_lost(),
         )
-        self.leadership = Leadership(self.lease, synced=self.synced, refresh=self._refresh)
+        self.continuity = Continuity(
+            given.cluster,
+            self.lease,
+            BusMarks(given.bus),
+            on_open=lambda generation: self.leadership.on_acquired(generation),
+        )
+        self.leadership = Leadership(
+            self.lease, synced=self.synced, refresh=self._refresh, objection=lambda: self.continuity.objection
+        )
         self._given = given
         self._objects = ObjectFolding(self.memory, self.queues)
         self._parking = Parking(given.bus)
@@ -110,8 +120,9 @@ class Manager:
             given.clock.monotonic,
             is_ours=partial(is_signed, public_key=public_key(given.operator.seed)),
         )
-        self.streams = Streams(given.bus, may_create=lambda: self.leadership.acting)
+        self.streams = Streams(given.bus, may_create=lambda: self.leadership.listening)
         self.streams.want(PARKED_STREAM)
+        self.streams.want(MARKS_STREAM)
         self._following = Following(self.memory, messages, self.queues, given.bus, self.streams, tasks=given.tasks)
         self._wire_workers()
         self._reflectors = self._watches()
@@ -119,14 +130,14 @@ class Manager:
 
     def runs(self) -> dict[str, Callable[[], Coroutine[Any, Any, object]]]:
         """What must run for ever, by name."""
-        watches = {f"watch {index}": reflector.run for index, reflector in enumerate(self._reflectors)}
+        watches = {f"watch {index}": self._watching(reflector) for index, reflector in enumerate(self._reflectors)}
         return {
             **self.queues.runs(),
             **watches,
             "streams": self.streams.run,
             "parking": self._parking.run,
             "leadership": lambda: self.leadership.run(self.resume),
-            "lease": self.lease.run,
+            "lease": self.continuity.run,
         }
 
     async def answer_watchers(self) -> None:
@@ -242,6 +253,9 @@ class Manager:
             Reflector(cluster, LOAD_BALANCERS, on_set=fold.load_balancer_set, on_gone=fold.load_balancer_gone),
             Reflector(cluster, TENANT_CLUSTERS, on_set=fold.cluster_set, on_gone=fold.cluster_gone),
         )
+
+    def _watching(self, reflector: Reflector[Any]) -> Callable[[], Coroutine[Any, Any, object]]:
+        return lambda: self.continuity.guard(reflector.run())
 
     def _tenant_set(self, tenant: Tenant) -> None:
         self._objects.tenant_set(tenant)

@@ -1,7 +1,7 @@
 """Who acts: the holder of the Lease, once its caches hold everything that was written before its term began.
 
 A Lease alone is not enough: a watch may lag behind what the last holder wrote. So each term begins with a fresh list of
-claims and load balancers. A standby folds everything and does nothing.
+claims and load balancers. A standby folds everything and does nothing; nor does the holder while there is an objection.
 """
 
 import asyncio
@@ -32,10 +32,19 @@ class Leadership:
     """Says at any moment whether this process may act, and under which generation."""
 
     def __init__(
-        self, term: Term, *, synced: Callable[[], Awaitable[None]], refresh: Callable[[], Awaitable[None]]
+        self,
+        term: Term,
+        *,
+        synced: Callable[[], Awaitable[None]],
+        refresh: Callable[[], Awaitable[None]],
+        objection: Callable[[], str] = lambda: "",
     ) -> None:
-        """`synced` waits for the caches' first full sets; `refresh` reads again what decides over addresses."""
+        """`synced` waits for the caches' first full sets; `refresh` reads again what decides over addresses.
+
+        `objection`: why nobody may act, whoever holds the Lease; empty: nothing is in the way.
+        """
         self._term = term
+        self._objection = objection
         self._synced = synced
         self._refresh = refresh
         self._ready_for = 0
@@ -49,10 +58,16 @@ class Leadership:
     @property
     def acting(self) -> bool:
         """Whether work may be done now."""
-        return self._ready_for != 0 and self._ready_for == self._term.generation and self._term.is_valid()
+        is_ready = self._ready_for != 0 and self._ready_for == self._term.generation
+        return is_ready and self._term.is_valid() and not self._objection()
+
+    @property
+    def listening(self) -> bool:
+        """Whether to see to it that others are heard: whoever acts, or would act were there no objection."""
+        return self.acting or (self._term.is_valid() and bool(self._objection()))
 
     def on_acquired(self, generation: int) -> None:
-        """A term began."""
+        """A term began, or the objection to this one is gone."""
         self._acquired.set()
 
     def on_lost(self) -> None:
@@ -65,6 +80,10 @@ class Leadership:
             await self._acquired.wait()
             self._acquired.clear()
             generation = self._term.generation
+            if self._objection():
+                self._ready_for = 0
+                log.warning("not acting", generation=generation, objection=self._objection())
+                continue
             await self._synced()
             try:
                 await self._refresh()

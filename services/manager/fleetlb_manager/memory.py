@@ -67,8 +67,13 @@ class Memory:
         self.adoption.begin(filter(self.is_orphan, self.observations.services()), now)
 
     def live_in(self, tenant: str) -> int:
-        """How many load balancers of a tenant hold an address, as claims or as objects tell it: the larger number."""
-        return max(self.usage.of(tenant).load_balancers, self.load_balancers.live(tenant))
+        """How many load balancers of a tenant hold an address, as claims, as objects or as their Services tell it.
+
+        The largest number: claims and objects that somebody has deleted are made again from what Services show, and
+        their Tenant must not be taken for one that has nothing meanwhile.
+        """
+        held = max(self.usage.of(tenant).load_balancers, self.load_balancers.live(tenant))
+        return max(held, self.observations.showing(tenant))
 
     def standing_of(self, tenant: str) -> Standing:
         """Whether a tenant stays or goes. Only for who acts: before that, what is live is not known."""

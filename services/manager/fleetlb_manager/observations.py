@@ -4,6 +4,7 @@ name in a message. Anything that cannot be read, or would not fit an object, is 
 Bounded per tenant, because a watcher is not trusted: beyond the bounds, what is new is refused and what is known stays.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -86,6 +87,7 @@ class Observations:
         """Nothing observed."""
         self._clusters: dict[ClusterKey, ObservedCluster] = {}
         self._per_tenant: dict[str, int] = {}
+        self._showing: Counter[str] = Counter()
         self._replayed: set[str] = set()
 
     def fold(self, tenant: str, subject: str, data: bytes, now: float, trace: str = "") -> Observed:
@@ -134,16 +136,21 @@ class Observations:
         """Every Service of one tenant."""
         return (key for key in self.services() if key.tenant == tenant)
 
+    def showing(self, tenant: str) -> int:
+        """How many Services of a tenant are wanted and show an address. O(1)."""
+        return self._showing[tenant]
+
     def forget_service(self, key: ServiceKey) -> None:
         """The Service is gone and its subject purged."""
         if cluster := self._clusters.get(key.cluster_key):
-            cluster.services.pop(key.uid, None)
+            self._showing[key.tenant] -= _is_shown(cluster.services.pop(key.uid, None))
 
     def forget_tenant(self, tenant: str) -> None:
         """The tenant's stream is followed no more."""
         for key in [key for key in self._clusters if key.tenant == tenant]:
             del self._clusters[key]
         self._per_tenant.pop(tenant, None)
+        self._showing.pop(tenant, None)
         self._replayed.discard(tenant)
 
     def restart(self, tenant: str) -> None:
@@ -165,7 +172,7 @@ class Observations:
             raise Poison(f"more than {MAX_SERVICES_PER_CLUSTER} Services in one cluster")
         if known is not None and known.service == service:
             service = known.service  # one copy of an equal wish is enough
-        cluster.services[key.uid] = ObservedService(
+        said = cluster.services[key.uid] = ObservedService(
             digest=message.digest,
             wish=message.wish,
             service=service,
@@ -173,6 +180,7 @@ class Observations:
             shown=_addresses(message.shown),
             journey=Journey(trace, message.hops).overtaking(known.journey if known else NOT_TRAVELLED),
         )
+        self._showing[key.tenant] += _is_shown(said) - _is_shown(known)
         return ServiceChanged(key)
 
     def _fold_nodes(self, key: ClusterKey, message: NodesObserved) -> NodesChanged:
@@ -200,6 +208,10 @@ class Observations:
             self._per_tenant[key.tenant] = clusters + 1
             cluster = self._clusters[key] = ObservedCluster()
         return cluster
+
+
+def _is_shown(said: ObservedService | None) -> bool:
+    return said is not None and said.service is not None and bool(said.shown)
 
 
 def _addresses(shown: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,6 +1,8 @@
 """The status service's process: settings in, adapters made, one replica put to work."""
 
+import asyncio
 import sys
+from typing import NoReturn
 
 from fleetlb.kube.cluster import Cluster
 from fleetlb.runtime.jetstream import JetStreamBus
@@ -9,6 +11,7 @@ from fleetlb_status.replica import Replica
 from fleetlb_status.settings import Settings
 
 SERVICE = "fleetlb-status"
+GATE_SECONDS = 1.0
 
 
 async def serve(process: Process, settings: Settings) -> None:
@@ -33,9 +36,18 @@ async def serve(process: Process, settings: Settings) -> None:
         spawn=process.spawn,
         tracing=process.tracing,
     )
+    process.spawn(_keep_gate(process, replica), "gates")
     await replica.start()
     caches_gate.open()
     process.log.info("ready", load_balancers=len(replica.memory.load_balancers))
+
+
+async def _keep_gate(process: Process, replica: Replica) -> NoReturn:
+    """A store that went back is named where an operator looks first."""
+    gate = process.health.open_gate("store")
+    while True:
+        gate.mind(replica.continuity.objection)
+        await asyncio.sleep(GATE_SECONDS)
 
 
 def main() -> None:

@@ -17,10 +17,12 @@ from fleetlb.contracts.streams import realized_stream
 from fleetlb.contracts.v1 import ServiceReleased, SnapshotAnswered, SnapshotRequested, VirtualServerRealized
 from fleetlb.domain.errors import Poison, Transient
 from fleetlb.kube.cluster import Cluster
+from fleetlb.kube.continuity import Continuity
 from fleetlb.kube.fleet_objects import BALANCER_GROUPS, LOAD_BALANCERS, TENANTS
 from fleetlb.kube.leases import LeaseHolder
 from fleetlb.kube.watching import Reflector
 from fleetlb.runtime.bus import Bus, Message
+from fleetlb.runtime.marks import BusMarks
 from fleetlb.runtime.metrics import UNREADABLE
 from fleetlb.runtime.tracing import OFF, Tracing
 from fleetlb.runtime.workers import Reconciler
@@ -85,24 +87,25 @@ class Replica:
             on_acquired=self._on_acquired,
             on_lost=self._on_lost,
         )
+        self.continuity = Continuity(cluster, self.lease, BusMarks(bus), on_open=self._on_acquired)
 
     async def start(self) -> None:
         """Fold and act; returns when everything has been read that was there at the beginning."""
         for reflector in self._reflectors:
-            self._spawn(reflector.run(), f"watch {reflector!r}")
+            self._spawn(self.continuity.guard(reflector.run()), f"watch {reflector!r}")
         for reflector in self._reflectors:
             await reflector.synced.wait()
         await self._bus.listen(subjects.ALL_RELEASED, self._on_released)
         self._bus.on_reconnect(self._on_reconnect)
         for name, queue in (("reports", self.reports), ("objects", self.objects), ("releases", self.releases)):
             self._spawn(queue.run(), name)
-        self._spawn(self.lease.run(), "lease")
+        self._spawn(self.continuity.run(), "lease")
         self._spawn(self._answer_snapshots(), "answer snapshots")
         for replayed in tuple(self._replayed.values()):
             await replayed.wait()
 
     def _term(self) -> int | None:
-        return self.lease.generation if self.lease.is_valid() else None
+        return self.lease.generation if self.lease.is_valid() and not self.continuity.objection else None
 
     def _on_acquired(self, generation: int) -> None:
         self._log.info("acting", generation=generation)

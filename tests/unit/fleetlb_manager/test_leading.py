@@ -92,3 +92,27 @@ async def test_a_term_lost_while_it_began_does_not_act() -> None:
     assert not leadership.acting
     assert not resumed
     task.cancel()
+
+
+async def test_it_does_not_act_against_an_objection_and_begins_when_that_is_gone() -> None:
+    term, resumed, said = Term(), list[int](), ["the store went back"]
+
+    async def nothing() -> None:
+        return None
+
+    leadership = Leadership(term, synced=nothing, refresh=nothing, objection=lambda: said[0])
+    task = asyncio.get_running_loop().create_task(leadership.run(lambda: resumed.append(leadership.generation)))
+    term.begin(leadership, 5)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (leadership.acting, leadership.listening, resumed) == (False, True, [])
+    said[0] = ""
+    assert not leadership.acting, "what others wrote meanwhile is read first"
+    leadership.on_acquired(5)
+    await eventually(lambda: resumed == [5])
+    assert (leadership.acting, leadership.listening) == (True, True)
+    said[0] = "again"
+    assert (leadership.acting, leadership.listening) == (False, True)
+    term.held = False
+    assert not leadership.listening, "a standby makes nothing"
+    task.cancel()

@@ -66,3 +66,13 @@ def test_live_is_what_claims_or_objects_tell_whichever_is_more() -> None:
         world.memory.claims.put(a_claim(f"192.0.2.{number}", a_key(f"c{number}")))
     assert world.memory.live_in("acme") == 2
     assert world.memory.live_in("globex") == 0
+
+
+def test_a_tenant_is_live_while_its_services_show_addresses_that_nobody_knows_of_any_more() -> None:
+    world = a_world()
+    for uid in ("u1", "u2"):
+        world.say(a_key(uid), a_wish(), shown=("192.0.2.1",))
+    assert world.memory.live_in("acme") == 2
+    world.memory.load_balancers.put(a_load_balancer(a_key("u1"), "192.0.2.1"))
+    assert world.memory.live_in("acme") == 2
+    assert world.memory.live_in("globex") == 0

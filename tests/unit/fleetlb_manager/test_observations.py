@@ -20,8 +20,11 @@ def subject(uid: str = "u1", cluster: str = "cluster-1") -> str:
     return subjects.observed_service("ACME", cluster, uid)
 
 
-def service(wish: TenantService | None, digest: str = "d", hops: tuple[Hop, ...] = ()) -> bytes:
-    return codec.encode(ServiceObserved(digest=digest, wish="w", service=wish, endpoints=READY, hops=hops))
+def service(
+    wish: TenantService | None, digest: str = "d", hops: tuple[Hop, ...] = (), shown: tuple[str, ...] = ()
+) -> bytes:
+    said = ServiceObserved(digest=digest, wish="w", service=wish, endpoints=READY, hops=hops, shown=shown)
+    return codec.encode(said)
 
 
 def test_a_service_is_known_under_the_streams_owner() -> None:
@@ -36,6 +39,31 @@ def test_a_service_is_known_under_the_streams_owner() -> None:
     gone = seen.service(a_key())
     assert gone is not None
     assert gone.service is None
+
+
+def test_services_that_show_an_address_are_counted_while_they_are_wanted() -> None:
+    seen, shown = Observations(), ("192.0.2.1",)
+    counts = []
+    for uid, body in (
+        ("u1", service(a_wish())),
+        ("u1", service(a_wish(), shown=shown)),
+        ("u1", service(a_wish(), shown=shown)),
+        ("u2", service(a_wish(), shown=(*shown, "192.0.2.2"))),
+        ("u1", service(None, shown=shown)),
+        ("u1", service(a_wish(), shown=shown)),
+        ("u2", service(a_wish())),
+    ):
+        seen.fold("acme", subject(uid), body, 1.0)
+        counts.append(seen.showing("acme"))
+    assert counts == [0, 1, 1, 2, 1, 2, 1]
+    seen.forget_service(a_key("u2"))
+    assert seen.showing("acme") == 1
+    seen.forget_service(a_key("u1"))
+    seen.forget_service(a_key("u1"))
+    assert seen.showing("acme") == 0
+    seen.fold("acme", subject(), service(a_wish(), shown=shown), 1.0)
+    seen.forget_tenant("acme")
+    assert seen.showing("acme") == seen.showing("globex") == 0
 
 
 def test_nodes_are_kept_once_each_and_in_order() -> None:

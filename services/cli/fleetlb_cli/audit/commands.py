@@ -14,7 +14,7 @@ from fleetlb.runtime.settings import LogFormat, LogLevel
 from fleetlb_cli.audit.running import Sight, audit_for_ever, audit_once
 from fleetlb_cli.borrowing import run_until_signalled
 from fleetlb_cli.local.layout import NoFleetError
-from fleetlb_cli.reaching import target_of
+from fleetlb_cli.reaching import find_target
 
 NOTHING_FOUND, FOUND, USAGE, BLIND = 0, 1, 2, 3
 
@@ -57,7 +57,7 @@ def audit(
     console = Console(stderr=True)
     set_up_logs("fleetlb-audit", LogLevel.WARNING, LogFormat.CONSOLE, to=sys.stderr)
     try:
-        target = target_of(kubeconfig, nats_url, nats_creds, state)
+        target = find_target(kubeconfig, nats_url, nats_creds, state)
         address = None if serve is None else _address(serve)
     except (ValueError, NoFleetError) as problem:
         console.print(str(problem), markup=False)

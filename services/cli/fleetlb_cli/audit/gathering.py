@@ -53,7 +53,7 @@ class _Last(Generic[M]):
 
     async def read(self, bus: Bus, group: str, spec: StreamSpec) -> None:
         """All that a group's stream holds now. Raises Transient."""
-        for message in await _read(bus, spec):
+        for message in await read_stream(bus, spec):
             if message.subject.endswith(NODE_SUFFIX):
                 continue
             try:
@@ -62,8 +62,8 @@ class _Last(Generic[M]):
                 self.unreadable.append(message.subject)
 
 
-async def _read(bus: Bus, spec: StreamSpec) -> list[Message]:
-    """The last message of every subject."""
+async def read_stream(bus: Bus, spec: StreamSpec) -> list[Message]:
+    """The last message of every subject. Raises Transient."""
     found: list[Message] = []
     replayed = asyncio.Event()
     try:

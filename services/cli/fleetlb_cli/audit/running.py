@@ -15,12 +15,14 @@ from fleetlb.runtime.bus import Bus
 from fleetlb_cli.audit.gathering import gather
 from fleetlb_cli.audit.judging import CHECKED, judge, lasting
 from fleetlb_cli.audit.picture import Finding, Picture
-from fleetlb_cli.reaching import Target, reached
+from fleetlb_cli.reaching import Target, connected
 
 FINDINGS = prometheus_client.Gauge("fleetlb_audit_findings", "Promises that do not hold, by invariant.", ["invariant"])
 LAST = prometheus_client.Gauge("fleetlb_audit_last_timestamp_seconds", "When the fleet was last looked at whole.")
 SECONDS = prometheus_client.Gauge("fleetlb_audit_seconds", "How long the last audit took.")
 BLIND = prometheus_client.Counter("fleetlb_audit_failures_total", "Audits that could not look at the fleet.")
+
+NAME = "fleetlb-audit"
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +37,7 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 async def audit_once(target: Target, settle: float) -> Sight:
     """Two looks, `settle` seconds apart. Raises FleetlbError or OSError."""
-    async with reached(target, "fleetlb-audit") as (cluster, bus):
+    async with connected(target, NAME) as (cluster, bus):
         return await _look(cluster, bus, target, settle)
 
 
@@ -43,7 +45,7 @@ async def audit_for_ever(target: Target, settle: float, every: float, address: t
     """Again and again, with metrics on `address` (host and port)."""
     host, port = address
     prometheus_client.start_http_server(port, host)
-    async with reached(target, "fleetlb-audit") as (cluster, bus):
+    async with connected(target, NAME) as (cluster, bus):
         while True:
             began = time.monotonic()
             try:

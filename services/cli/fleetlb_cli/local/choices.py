@@ -60,6 +60,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     load_balancer_class: str | None = None
     ipv6: bool = False
     """Also where no IPv6 range is given."""
+    own_etcd: bool = False
+    """The management cluster has an etcd of its own."""
 
     @property
     def has_ipv6(self) -> bool:

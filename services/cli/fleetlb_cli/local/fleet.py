@@ -95,7 +95,12 @@ def plan(
         )
         for name in names
     }
-    etcd = Etcd(data=place.etcd, client_port=port("etcd"), peer_port=port("etcd/peers"))
+
+    def etcd(name: str, data: Path) -> Etcd:
+        return Etcd(data=data, client_port=port(name), peer_port=port(f"{name}/peers"))
+
+    own = {MANAGEMENT: etcd(f"etcd/{MANAGEMENT}", place.management_etcd)} if wish.own_etcd else {}
+    shared = etcd("etcd", place.etcd)
     listening = [
         *(f"kube-controller-manager/{name}" for name in names),
         *replica_names("manager", wish.replicas),
@@ -110,7 +115,8 @@ def plan(
         layout=place,
         control_plane=control_plane,
         environ=environ,
-        etcd=etcd,
+        etcd=shared,
+        own_etcds=own,
         hub=nats_server.prepare(place.nats, *nats_ports, now=int(time.time())),
         sockets=sockets,
         engine=wish.engine,
@@ -138,7 +144,8 @@ class Fleet:
         """Return when every process is ready. Raises ChildFailedError, through the task group if need be."""
         plan, blueprint = self._plan, self._plan.blueprint
         await _all(*(self._identify(name, kubeconfig) for name, kubeconfig in plan.wish.attached.items()))
-        await _all(self._launch(tasks, programs.etcd(blueprint)), self._launch(tasks, programs.nats(blueprint)))
+        first = (*programs.etcds(blueprint), programs.nats(blueprint))
+        await _all(*(self._launch(tasks, program) for program in first))
         await _all(*(self._start_cluster(tasks, server) for server in plan.servers.values()))
         management = await Cluster.connect(plan.management.kubeconfig)
         try:

@@ -58,6 +58,11 @@ class Layout(msgspec.Struct, frozen=True):
         return self.root / "etcd"
 
     @property
+    def management_etcd(self) -> Path:
+        """The data of the management cluster's API server, if it is kept apart."""
+        return self.root / "etcd-management"
+
+    @property
     def nats(self) -> Path:
         """Configuration, credentials and streams of the NATS server."""
         return self.root / "nats"

@@ -71,6 +71,13 @@ class Options:
     ipv6: Annotated[bool, Parameter(help="Choose IPv6 ranges too where none is given. Any IPv6 range needs root.")] = (
         False
     )
+    own_etcd: Annotated[
+        bool,
+        Parameter(
+            help="Keep the management cluster in an etcd of its own, etcd/management, which can be wiped or put back to"
+            " an older state without the tenants' clusters. From the folder's first start on."
+        ),
+    ] = False
 
 
 AS_USUAL = Options()
@@ -89,6 +96,7 @@ def wish_of(options: Options) -> Wish:
         replicas=options.replicas,
         load_balancer_class=options.load_balancer_class,
         ipv6=options.ipv6,
+        own_etcd=options.own_etcd,
     )
     check(wish)
     return wish

@@ -34,6 +34,9 @@ class Blueprint(msgspec.Struct, frozen=True, kw_only=True):
     control_plane: ControlPlane
     environ: Mapping[str, str]
     etcd: Etcd
+    """Of every API server that has none of its own."""
+    own_etcds: Mapping[str, Etcd] = {}
+    """By API server."""
     hub: Hub
     sockets: Sockets
     engine: EngineName = EngineName.ENVOY
@@ -58,15 +61,19 @@ def envoy_binary() -> str:
     return str(Path(spec.origin).parent / "_bin" / "envoy")
 
 
-def etcd(blueprint: Blueprint) -> Program:
-    """The one store of every API server."""
-    arguments = kubernetes.etcd_arguments(blueprint.etcd)
-    return _part(blueprint, "etcd", "etcd", arguments, Probe(url=f"{blueprint.etcd.url}/health"))
+def etcds(blueprint: Blueprint) -> tuple[Program, ...]:
+    """The stores of the API servers."""
+    named = {"etcd": blueprint.etcd} | {f"etcd/{name}": own for name, own in blueprint.own_etcds.items()}
+    return tuple(
+        _part(blueprint, name, "etcd", kubernetes.etcd_arguments(etcd), Probe(url=f"{etcd.url}/health"))
+        for name, etcd in named.items()
+    )
 
 
 def apiserver(blueprint: Blueprint, server: ApiServer) -> Program:
     """One cluster's API server."""
-    arguments = kubernetes.apiserver_arguments(server, blueprint.etcd)
+    etcd = blueprint.own_etcds.get(server.name, blueprint.etcd)
+    arguments = kubernetes.apiserver_arguments(server, etcd)
     probe = Probe(url=f"{server.url}/readyz", token=server.token)
     program = _part(blueprint, f"kube-apiserver/{server.name}", "kube-apiserver", arguments, probe)
     return msgspec.structs.replace(program, grace=APISERVER_GRACE)

@@ -17,7 +17,7 @@ from fleetlb.domain.traces import trace_id
 from fleetlb.runtime.logs import set_up_logs
 from fleetlb.runtime.settings import LogFormat, LogLevel
 from fleetlb_cli.local.layout import NoFleetError
-from fleetlb_cli.reaching import Target, reached, target_of
+from fleetlb_cli.reaching import Target, connected, find_target
 from fleetlb_cli.why.explaining import explain
 from fleetlb_cli.why.journeying import last_change, passages
 from fleetlb_cli.why.looking import NAME, Wanted, look
@@ -56,7 +56,7 @@ def why_service(
     """Explain where a Service is on its way from its tenant to the packet, and what to do."""
     try:
         wanted = wanted_of(name)
-        target = _with_tenant(target_of(kubeconfig, nats_url, nats_creds, state), wanted, tenant_kubeconfig)
+        target = _with_tenant(find_target(kubeconfig, nats_url, nats_creds, state), wanted, tenant_kubeconfig)
         seen = _look(target, wanted, system_namespace)
     except (ValueError, NoFleetError) as problem:
         return _complain(str(problem), USAGE)
@@ -83,7 +83,7 @@ def trace_service(
     """Show the stations of a Service's last change with milliseconds, from its messages alone."""
     try:
         wanted = wanted_of(name)
-        seen = _look(target_of(kubeconfig, nats_url, nats_creds, state), wanted, SYSTEM_NAMESPACE)
+        seen = _look(find_target(kubeconfig, nats_url, nats_creds, state), wanted, SYSTEM_NAMESPACE)
     except (ValueError, NoFleetError) as problem:
         return _complain(str(problem), USAGE)
     except (FleetlbError, OSError) as problem:
@@ -127,7 +127,7 @@ def _look(target: Target, wanted: Wanted, namespace: str) -> list[Situation]:
     set_up_logs(NAME, LogLevel.ERROR, LogFormat.CONSOLE, to=sys.stderr)
 
     async def looked() -> list[Situation]:
-        async with reached(target, NAME) as (cluster, bus):
+        async with connected(target, NAME) as (cluster, bus):
             return await look(cluster, bus, target, wanted, namespace)
 
     return asyncio.run(looked())

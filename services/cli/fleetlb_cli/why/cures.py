@@ -18,6 +18,7 @@ CURES: Mapping[str, str] = {
     "WatcherSilent": "look at the watcher in the tenant's cluster: its log, its /readyz, its credentials",
     "NotObserved": "look at the watcher's log: the hub may refuse its messages, or its stream may be full",
     "NoManager": "start a manager; if one runs, its log says why it does not get the Lease",
+    "StoreWentBack": "fleetlb restore show, then fleetlb restore accept",
     "NotDecided": "look at the manager's log for this Service; if the wish cannot be read, it was parked",
     Reason.POOL_EXHAUSTED: "add addresses to the pool, or delete a Service; it is served then by itself",
     Reason.QUOTA_EXCEEDED: "raise the quota of the Tenant, or delete a Service; it is served then by itself",

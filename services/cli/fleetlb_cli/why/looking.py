@@ -28,6 +28,7 @@ from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.errors import NotFound
 from fleetlb.kube.fleet_objects import ADDRESS_CLAIMS, BALANCER_GROUPS, LOAD_BALANCERS, TENANTS
+from fleetlb.kube.lease_marks import objection_of
 from fleetlb.kube.leases import TYPED_LEASES
 from fleetlb.runtime.bus import Bus
 from fleetlb_cli.reaching import Target
@@ -204,10 +205,13 @@ async def _realized(
 async def _held(cluster: Cluster, namespace: str, name: str) -> Held:
     """Whether somebody renewed a Lease not long ago, by this machine's clock."""
     try:
-        spec = (await cluster.get(TYPED_LEASES, name, namespace)).spec
+        lease = await cluster.get(TYPED_LEASES, name, namespace)
     except NotFound:
         return Held(name, "", False)
+    spec = lease.spec
     if not spec.holder_identity or not spec.renew_time:
         return Held(name, "", False)
     age = time.time() - datetime.fromisoformat(spec.renew_time).timestamp()
-    return Held(name, spec.holder_identity, age <= (spec.lease_duration_seconds or 0) + SKEW_SECONDS)
+    return Held(
+        name, spec.holder_identity, age <= (spec.lease_duration_seconds or 0) + SKEW_SECONDS, objection_of(lease)
+    )

@@ -18,6 +18,8 @@ class Held(msgspec.Struct, frozen=True):
     name: str
     holder: str
     is_held: bool
+    objection: str = ""
+    """Why its holder does nothing all the same."""
 
 
 class Said(msgspec.Struct, frozen=True):

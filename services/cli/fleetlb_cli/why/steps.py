@@ -106,6 +106,8 @@ def _nobody_decides(seen: Situation) -> Finding | None:
     """A wish that is not answered."""
     if not seen.manager.is_held:
         return Finding(Stage.MANAGER, "NoManager", f"nobody holds the Lease {seen.manager.name}: nothing is decided")
+    if seen.manager.objection:
+        return Finding(Stage.MANAGER, "StoreWentBack", seen.manager.objection)
     answered = seen.balancer.spec.wish if seen.balancer else ""
     wished = seen.observed.wish if seen.observed else ""
     if not wished or answered == wished:

@@ -57,6 +57,7 @@ def test_subjects_are_templates_of_the_grammar() -> None:
         "snapshotRequested": "fleetlb.v1.snapshot.{account}",
         "credentialsRequested": "fleetlb.v1.credentials.{account}",
         "renewalRequested": "fleetlb.v1.renewal.{account}.credentials",
+        "storeMarked": "fleetlb.v1.marked.{lease}",
     }
     reported = next(channel for channel in CHANNELS if channel.name == "serviceReported")
     assert reported.parameters == ("account", "cluster", "uid")

@@ -34,6 +34,7 @@ def test_type_ids_are_stable() -> None:
         "service_reported",
         "snapshot_answered",
         "snapshot_requested",
+        "store_marked",
         "tenant_allowed",
         "virtual_server_desired",
         "virtual_server_realized",

@@ -259,3 +259,9 @@ def test_query_strings_leave_out_what_is_empty() -> None:
 async def test_pages_that_are_no_objects_come_as_bytes(kube: ScriptedKube, cluster: Cluster) -> None:
     kube.on("GET", "/metrics", Json(b"a_total 1\n"))
     assert await cluster.raw("/metrics") == b"a_total 1\n"
+
+
+async def test_the_stores_version_is_that_of_a_list_of_one(kube: ScriptedKube, cluster: Cluster) -> None:
+    kube.on("VERSION", ALL, page(raw(), token="more", version="17"), page(version="not a number"))
+    assert [await cluster.version(GADGETS), await cluster.version(GADGETS)] == [17, 0]
+    assert {request.query["limit"] for request in kube.requests} == {"1"}

@@ -20,11 +20,13 @@ from fleetlb.kube.lease_terms import (
 )
 
 EPOCH = 1_700_000_000
+LAST = EPOCH + 41
+"""The generation of the last term, unless a case says otherwise."""
 NEW = Past()
 CREATE, ACQUIRE, RENEW, WAIT = Verb.CREATE, Verb.ACQUIRE, Verb.RENEW, Verb.WAIT
 
 
-def lease(holder: str | None, generation: object = 41, duration: int | None = 15) -> Lease:
+def lease(holder: str | None, generation: object = LAST, duration: int | None = 15) -> Lease:
     annotations = {} if generation is None else {GENERATION: str(generation)}
     return Lease(
         metadata=LeaseMeta(name="l", namespace="ns", resource_version="7", annotations=annotations),
@@ -43,30 +45,37 @@ class Case:
 CASES = {
     "no lease: create at the current time": Case(None, Action(CREATE, EPOCH)),
     "no lease, but terms of ours before": Case(None, Action(CREATE, EPOCH + 6), Past(tried=EPOCH + 5)),
-    "deleted while held": Case(None, Action(CREATE, EPOCH), Past(held=41, tried=41)),
-    "released": Case(lease(""), Action(ACQUIRE, 42)),
-    "never held": Case(lease(None), Action(ACQUIRE, 42)),
+    "deleted while held": Case(None, Action(CREATE, LAST + 1), Past(held=LAST, tried=LAST)),
+    "released": Case(lease(""), Action(ACQUIRE, LAST + 1)),
+    "never held": Case(lease(None), Action(ACQUIRE, LAST + 1)),
     "held by another, just seen": Case(lease("b"), Action(WAIT)),
     "held by another, almost expired": Case(lease("b"), Action(WAIT), age=14.9),
-    "held by another, expired": Case(lease("b"), Action(ACQUIRE, 42), age=15.0),
+    "held by another, expired": Case(lease("b"), Action(ACQUIRE, LAST + 1), age=15.0),
     "the holder's duration counts": Case(lease("b", duration=60), Action(WAIT), age=59),
     "no duration stated, young": Case(lease("b", duration=None), Action(WAIT), age=14),
-    "no duration stated, old": Case(lease("b", duration=None), Action(ACQUIRE, 42), age=15),
-    "same identity after a restart": Case(lease("a"), Action(ACQUIRE, 42)),
-    "ours": Case(lease("a"), Action(RENEW, 41), Past(held=41, tried=41)),
-    "ours, however old": Case(lease("a"), Action(RENEW, 41), Past(held=41, tried=41), age=100),
-    "ours, term given up meanwhile": Case(lease("a"), Action(ACQUIRE, 42), Past(tried=41)),
-    "ours, the write's outcome was unknown": Case(lease("a", 42), Action(ACQUIRE, 43), Past(tried=42)),
-    "a write that did not arrive": Case(lease("", 41), Action(ACQUIRE, 43), Past(tried=42)),
-    "taken by another while held": Case(lease("b", 42), Action(WAIT), Past(held=41, tried=41)),
-    "taken by a living namesake": Case(lease("a", 42), Action(WAIT), Past(held=41, tried=41)),
-    "a namesake that died": Case(lease("a", 42), Action(ACQUIRE, 43), Past(tried=41), age=15),
+    "no duration stated, old": Case(lease("b", duration=None), Action(ACQUIRE, LAST + 1), age=15),
+    "same identity after a restart": Case(lease("a"), Action(ACQUIRE, LAST + 1)),
+    "ours": Case(lease("a"), Action(RENEW, LAST), Past(held=LAST, tried=LAST)),
+    "ours, however old": Case(lease("a"), Action(RENEW, LAST), Past(held=LAST, tried=LAST), age=100),
+    "ours, term given up meanwhile": Case(lease("a"), Action(ACQUIRE, LAST + 1), Past(tried=LAST)),
+    "ours, the write's outcome was unknown": Case(
+        lease("a", LAST + 1), Action(ACQUIRE, LAST + 2), Past(tried=LAST + 1)
+    ),
+    "a write that did not arrive": Case(lease("", LAST), Action(ACQUIRE, LAST + 2), Past(tried=LAST + 1)),
+    "taken by another while held": Case(lease("b", LAST + 1), Action(WAIT), Past(held=LAST, tried=LAST)),
+    "taken by a living namesake": Case(lease("a", LAST + 1), Action(WAIT), Past(held=LAST, tried=LAST)),
+    "a namesake that died": Case(lease("a", LAST + 1), Action(ACQUIRE, LAST + 2), Past(tried=LAST), age=15),
     "generation lost": Case(lease("", None), Action(ACQUIRE, EPOCH + 1)),
-    "generation lost while held": Case(lease("a", None), Action(ACQUIRE, EPOCH + 1), Past(held=41, tried=41)),
+    "generation lost while held": Case(lease("a", None), Action(ACQUIRE, LAST + 1), Past(held=LAST, tried=LAST)),
     "generation is nonsense": Case(lease("", "x" * 9), Action(ACQUIRE, EPOCH + 1)),
     "generation is not ours to believe": Case(lease("", "9" * 40), Action(ACQUIRE, EPOCH + 1)),
     "generation is negative": Case(lease("", "-5"), Action(ACQUIRE, EPOCH + 1)),
-    "generation was set back": Case(lease("", 3), Action(ACQUIRE, 42), Past(tried=41)),
+    "an older state of the lease": Case(lease("", EPOCH - 9), Action(ACQUIRE, EPOCH + 1)),
+    "an older state, and a clock that is behind": Case(
+        lease("", EPOCH - 9), Action(ACQUIRE, EPOCH + 78), Past(floor=EPOCH + 77)
+    ),
+    "no lease, and a clock that is behind": Case(None, Action(CREATE, EPOCH + 78), Past(floor=EPOCH + 77)),
+    "generation was set back": Case(lease("", 3), Action(ACQUIRE, LAST + 1), Past(tried=LAST)),
 }
 
 

@@ -132,7 +132,7 @@ async def test_waits_for_anothers_term_to_expire_by_observation(
     assert b.told == []
     clock.now += 1.0
     await b.holder.step()
-    assert (b.told, store.holder) == ([EPOCH + 1], "b")
+    assert (b.told, store.holder) == ([EPOCH + 3600 + 16], "b")
 
 
 async def test_a_renewal_seen_starts_the_wait_anew(store: LeaseStore, cluster: Cluster, clock: Clock) -> None:
@@ -185,7 +185,7 @@ async def test_is_lost_in_time_when_it_cannot_be_renewed(
     assert [entry["event"] for entry in logs] == ["cannot use the lease; trying again", "lease lost"]
     store.fault = None
     await a.holder.step()
-    assert a.told == [EPOCH, "lost", EPOCH + 1], "nobody took it: a new term at once"
+    assert a.told == [EPOCH, "lost", EPOCH + 11], "nobody took it: a new term at once"
 
 
 async def test_a_pause_of_the_process_makes_it_invalid_before_it_knows(

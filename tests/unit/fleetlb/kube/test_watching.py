@@ -12,6 +12,7 @@ import structlog
 
 from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.kube.cluster import Cluster
+from fleetlb.kube.errors import StoreWentBack
 from fleetlb.kube.pausing import Pause
 from fleetlb.kube.resources import Resource
 from fleetlb.kube.watching import Reflector, WatchTiming
@@ -380,3 +381,31 @@ async def test_an_event_is_told_as_soon_as_its_line_is_there(kube: ScriptedKube,
         await eventually(view.told_of(("set", "a")))
         watch.raw(b"\n")
         await eventually(view.told_of(("set", "a"), ("set", "b")))
+
+
+@pytest.mark.parametrize("ended", ["end", "error", "cut"])
+async def test_a_store_that_went_back_is_not_believed(kube: ScriptedKube, cluster: Cluster, ended: str) -> None:
+    """The server would say nothing to who watches from a version that is to come, or fewer objects than there were."""
+    second = Watch()
+    kube.on("WATCH", ALL, initial(item("a"), version="50").end(), second, initial())
+    second.error(410) if ended == "error" else getattr(second, ended)()
+    kube.on("VERSION", ALL, page(version="50"), page(version="49"))
+    told: list[tuple[str, str]] = []
+    reflector = Reflector(
+        cluster,
+        GADGETS,
+        on_set=lambda gadget: told.append(("set", gadget.metadata.name)),
+        on_gone=lambda gadget: told.append(("gone", gadget.metadata.name)),
+    )
+    reflector.timing = WatchTiming(pause=FAST)
+    with pytest.raises(StoreWentBack, match="once had version 50, and now has 49"):
+        await reflector.run()
+    assert told == [("set", "a")]
+
+
+async def test_a_watch_that_ended_in_time_is_resumed_unasked(kube: ScriptedKube, cluster: Cluster) -> None:
+    kube.on("WATCH", ALL, initial(version="50").end(), Watch().send("ADDED", item("a", "51")))
+    kube.on("VERSION", ALL, page(version="1"))
+    async with watching(cluster, timing=WatchTiming(pause=FAST, server=(0, 5))) as view:
+        await eventually(view.told_of(("set", "a")))
+    assert not kube.sent("VERSION")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fleetlb.domain.capabilities import EngineName
@@ -111,7 +112,16 @@ def test_envoy_is_the_binary_itself_asked_over_its_socket() -> None:
 
 
 def test_the_control_plane_parts_are_named_by_cluster() -> None:
-    assert programs.etcd(blueprint()).command[:2] == ("/cp", "etcd")
+    assert [program.command[:2] for program in programs.etcds(blueprint())] == [("/cp", "etcd")]
     assert programs.apiserver(blueprint(), SERVER).name == "kube-apiserver/acme"
     assert programs.controller_manager(blueprint(), SERVER, 9).name == "kube-controller-manager/acme"
     assert programs.nats(blueprint()).command[1:] == ("--config", "/s/nats/nats.conf")
+
+
+def test_an_api_server_may_have_an_etcd_of_its_own() -> None:
+    own = Etcd(data=Path("/s/etcd-management"), client_port=5, peer_port=6)
+    made = msgspec.structs.replace(blueprint(), own_etcds={"management": own})
+    assert [program.name for program in programs.etcds(made)] == ["etcd", "etcd/management"]
+    for name, port in (("management", 5), ("acme", 1)):
+        server = ApiServer(name=name, folder=Path(f"/s/{name}"), port=7, token="t")
+        assert f"--etcd-servers=http://127.0.0.1:{port}" in programs.apiserver(made, server).command

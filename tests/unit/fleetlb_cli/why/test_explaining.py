@@ -146,6 +146,7 @@ NOBODY = Held("a-lease", "", False)
         ({"watcher_heard": None}, Stage.WATCHER, "WatcherSilent"),
         ({"observed": None, "balancer": None}, Stage.WATCHER, "NotObserved"),
         ({"manager": NOBODY}, Stage.MANAGER, "NoManager"),
+        ({"manager": Held("fleetlb-manager", "m-1", True, "the store went back")}, Stage.MANAGER, "StoreWentBack"),
         ({"observed": ServiceObserved(digest="d", wish="wish-2")}, Stage.MANAGER, "NotDecided"),
         ({"balancer": None}, Stage.MANAGER, "NotDecided"),
         ({"claims": (LEAVING,), "realized": {}}, Stage.NODE, Reason.RELEASE_PENDING),

@@ -1,0 +1,130 @@
+"""What has to change in a management cluster that was put back, so that nobody loses an address: the decision alone.
+
+What balancer nodes serve is the truth, for that is what clients reach. Each address that is served is claimed for whom
+it is served; a claim that says otherwise is of the past, and so is a LoadBalancer with other addresses than those that
+its Service is served at. Whatever nobody serves stays: the manager lets go of it in order, once its owner is known to
+be gone. Nothing is changed while anything is not known. Pure.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from fleetlb.contracts.objects import AddressClaim, LoadBalancer
+from fleetlb.contracts.v1 import Owner
+from fleetlb.domain.address_pools import number_of, parse_intervals
+from fleetlb.domain.addresses import parse_address
+from fleetlb.domain.virtual_servers import VirtualServerKey
+from fleetlb_cli.audit.picture import Picture, claimant, is_bound, owner_of, serving_places
+
+Names = tuple[str, str]
+"""Namespace and name of a Service."""
+
+
+class Sight(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a fleet whose store went back."""
+
+    picture: Picture
+    names: Mapping[Owner, Names] = {}
+    """Of Services that watchers speak of."""
+    unheard: tuple[str, ...] = ()
+    """Balancer nodes that have not said all that they serve."""
+
+
+class Serving(msgspec.Struct, frozen=True, kw_only=True):
+    """An address that is served, for whom, and by which wish."""
+
+    address: str
+    owner: Owner
+    group: str
+    ports: tuple[str, ...]
+    generation: int
+
+
+class Reclaim(msgspec.Struct, frozen=True):
+    """Claim an address for whom it is served."""
+
+    serving: Serving
+    pool: str
+    names: Names
+    instead_of: AddressClaim | None = None
+    """A claim of the past, which goes before."""
+
+
+class Unmake(msgspec.Struct, frozen=True):
+    """Delete a LoadBalancer that speaks of the past; the manager makes it anew."""
+
+    item: LoadBalancer
+
+
+Step = Reclaim | Unmake
+
+
+class Course(msgspec.Struct, frozen=True):
+    """What is to be done; nothing of it while there is an obstacle."""
+
+    steps: tuple[Step, ...]
+    obstacles: tuple[str, ...]
+    """In words, with the cure."""
+
+
+def decide(sight: Sight) -> Course:
+    """Everything at once; a fleet in which all is right gives no steps."""
+    picture = sight.picture
+    served = {serving.address: serving for serving in _served(picture)}
+    steps: list[Step] = []
+    obstacles = [
+        f"{node} has not said all that it serves: start it, or take it out of its group" for node in sight.unheard
+    ]
+    for serving in served.values():
+        claim = picture.claims.get(serving.address)
+        if is_bound(claim) and claim is not None and claimant(claim) == serving.owner:
+            continue
+        pool = claim.spec.pool if claim is not None else _pool_of(picture, serving)
+        if serving.owner.tenant not in picture.tenants:
+            obstacles.append(f"{serving.address} is served for tenant {serving.owner.tenant}: apply that Tenant again")
+        elif not pool:
+            text = f"{serving.address} is served, and lies in no AddressPool of group {serving.group}"
+            obstacles.append(f"{text}: apply that pool again")
+        else:
+            steps.append(Reclaim(serving, pool, sight.names.get(serving.owner, ("", "")), claim))
+    steps.extend(Unmake(item) for item in picture.load_balancers if _is_past(item, served))
+    return Course(tuple(steps), tuple(obstacles))
+
+
+def _served(picture: Picture) -> Iterator[Serving]:
+    """Of each address the newest wish that a node serves says whose it is."""
+    newest: dict[str, tuple[tuple[int, int], Owner, str]] = {}
+    keys: dict[tuple[str, Owner], set[VirtualServerKey]] = {}
+    for place, word in serving_places(picture):
+        address, order = place.key.address, (word.generation, word.revision)
+        keys.setdefault((address, word.owner), set()).add(place.key)
+        if address not in newest or order > newest[address][0]:
+            newest[address] = (order, word.owner, place.group)
+    for address, ((generation, _), owner, group) in sorted(newest.items()):
+        ports = sorted((key.port, key.protocol.value) for key in keys[address, owner])
+        texts = tuple(f"{port}/{protocol}" for port, protocol in ports)
+        yield Serving(address=address, owner=owner, group=group, ports=texts, generation=generation)
+
+
+def _is_past(item: LoadBalancer, served: Mapping[str, Serving]) -> bool:
+    """Whether an object has an address that is another's, or its Service is served at others."""
+    owner, has = owner_of(item), set(item.spec.addresses)
+    mine = {address for address, serving in served.items() if serving.owner == owner}
+    others = any(address in served and served[address].owner != owner for address in has)
+    return others or bool(mine and has and mine != has)
+
+
+def _pool_of(picture: Picture, serving: Serving) -> str:
+    """The pool of the group that an address lies in; empty: none."""
+    family, value = number_of(parse_address(serving.address))
+    for name, pool in sorted(picture.pools.items()):
+        if pool.spec.group != serving.group:
+            continue
+        try:
+            intervals = parse_intervals(pool.spec.addresses)
+        except ValueError:
+            continue
+        if any(interval.has(family, value) for interval in intervals):
+            return name
+    return ""
