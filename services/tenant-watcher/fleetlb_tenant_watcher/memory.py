@@ -137,7 +137,9 @@ class Memory:
             record.is_released = record.is_released or (record.stage is Stage.RELEASING and record.releases > 0)
             record.trace = trace or record.trace
         elif record.stage is Stage.WANTED:
-            record.report = _shared(_report(message, trace), record.view)
+            record.report = _shared(_report(message), record.view)
+            if message.wish == record.wish:
+                record.trace = trace or record.trace
             record.is_edited = record.is_edited and message.wish != record.wish
         return "folded"
 
@@ -233,7 +235,7 @@ def _begin_release(record: Record, now: float) -> None:
     record.due = DELETING if record.is_engaged else ""
 
 
-def _report(message: ServiceReported, trace: str) -> Report:
+def _report(message: ServiceReported) -> Report:
     """A Service has no generation, so conditions on it carry none; strings that repeat are kept once."""
     return Report(
         wish=message.wish,
@@ -243,7 +245,6 @@ def _report(message: ServiceReported, trace: str) -> Report:
             for c in message.conditions
             if c.type in (PROVISIONED, SERVING)
         ),
-        trace=trace,
     )
 
 
@@ -254,7 +255,6 @@ def _shared(report: Report, view: ServiceView) -> Report:
         wish=report.wish,
         ingress=view.ingress if report.ingress == view.ingress else report.ingress,  # type: ignore[arg-type]
         conditions=view.conditions if conditions == view.conditions else conditions,
-        trace=report.trace,
     )
 
 

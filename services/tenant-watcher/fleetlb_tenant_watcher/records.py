@@ -5,7 +5,7 @@ import enum
 import msgspec
 
 from fleetlb.contracts.v1 import Ingress
-from fleetlb.domain.conditions import Condition, Reason, Refusal
+from fleetlb.domain.conditions import Condition, Reason
 from fleetlb.domain.services import TenantService
 from fleetlb_tenant_watcher.service_views import Selection, ServiceView
 
@@ -28,8 +28,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     wish: str
     ingress: tuple[Ingress, ...]
     conditions: tuple[Condition, ...]
-    trace: str = ""
-    """Trace context of the change that it answers."""
 
     @property
     def is_settled(self) -> bool:
@@ -95,20 +93,12 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
     """Revision of that report."""
     report: Report | None = None
     trace: str = ""
-    """Trace context of its last change that is under way, or was refused here."""
+    """Trace context of the change that led to what is to be shown now; empty if none is known."""
 
     @property
     def is_engaged(self) -> bool:
         """Whether the hub may know of it, as far as this run can tell."""
         return bool(self.published) or self.is_guarded or self.is_inherited
-
-    @property
-    def cause(self) -> str:
-        """Trace context of the change that led to what is to be shown now; empty if none is known."""
-        is_refused_here = isinstance(self.view.wish, Refusal)
-        if self.report is None or self.report.wish != self.wish or is_refused_here:
-            return self.trace
-        return self.report.trace or self.trace
 
     def note_told(self, reason: str) -> None:
         """The tenant was told by an Event of this reason."""

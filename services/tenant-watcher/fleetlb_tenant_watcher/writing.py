@@ -100,10 +100,10 @@ class Writer:
 
     def _cause(self, record: Record) -> str:
         """The change that led to what is done now; one that is refused here begins and ends here."""
-        if not record.cause:
+        if not record.trace:
             arrival = self._memory.arrivals.get(record.view.uid)
             record.trace = arrival.trace if arrival else self._tracing.begin()
-        return record.cause
+        return record.trace
 
     def _note_waiting(self, uid: str, since: float, is_waiting: bool) -> None:
         if is_waiting:

@@ -1,5 +1,6 @@
 """Folding: whatever order events, reports and our own writes arrive in, the newest state stands."""
 
+import gc
 import tracemalloc
 from typing import Any
 
@@ -219,12 +220,15 @@ def test_a_record_stays_small(memory: Memory) -> None:
         for n in range(number)
     ]
     reported = codec.encode(told)
+    gc.collect()
     tracemalloc.start()
     try:
         for text in services:
             one = msgspec.json.decode(text, type=Service)
             memory.see(one, 0)
             memory.hear(one.metadata.uid, codec.decode(ServiceReported, reported))
+        del one
+        gc.collect()
         size, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
