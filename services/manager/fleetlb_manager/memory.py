@@ -85,16 +85,19 @@ class Memory:
         for key in [key for key in self.absences if key.tenant == tenant]:
             del self.absences[key]
 
-    def allowances_of(self, tenant: str) -> set[AllowanceKey]:
-        """Where it is or should be said what a tenant may have: the groups that it is granted, or was. O(groups)."""
+    def allowances_of(self, tenant: str) -> list[AllowanceKey]:
+        """Where it is or should be said what a tenant may have: the groups that it is granted, or was; in order.
+
+        O(groups).
+        """
         registration = self.registrations.get(tenant)
         grant = registration.grant if registration else None
         groups = [group for group in self.carriers if grant and (not grant.groups or group in grant.groups)]
-        return {*(AllowanceKey(group, tenant) for group in groups), *self.allowances.of_tenant(tenant)}
+        return sorted({*(AllowanceKey(group, tenant) for group in groups), *self.allowances.of_tenant(tenant)})
 
-    def allowances_in(self, group: str) -> set[AllowanceKey]:
+    def allowances_in(self, group: str) -> list[AllowanceKey]:
         """The same for all tenants on one group. O(tenants)."""
-        return {key for tenant in self.registrations for key in self.allowances_of(tenant) if key.group == group}
+        return [key for tenant in self.registrations for key in self.allowances_of(tenant) if key.group == group]
 
     def account_of(self, tenant: str) -> str:
         """A tenant's NATS account; empty while it has none."""
