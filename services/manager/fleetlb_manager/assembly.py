@@ -90,6 +90,7 @@ class Manager:
             namespace=given.system_namespace,
             name=LEASE_NAME,
             identity=given.identity,
+            clock=given.clock,
             on_acquired=lambda generation: self.leadership.on_acquired(generation),
             on_lost=lambda: self.leadership.on_lost(),
         )

@@ -16,6 +16,7 @@ from fleetlb.contracts.v1 import Hop, InventoryObserved, Message, NodesObserved,
 from fleetlb.domain.services import MAX_PODS, ServiceEndpoints, digest_of
 from fleetlb.runtime.bus import TooLarge
 from fleetlb_tenant_watcher import counts
+from fleetlb_tenant_watcher.clocks import Clocks
 from fleetlb_tenant_watcher.deciding import decide_message, differs_only_in_shown
 from fleetlb_tenant_watcher.memory import Memory
 from fleetlb_tenant_watcher.records import Record, Stage
@@ -43,16 +44,6 @@ class Hub(Protocol):
 
     async def publish(self, subject: str, body: bytes, *, message_id: str) -> None:
         """Have the hub store a message, or raise Transient."""
-
-
-class Clocks(Protocol):
-    """Time, twice."""
-
-    def now(self) -> float:
-        """Seconds that only grow."""
-
-    def micros(self) -> int:
-        """Microseconds since 1970."""
 
 
 class Publisher:
