@@ -9,8 +9,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
-import structlog
-
 from fleetlb.contracts.streams import StreamSpec
 from fleetlb.contracts.subjects import LOCAL_CREDENTIALS, LOCAL_SNAPSHOT, ROOT
 from fleetlb.domain.errors import Transient
@@ -26,6 +24,7 @@ from fleetlb.runtime.bus import (
     SubjectHandler,
     TooLarge,
 )
+from fleetlb.testkit.fake_handling import answered, guarded
 from fleetlb.testkit.fake_streams import FakeStream, subject_matches
 
 T = TypeVar("T")
@@ -102,7 +101,7 @@ class FakeServer:
         loop = asyncio.get_running_loop()
         for pattern, handler in self.listeners * times:
             if subject_matches(pattern, subject):
-                loop.call_soon(_guarded, handler, subject, body)
+                loop.call_soon(guarded, handler, subject, body)
 
 
 class FakeBus:
@@ -116,6 +115,7 @@ class FakeBus:
         self._max_payload = max_payload
         self._connected = True
         self._callbacks: list[Callback] = []
+        self._mine: dict[int, object] = {}
         self.server.buses.append(self)
 
     def for_tenant(self, account: str) -> "FakeBus":
@@ -176,7 +176,7 @@ class FakeBus:
         full = self._outward(subject, _SAID_TO_THE_HUB)
         for pattern, responder, turn in self.server.responders:
             if subject_matches(pattern, full):
-                return await _answer(responder, turn, (full, body), timeout)
+                return await answered(responder, turn, (full, body), timeout)
         raise Transient(f"nobody answers on {subject}")
 
     async def listen(self, subject: str, handler: SubjectHandler) -> None:
@@ -187,11 +187,11 @@ class FakeBus:
             if self._connected:
                 handler(self._inward(full), body)
 
-        self.server.listeners.append((pattern, receive))
+        self._keep(self.server.listeners, (pattern, receive))
 
     async def serve(self, subject: str, responder: Responder, queue: str = "") -> None:
         """Answer requests on a subject; the queue makes no difference, as only the first responder is ever asked."""
-        self.server.responders.append((subject, responder, asyncio.Lock()))
+        self._keep(self.server.responders, (subject, responder, asyncio.Lock()))
 
     async def ensure_stream(self, spec: StreamSpec) -> StreamState:
         """Create or update a stream."""
@@ -220,16 +220,16 @@ class FakeBus:
             found.followers[queue] = subject_filter
             try:
                 if begun:
-                    _guarded(on_restart)
+                    guarded(on_restart)
                 begun = True
                 for number, message in enumerate(found.last_per_subject(subject_filter)):
                     if number % _YIELD_EVERY == 0:
                         await asyncio.sleep(0)
-                    _guarded(on_message, message)
-                _guarded(on_replayed)
+                    guarded(on_message, message)
+                guarded(on_replayed)
                 while (live := await queue.get()) is not None:
                     if self._connected:
-                        _guarded(on_message, live)
+                        guarded(on_message, live)
             finally:
                 del found.followers[queue]
 
@@ -253,7 +253,20 @@ class FakeBus:
 
     async def close(self) -> None:
         """End the connection."""
+        self.leave()
+
+    def leave(self) -> None:
+        """The connection is gone for good, and with it whoever listened and answered over it."""
         self._connected = False
+        server, mine = self.server, self._mine
+        server.listeners = [each for each in server.listeners if id(each) not in mine]
+        server.responders = [each for each in server.responders if id(each) not in mine]
+        if self in server.buses:
+            server.buses.remove(self)
+
+    def _keep(self, among: list[T], item: T) -> None:
+        among.append(item)
+        self._mine[id(item)] = item
 
     async def _link(self, body: bytes) -> None:
         await asyncio.sleep(0)
@@ -276,24 +289,3 @@ class FakeBus:
             return full
         tree, _, rest = full.removeprefix(f"{ROOT}.").partition(f".{self._account}.")
         return f"{tree}.{rest}"
-
-
-def _guarded(call: Callable[..., None], *arguments: object) -> None:
-    try:
-        call(*arguments)
-    except Exception:
-        structlog.get_logger("fleetlb.bus").exception("a handler failed; going on")
-
-
-async def _answer(responder: Responder, turn: asyncio.Lock, question: tuple[str, bytes], timeout: float) -> bytes:
-    try:
-        async with asyncio.timeout(timeout), turn:
-            answer = await responder(*question)
-    except TimeoutError:
-        raise Transient(f"no answer on {question[0]} in {timeout:g} s: outcome unknown") from None
-    except Exception as problem:
-        structlog.get_logger("fleetlb.bus").exception("a request could not be answered")
-        raise Transient(f"no answer on {question[0]}: outcome unknown") from problem
-    if answer is None:
-        raise Transient(f"no answer on {question[0]} in {timeout:g} s: outcome unknown")
-    return answer
