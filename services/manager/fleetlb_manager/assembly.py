@@ -153,7 +153,7 @@ class Manager:
         keys: set[ServiceKey] = {*memory.observations.services(), *memory.load_balancers.services()}
         for key in sorted(keys.union(memory.claims.owners()), key=memory.lines.since):
             queues.service(key)
-        for slot in {*memory.desired.slots(), *memory.realized.slots()}:
+        for slot in memory.slots():
             queues.slot(slot)
         for address in list(memory.claims.passing()):
             queues.claim(address)

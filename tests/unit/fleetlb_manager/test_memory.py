@@ -52,7 +52,7 @@ def test_groups_and_slots_are_looked_up() -> None:
     assert world.memory.capabilities("other") is None
     slot = Slot("default", parse_key("192.0.2.1:443/tcp"))
     world.memory.desired.note(slot, Published(1, 1, "d"))
-    assert world.memory.slots_at("192.0.2.1") == {slot}
+    assert world.memory.slots_at("192.0.2.1") == [slot]
     assert world.memory.account_of("acme") == "AACME"
     assert world.memory.account_of("nobody") == ""
 
@@ -66,3 +66,11 @@ def test_live_is_what_claims_or_objects_tell_whichever_is_more() -> None:
         world.memory.claims.put(a_claim(f"192.0.2.{number}", a_key(f"c{number}")))
     assert world.memory.live_in("acme") == 2
     assert world.memory.live_in("globex") == 0
+
+
+def test_virtual_servers_are_walked_in_the_order_in_which_they_were_heard_of() -> None:
+    memory = a_world().memory
+    slots = [Slot("default", parse_key(f"192.0.2.1:{port}/tcp")) for port in (443, 80, 8443, 53, 22)]
+    for slot in slots:
+        memory.desired.note(slot, Published(1, 1, "d"))
+    assert memory.slots() == memory.slots_at("192.0.2.1") == slots
