@@ -202,6 +202,16 @@ async def test_a_services_finalizers_are_a_set_and_its_conditions_have_types(clu
         await cluster.get(SERVICES, "web", namespace)
 
 
+async def test_a_service_of_another_type_shows_no_address(cluster: Cluster, namespace: str) -> None:
+    uid = (await cluster.create(SERVICES, a_service(namespace)))["metadata"]["uid"]
+    status = {"loadBalancer": {"ingress": [{"ip": "192.0.2.1", "ipMode": "VIP"}]}}
+    body = patching.merge(uid, status=status)
+    await cluster.patch(SERVICES, "web", body, kind=PatchKind.MERGE, namespace=namespace, subresource="status")
+    body = patching.merge(uid, spec={"type": "ClusterIP"})
+    changed = await cluster.patch(SERVICES, "web", body, kind=PatchKind.MERGE, namespace=namespace)
+    assert changed["status"]["loadBalancer"] == {}
+
+
 async def test_namespaces_come_first_and_take_what_is_in_them(cluster: Cluster, namespace: str) -> None:
     secret = {"metadata": {"name": "s", "namespace": namespace}, "data": {}}
     made = await cluster.create(SECRETS, secret)

@@ -43,6 +43,8 @@ class FakeServer:
         self.listeners: list[tuple[str, SubjectHandler]] = []
         self.responders: list[tuple[str, Responder, asyncio.Lock]] = []
         self.buses: list[FakeBus] = []
+        self.lag: Callable[[], float] = lambda: 0.0
+        """By how many seconds the next notification is late; later ones may overtake it."""
         self._changed = asyncio.Event()
 
     def lose_acks(self, count: int = 1) -> None:
@@ -101,7 +103,7 @@ class FakeServer:
         loop = asyncio.get_running_loop()
         for pattern, handler in self.listeners * times:
             if subject_matches(pattern, subject):
-                loop.call_soon(guarded, handler, subject, body)
+                loop.call_later(self.lag(), guarded, handler, subject, body)
 
 
 class FakeBus:

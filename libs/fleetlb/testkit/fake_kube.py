@@ -248,8 +248,16 @@ def _admitted(place: Place, before: Object, wanted: Object, subresource: str) ->
     if not place.has_status:
         return after
     if not subresource:
-        return {**after, "status": before["status"]} if "status" in before else _without(after, "status")
+        kept = {"status": before["status"]} if "status" in before else {}
+        return _shown_by_type(place, {**_without(after, "status"), **kept})
     return {**before, "status": wanted.get("status", {})}
+
+
+def _shown_by_type(place: Place, item: Object) -> Object:
+    """A Service shows addresses only as a load balancer."""
+    if place.kind != "services" or item["spec"]["type"] == "LoadBalancer":
+        return item
+    return {**item, "status": {**item.get("status", {}), "loadBalancer": {}}}
 
 
 def _given(metadata: Object) -> Object:
