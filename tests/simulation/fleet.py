@@ -1,7 +1,6 @@
 """A whole fleet in one thread: the world outside, the processes in it, and time that passes at once."""
 
 import asyncio
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,12 +17,13 @@ REST_SECONDS = 900.0
 class Fleet:
     """Everything that runs."""
 
-    def __init__(self, outside: Outside) -> None:
+    def __init__(self, outside: Outside, managers: tuple[str, ...] = ("manager",)) -> None:
+        """`managers`: the names of its replicas, of which one acts."""
         self.outside = outside
         self.complaints: list[str] = []
         begin = Processes(outside)
         mains: dict[str, Main] = {
-            "manager": begin.manager,
+            **{name: begin.manager for name in managers},
             "status": begin.status,
             **{name: partial(begin.node, name) for name in NODES},
             **{f"watcher-{tenant}": partial(begin.watcher, tenant) for tenant in NETWORKS},
@@ -47,19 +47,19 @@ class Fleet:
         if self._running is not None:
             await self._running.__aexit__(*problem)
 
-    async def rest(self, until: Callable[[], bool] = lambda: True) -> None:
-        """Return when nobody has done anything for a while. Raises AssertionError if that does not come to pass."""
+    async def rest(self) -> None:
+        """Return when all live and nobody has done anything for a while. Raises AssertionError if that never comes."""
         begun = asyncio.get_running_loop().time()
         effects = self.outside.effects
         while True:
             now = asyncio.get_running_loop().time()
-            quiet = now - max(effects.last_at, begun)
-            if quiet >= QUIET_SECONDS and until():
+            quiet = now - max(effects.last_at, begun, *(process.begun_at for process in self.processes.values()))
+            if quiet >= QUIET_SECONDS:
                 return
             if now - begun > REST_SECONDS:
                 last = "\n".join(f"{effect.who} {effect.what}" for effect in effects.done[-20:])
                 raise AssertionError(f"V9: no rest after {REST_SECONDS:g} s; last:\n{last}")
-            await asyncio.sleep(max(QUIET_SECONDS - quiet, 1.0))
+            await asyncio.sleep(min(max(QUIET_SECONDS - quiet, 1.0), QUIET_SECONDS))
 
     def restart_all(self) -> None:
         """Every process ends at this moment, and begins again."""

@@ -1,6 +1,7 @@
 """Processes that end at any moment and begin anew, knowing nothing but what stands outside of them."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -8,7 +9,7 @@ from fleetlb.runtime.process import TaskEnded
 from tests.simulation.effects import Killed
 
 RESTART_SECONDS = 1.0
-"""Until whoever supervises a process starts it again."""
+"""Until whoever supervises a process starts it again, if nothing else is said."""
 
 
 class Life:
@@ -51,6 +52,10 @@ class Supervised:
         self.name = name
         self.life = Life(name, 0)
         self.is_stopped = False
+        self.pause: Callable[[], float] = lambda: RESTART_SECONDS
+        """Seconds until it is started again."""
+        self.begun_at = 0.0
+        """When its present life began, by the loop's clock; infinity while there is none."""
         self._main = main
         self._complain = complain
 
@@ -59,9 +64,11 @@ class Supervised:
         while not self.is_stopped:
             number += 1
             life = self.life = Life(self.name, number)
+            self.begun_at = asyncio.get_running_loop().time()
             async with asyncio.TaskGroup() as tasks:
                 life.task = tasks.create_task(self._live(life), name=self.name)
-            await asyncio.sleep(RESTART_SECONDS)
+            self.begun_at = math.inf
+            await asyncio.sleep(0.0 if self.is_stopped else self.pause())
 
     def stop(self) -> None:
         """End it for good."""

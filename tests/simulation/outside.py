@@ -46,7 +46,13 @@ class Outside:
         self.planes: dict[str, Plane] = {name: {} for name in NODES}
         self.accounts: dict[str, str] = {}
         """Those that the NATS servers know, and their JWTs."""
+        self.renames_replicas = False
+        """Whether a process that is started again has another identity, as another pod has."""
         self._buses: list[tuple[str, FakeBus]] = []
+
+    def identity(self, name: str, number: int) -> str:
+        """Of a replica, as the `number`-th run of its process."""
+        return f"{name}-{number}" if self.renames_replicas else name
 
     def wall(self) -> float:
         """Seconds since 1970."""

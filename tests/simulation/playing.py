@@ -19,6 +19,7 @@ from tests.simulation.promises import Promises
 from tests.simulation.resting import untruths
 from tests.simulation.wandering import some_fate, wander
 
+REPLICAS = ("manager", "manager-b")
 SAID_AGAIN = re.compile(r"^publish observed\.|^notify fleetlb\.v1\.reported\.|^push account |/leases/")
 
 
@@ -42,10 +43,12 @@ def play_at_random(seed: int, disks: Path) -> Played:
     """A history, fates and troubles that follow from a seed alone."""
     chance = random.Random(seed)
     with chance_by(seed), asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(_play(partial(wander, chance), disks, partial(some_fate, chance)))
+        return runner.run(_play(partial(wander, chance), disks, partial(some_fate, chance), REPLICAS))
 
 
-async def _play(history: History, disks: Path, fate_of: Callable[[int], Fate | None]) -> Played:
+async def _play(
+    history: History, disks: Path, fate_of: Callable[[int], Fate | None], managers: tuple[str, ...] = REPLICAS[:1]
+) -> Played:
     loop = asyncio.get_running_loop()
     outside = Outside(disks, loop.time)
     outside.install()
@@ -54,7 +57,7 @@ async def _play(history: History, disks: Path, fate_of: Callable[[int], Fate | N
     effects.after_each.append(promises.check)
     effects.fate_of = fate_of
     broken: list[str] = []
-    async with Fleet(outside) as fleet:
+    async with Fleet(outside, managers) as fleet:
         try:
             await _tell(history, Stage(fleet, promises))
             broken += untruths(picture)

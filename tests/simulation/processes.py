@@ -73,7 +73,7 @@ class Processes:
                 forget_account=partial(outside.forget_account, life),
                 operator=self._operator,
                 system_namespace=SYSTEM_NAMESPACE,
-                identity="manager",
+                identity=outside.identity(life.name, life.number),
                 allow_loopback=False,
                 tasks=tasks,
                 clock=self._clock,
@@ -88,7 +88,7 @@ class Processes:
             self._cluster(life, self._outside.management),
             self._bus(life),
             namespace=SYSTEM_NAMESPACE,
-            identity="status",
+            identity=self._outside.identity(life.name, life.number),
             spawn=_spawning(tasks),
             clock=self._clock,
         )

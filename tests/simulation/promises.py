@@ -31,7 +31,10 @@ class Promises:
         for address in [address for address in self._rests if address not in claims]:
             self._freed(address)
         for uid, item in self._picture.load_balancers.items():
-            for address in item["spec"].get("addresses", ()):
+            # The object of a Service that is gone may outlive its claim, where the stream that told so was lost.
+            service = services.get(uid)
+            is_wanted = service is not None and service.is_wanted and uid not in self.retyped
+            for address in item["spec"].get("addresses", ()) if is_wanted else ():
                 if address not in claims or _owner(claims[address]) != uid:
                     self._break("A1", f"load balancer {uid} names {address}, which it has not claimed")
         self._kernels(claims)

@@ -11,7 +11,7 @@ import pytest
 from tests.simulation.effects import Effect, Fate
 from tests.simulation.histories import BASE
 from tests.simulation.outside import NETWORKS, NODES
-from tests.simulation.playing import Played
+from tests.simulation.playing import REPLICAS, Played
 from tests.simulation.telling import RANDOM, TOLD, Case, sentence
 
 LEVEL = os.environ.get("FLEETLB_HISTORIES", "few")
@@ -68,4 +68,4 @@ def test_promises_are_kept_whatever_chance_does() -> None:
             break
     assert not failures, "\n".join(failures)
     if SEEDS >= ENOUGH:
-        assert killed == {"manager", "status", *NODES, *(f"watcher-{tenant}" for tenant in NETWORKS)}
+        assert killed == {*REPLICAS, "status", *NODES, *(f"watcher-{tenant}" for tenant in NETWORKS)}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from fleetlb.testkit.fake_kube import Place
 from tests.simulation.effects import Fate
 from tests.simulation.histories import Stage, ports_of
-from tests.simulation.outside import NETWORKS, SHOP, Outside
+from tests.simulation.outside import NETWORKS, NODES, SHOP, Outside
 from tests.simulation.picture import Owned, Picture
 
 STEPS = 25
@@ -16,6 +16,10 @@ FATES = {Fate.KILLED: 0.02, Fate.UNANSWERED: 0.02}
 LATE = 0.2
 """Share of what is told that comes late."""
 LATE_SECONDS = 0.5
+LOST_DISKS = 0.1
+"""Share of troubles."""
+PAUSES = (0.1, 1.0, 1.0, 5.0, 40.0)
+"""Seconds until a process is started again."""
 
 
 def some_fate(chance: random.Random, number: int) -> Fate | None:
@@ -35,6 +39,9 @@ async def wander(chance: random.Random, stage: Stage) -> None:
     def lag() -> float:
         return chance.random() * LATE_SECONDS if chance.random() < LATE else 0.0
 
+    outside.renames_replicas = chance.random() < 0.5
+    for process in stage.fleet.processes.values():
+        process.pause = lambda: chance.choice(PAUSES)
     outside.hub.lag = lag
     for kube in (outside.management, *outside.tenants.values()):
         kube.lag = lag
@@ -77,12 +84,23 @@ def _retype(chance: random.Random, stage: Stage) -> None:
 
 
 def _trouble(chance: random.Random, stage: Stage) -> None:
-    chance.choice(TROUBLES)(chance, stage.fleet.outside)
+    if chance.random() < LOST_DISKS:
+        _disk_lost(chance, stage)
+    else:
+        chance.choice(TROUBLES)(chance, stage.fleet.outside)
 
 
 def _some(chance: random.Random, stage: Stage) -> Owned | None:
     services = list(Picture(stage.fleet.outside).services)
     return chance.choice(services) if services else None
+
+
+def _disk_lost(chance: random.Random, stage: Stage) -> None:
+    """A node comes back without its disk."""
+    name = chance.choice(NODES)
+    stage.fleet.processes[name].life.end()
+    for file in (stage.fleet.outside.disks / name).iterdir():
+        file.unlink()
 
 
 def _stream_gone(chance: random.Random, outside: Outside) -> None:
