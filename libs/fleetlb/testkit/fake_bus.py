@@ -103,7 +103,10 @@ class FakeServer:
         loop = asyncio.get_running_loop()
         for pattern, handler in self.listeners * times:
             if subject_matches(pattern, subject):
-                loop.call_later(self.lag(), guarded, handler, subject, body)
+                if late := self.lag():
+                    loop.call_later(late, guarded, handler, subject, body)
+                else:
+                    loop.call_soon(guarded, handler, subject, body)
 
 
 class FakeBus:

@@ -99,3 +99,14 @@ async def test_who_has_left_neither_hears_nor_answers() -> None:
     await other.notify("a", b"1")
     assert await other.request("q", b"") == b"from the second"
     assert heard == []
+
+
+async def test_a_late_notification_is_overtaken() -> None:
+    bus = FakeBus()
+    heard: list[bytes] = []
+    await bus.listen("a", lambda _, body: heard.append(body))
+    late = iter((0.01, 0.0))
+    bus.server.lag = lambda: next(late)
+    await bus.notify("a", b"first")
+    await bus.notify("a", b"second")
+    await eventually(lambda: heard == [b"second", b"first"])
