@@ -22,8 +22,8 @@ LAB_SECONDS ?= 2700
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup up down demo bench test check fmt format lint type imports fast random soak test-the-tests unit \
-	component contract scenario \
+.PHONY: help setup up down demo bench test check fmt format lint type imports fast random simulate soak test-the-tests \
+	unit component contract scenario \
 	integration e2e drills lab ipvs test-ipvs-host test-upstream test-in-cluster bench-ipvs conformance \
 	conformance-envoy conformance-ipvs \
 	schemas clean
@@ -54,7 +54,7 @@ demo: setup ## Show the whole way of a Service on a local fleet (ONCE=1: leave a
 bench: setup ## Measure a local fleet
 	@$(BIN)/fleetlb bench
 
-test: check fast random integration ipvs e2e ## Everything, as CI runs it; stops at the first failure
+test: check fast random simulate integration ipvs e2e ## Everything, as CI runs it; stops at the first failure
 
 check: format lint type imports ## What needs no test run: format, lint, types, import law
 
@@ -79,8 +79,15 @@ fast: $(STAMP) ## Unit, component, contract and scenario tests in one run
 random: $(STAMP) ## Random histories of a manager (REPLAY= tells one of them again, SEED= begins at it)
 	@echo "== random"; $(RANDOM_PYTEST)
 
+simulate: $(STAMP) ## A whole fleet in one thread, killed after each effect (REPLAY= plays one again, SEED= begins at it)
+ifdef REPLAY
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation $(REPLAY)
+else
+	@echo "== simulate"; PYTHONHASHSEED=0 FLEETLB_HISTORIES=$(HISTORIES) SEED='$(SEED)' $(PYTEST) tests/simulation
+endif
+
 soak: HISTORIES := soak
-soak: random ## The same for hours
+soak: random simulate ## The last two for hours
 
 test-the-tests: $(STAMP) ## Are 45 seeded bugs caught? (BUGS="word word" takes those whose name holds one)
 	@$(BIN)/python -m tests.seeded_bugs $(BUGS)

@@ -417,6 +417,21 @@ class TestRestarts:
             await eventually(lambda: OTHER in world.plane)
             assert set(world.plane) == {OTHER}
 
+    async def test_what_was_let_go_a_moment_ago_does_not_rise_again(self, world: World) -> None:
+        async with world.programmer():
+            await world.wish(a_wish(KEY))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+            await world.node.save()
+            await world.wish(a_wish(KEY, None, revision=2))
+            await eventually(lambda: world.is_removed(2))
+        # The hub has no use for the wish any more, nor for the word, and may give the address to somebody else.
+        await world.bus.purge_subject(DESIRED.name, subjects.desired("default", KEY))
+        await world.bus.purge_subject(REALIZED.name, subjects.realized("default", "node-1", KEY))
+        async with world.programmer():
+            await world.wish(a_wish(OTHER))
+            await eventually(lambda: world.is_realized(1, Probe.ANSWERED, OTHER))
+            assert set(world.plane) == {OTHER}
+
     async def test_without_the_hub_the_state_file_serves(self, world: World) -> None:
         async with world.programmer():
             await world.wish(a_wish(KEY))

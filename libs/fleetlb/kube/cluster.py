@@ -9,14 +9,14 @@ import urllib.parse
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import prometheus_client
 
 from fleetlb.kube.errors import DECODE_PROBLEMS, ApiError, Conflict, Gone, Invalid, NotPermitted, Undecodable
 from fleetlb.kube.resources import NAMESPACES, Resource, name_of
-from fleetlb.kube.transport import DEFAULT_TIMING, Stream, Timing, Transport, open_transport
+from fleetlb.kube.transport import DEFAULT_TIMING, Answer, Timing, open_transport
 
 T = TypeVar("T")
 
@@ -54,10 +54,30 @@ class Page(msgspec.Struct):
 _page_decoder = msgspec.json.Decoder(Page)
 
 
+class Chunks(Protocol):
+    """The body of an answer that is still arriving."""
+
+    async def read(self) -> bytes:
+        """Whatever has arrived, at least one byte; empty at the end. Raises Unavailable."""
+
+
+class Wire(Protocol):
+    """The way to an API server; `fleetlb.kube.transport` is HTTP."""
+
+    async def request(self, method: str, target: str, body: bytes = b"", content_type: str = "") -> Answer:
+        """Send one request and read its whole answer. Raises an ApiError; Unavailable means unknown outcome."""
+
+    def stream(self, target: str, read_timeout: float) -> AbstractAsyncContextManager[Chunks]:
+        """GET an answer that arrives for a long time; no byte for `read_timeout` seconds raises Unavailable."""
+
+    async def close(self) -> None:
+        """Close every connection."""
+
+
 class Cluster:
     """A connection to one cluster's API server."""
 
-    def __init__(self, transport: Transport, field_manager: str, may_write: Callable[[], bool] = lambda: True) -> None:
+    def __init__(self, transport: Wire, field_manager: str, may_write: Callable[[], bool] = lambda: True) -> None:
         """Use `Cluster.connect`."""
         self._transport = transport
         self._field_manager = field_manager
@@ -212,7 +232,7 @@ class Cluster:
 
     def watch(
         self, res: Resource[Any], namespace: str | None, query: Mapping[str, str], *, read_timeout: float
-    ) -> AbstractAsyncContextManager[Stream]:
+    ) -> AbstractAsyncContextManager[Chunks]:
         """The bytes of a watch; `fleetlb.kube.watching` makes sense of them."""
         target = res.collection_path(namespace) + query_string({**query, "watch": "true"})
         return self._transport.stream(target, read_timeout)

@@ -18,13 +18,12 @@ import msgspec
 import prometheus_client
 import structlog
 
-from fleetlb.kube.cluster import Cluster
+from fleetlb.kube.cluster import Chunks, Cluster
 from fleetlb.kube.errors import DECODE_PROBLEMS, ApiError, Gone, Invalid, StoreWentBack, Undecodable, error_from
 from fleetlb.kube.lines import Event, LineSplitter, Outline, decode_event, decode_sketch, ends_initial_events
 from fleetlb.kube.pausing import Patience, Pause
 from fleetlb.kube.resources import HasMetadata, Resource
 from fleetlb.kube.store import Change, Key, Mark, Store, key_of
-from fleetlb.kube.transport import Stream
 
 K = TypeVar("K", bound=HasMetadata)
 
@@ -180,7 +179,7 @@ class Reflector(Generic[K]):
                 for line in splitter.feed(chunk):
                     self._take(line)
 
-    async def _read_initial(self, stream: Stream, deadline: float) -> bytes:
+    async def _read_initial(self, stream: Chunks, deadline: float) -> bytes:
         silence = asyncio.get_running_loop().time() + self.timing.initial_silence
         async with asyncio.timeout_at(min(silence, deadline)):
             return await stream.read()

@@ -6,7 +6,7 @@ of OpenTelemetry is even imported.
 """
 
 import enum
-import os
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -84,22 +84,15 @@ def sink_for(service: str, instance: str, environ: Mapping[str, str]) -> Sink | 
 class Tracing:
     """Contexts for one process, and its spans."""
 
-    def __init__(
-        self,
-        sink: Sink | None = None,
-        *,
-        random: Callable[[int], bytes] = os.urandom,
-        now: Callable[[], int] = microseconds,
-    ) -> None:
-        """Without a sink nothing is recorded. `random` gives so many bytes that nobody has seen before."""
+    def __init__(self, sink: Sink | None = None, *, now: Callable[[], int] = microseconds) -> None:
+        """Without a sink nothing is recorded."""
         self.sink = sink
         self.now = now
         """Microseconds since 1970, as spans and stations have them."""
-        self._random = random
 
     def begin(self) -> str:
         """The context of a change that begins here. Those who record nothing leave the choice to those who do."""
-        random = self._random(traces.TRACE_ID_BYTES + traces.SPAN_ID_BYTES)
+        random = secrets.token_bytes(traces.TRACE_ID_BYTES + traces.SPAN_ID_BYTES)
         context = traces.beginning(random, sampled=True)
         if self.sink is None or self.sink.samples(traces.trace_id(context)):
             return context
@@ -107,7 +100,7 @@ class Tracing:
 
     def follow(self, context: str) -> str:
         """The context of the next step; of a first one if there was none."""
-        return traces.following(context, self._random(traces.SPAN_ID_BYTES)) if context else self.begin()
+        return traces.following(context, secrets.token_bytes(traces.SPAN_ID_BYTES)) if context else self.begin()
 
     def records(self, context: str) -> bool:
         """Whether a span of this context would be kept."""

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
-import structlog
 
 from fleetlb.contracts.streams import StreamSpec
 from fleetlb.contracts.subjects import LOCAL_CREDENTIALS, LOCAL_SNAPSHOT, ROOT
@@ -27,6 +26,7 @@ from fleetlb.runtime.bus import (
     TooLarge,
     headers_of,
 )
+from fleetlb.testkit.fake_handling import answered, guarded
 from fleetlb.testkit.fake_streams import FakeStream, subject_matches
 
 T = TypeVar("T")
@@ -45,6 +45,8 @@ class FakeServer:
         self.listeners: list[tuple[str, MessageHandler]] = []
         self.responders: list[tuple[str, Responder, asyncio.Lock]] = []
         self.buses: list[FakeBus] = []
+        self.lag: Callable[[], float] = lambda: 0.0
+        """By how many seconds the next notification is late; later ones may overtake it."""
         self._changed = asyncio.Event()
 
     def lose_acks(self, count: int = 1) -> None:
@@ -103,7 +105,10 @@ class FakeServer:
         loop = asyncio.get_running_loop()
         for pattern, handler in self.listeners * times:
             if subject_matches(pattern, message.subject):
-                loop.call_soon(_guarded, handler, message)
+                if late := self.lag():
+                    loop.call_later(late, guarded, handler, message)
+                else:
+                    loop.call_soon(guarded, handler, message)
 
 
 class FakeBus:
@@ -117,6 +122,7 @@ class FakeBus:
         self._max_payload = max_payload
         self._connected = True
         self._callbacks: list[Callback] = []
+        self._mine: dict[int, object] = {}
         self.server.buses.append(self)
 
     def for_tenant(self, account: str) -> "FakeBus":
@@ -177,7 +183,7 @@ class FakeBus:
         full = self._outward(subject, _SAID_TO_THE_HUB)
         for pattern, responder, turn in self.server.responders:
             if subject_matches(pattern, full):
-                return await _answer(responder, turn, (full, body), timeout)
+                return await answered(responder, turn, (full, body), timeout)
         raise Transient(f"nobody answers on {subject}")
 
     async def listen(self, subject: str, handler: MessageHandler) -> None:
@@ -188,11 +194,11 @@ class FakeBus:
             if self._connected:
                 handler(msgspec.structs.replace(message, subject=self._inward(message.subject)))
 
-        self.server.listeners.append((pattern, receive))
+        self._keep(self.server.listeners, (pattern, receive))
 
     async def serve(self, subject: str, responder: Responder, queue: str = "") -> None:
         """Answer requests on a subject; the queue makes no difference, as only the first responder is ever asked."""
-        self.server.responders.append((subject, responder, asyncio.Lock()))
+        self._keep(self.server.responders, (subject, responder, asyncio.Lock()))
 
     async def ensure_stream(self, spec: StreamSpec) -> StreamState:
         """Create or update a stream."""
@@ -221,16 +227,16 @@ class FakeBus:
             found.followers[queue] = subject_filter
             try:
                 if begun:
-                    _guarded(on_restart)
+                    guarded(on_restart)
                 begun = True
                 for number, message in enumerate(found.last_per_subject(subject_filter)):
                     if number % _YIELD_EVERY == 0:
                         await asyncio.sleep(0)
-                    _guarded(on_message, message)
-                _guarded(on_replayed)
+                    guarded(on_message, message)
+                guarded(on_replayed)
                 while (live := await queue.get()) is not None:
                     if self._connected:
-                        _guarded(on_message, live)
+                        guarded(on_message, live)
             finally:
                 del found.followers[queue]
 
@@ -254,7 +260,20 @@ class FakeBus:
 
     async def close(self) -> None:
         """End the connection."""
+        self.leave()
+
+    def leave(self) -> None:
+        """The connection is gone for good, and with it whoever listened and answered over it."""
         self._connected = False
+        server, mine = self.server, self._mine
+        server.listeners = [each for each in server.listeners if id(each) not in mine]
+        server.responders = [each for each in server.responders if id(each) not in mine]
+        if self in server.buses:
+            server.buses.remove(self)
+
+    def _keep(self, among: list[T], item: T) -> None:
+        among.append(item)
+        self._mine[id(item)] = item
 
     async def _link(self, body: bytes) -> None:
         await asyncio.sleep(0)
@@ -277,24 +296,3 @@ class FakeBus:
             return full
         tree, _, rest = full.removeprefix(f"{ROOT}.").partition(f".{self._account}.")
         return f"{tree}.{rest}"
-
-
-def _guarded(call: Callable[..., None], *arguments: object) -> None:
-    try:
-        call(*arguments)
-    except Exception:
-        structlog.get_logger("fleetlb.bus").exception("a handler failed; going on")
-
-
-async def _answer(responder: Responder, turn: asyncio.Lock, question: tuple[str, bytes], timeout: float) -> bytes:
-    try:
-        async with asyncio.timeout(timeout), turn:
-            answer = await responder(*question)
-    except TimeoutError:
-        raise Transient(f"no answer on {question[0]} in {timeout:g} s: outcome unknown") from None
-    except Exception as problem:
-        structlog.get_logger("fleetlb.bus").exception("a request could not be answered")
-        raise Transient(f"no answer on {question[0]}: outcome unknown") from problem
-    if answer is None:
-        raise Transient(f"no answer on {question[0]} in {timeout:g} s: outcome unknown")
-    return answer

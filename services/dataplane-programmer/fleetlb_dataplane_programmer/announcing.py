@@ -1,13 +1,15 @@
 """Says on the bus what this node realized, once, and again only where the hub does not hold it.
 
 The announcer reads its own node's part of the realized stream, so it knows what the hub holds: after a restart nothing
-is said twice, and after a loss exactly what was lost is said again. It must not know the engine.
+is said twice, and after a loss exactly what was lost is said again. That a key is let go of is said only once it is
+kept on disk: the hub may forget it as soon as it knows, and give the address to somebody else. It must not know the
+engine.
 """
 
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import prometheus_client
@@ -15,8 +17,8 @@ import structlog
 
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.streams import realized_stream
-from fleetlb.contracts.v1 import NodeRealized, Probe, VirtualServerRealized
-from fleetlb.domain.errors import Poison
+from fleetlb.contracts.v1 import NodeRealized, Probe, RealizedState, VirtualServerRealized
+from fleetlb.domain.errors import Poison, Transient
 from fleetlb.domain.services import digest_of
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.runtime.backoff import Backoff
@@ -59,14 +61,19 @@ class Announcer:
         group: str,
         node: str,
         describe: Callable[[], NodeRealized],
+        keep: Callable[[], Awaitable[bool]],
         on_let_go: Callable[[VirtualServerKey], None],
         tracing: Tracing = OFF,
     ) -> None:
-        """`describe` says what the node is; `on_let_go` is called when the hub knows that a key is removed."""
+        """`describe` says what the node is; `on_let_go` is called when the hub knows that a key is removed.
+
+        `keep` returns when the ledger as it stands will outlive this process; False: not for now.
+        """
         self._ledger = ledger
         self._group, self._node = group, node
         self._describe = describe
         self._tracing = tracing
+        self._keep = keep
         self._on_let_go = on_let_go
         self._bus: Bus | None = None
         self._told: dict[VirtualServerKey, _Told] = {}
@@ -172,6 +179,8 @@ class Announcer:
         if self._is_told(key, wanted):
             self._attempts.pop(key, None)
         else:
+            if wanted.state is RealizedState.REMOVED and not await self._keep():
+                raise Transient(f"{key} is removed, and that cannot be written down yet")
             epoch = self._epoch
             sequence = await self._publish_word(self._bus, key, wanted)
             if epoch != self._epoch:

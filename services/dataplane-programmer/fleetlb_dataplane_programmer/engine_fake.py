@@ -4,6 +4,7 @@
 """
 
 import asyncio
+from collections.abc import MutableMapping
 
 from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 from fleetlb_dataplane_programmer.engine import OnOutcome, Outcome, State
@@ -15,9 +16,11 @@ class FakeEngine:
     name = "fake"
     capabilities = frozenset({"tcp", "udp", "affinity", "source-ranges", "proxy-protocol"})
 
-    def __init__(self, on_outcome: OnOutcome, plane: dict[VirtualServerKey, VirtualServer] | None = None) -> None:
+    def __init__(
+        self, on_outcome: OnOutcome, plane: MutableMapping[VirtualServerKey, VirtualServer] | None = None
+    ) -> None:
         """`plane`: what the data plane holds already."""
-        self.plane = {} if plane is None else plane
+        self.plane: MutableMapping[VirtualServerKey, VirtualServer] = {} if plane is None else plane
         self.changes = 0
         """Changes made to the data plane."""
         self.rejecting: dict[VirtualServerKey, str] = {}

@@ -83,6 +83,7 @@ class Node:
             group=identity.group,
             node=identity.node,
             describe=self._describe,
+            keep=self._memory.keep,
             on_let_go=self._memory.note,
             tracing=tracing,
         )

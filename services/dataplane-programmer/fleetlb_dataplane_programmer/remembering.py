@@ -2,7 +2,8 @@
 
 Changes are appended at most once a second and away from the event loop, O(changed); when the file has grown to a
 multiple of what stands, it is written anew and renamed over the old one. A crash loses the last second, which the
-stream still knows. It must not know what a record means.
+stream still knows; what it may not know any more is kept before it is said (`Memory.keep`). It must not know what a
+record means.
 """
 
 import asyncio
@@ -122,6 +123,7 @@ class Memory(Generic[K, L]):
         self._appended = 0
         self._standing = 0
         self._must_rewrite = True
+        self._is_refused = False
         self._allowed = asyncio.Event()
         self._log = structlog.get_logger().bind(state_file=str(file.path))
 
@@ -160,6 +162,10 @@ class Memory(Generic[K, L]):
         async with self._turn:
             return not self._allowed.is_set() or await self._flush()
 
+    async def keep(self) -> bool:
+        """Return when what is noted is on disk, or False: the disk refused lately, and is tried again by `run`."""
+        return not self._is_refused and await self.flush()
+
     async def _flush(self) -> bool:
         self._noted.clear()
         changed, self._changed = self._changed, {}
@@ -168,9 +174,11 @@ class Memory(Generic[K, L]):
             await self._write(changed)
         except OSError as problem:
             self._log.error("the state file cannot be written", error=str(problem))
+            self._is_refused = True
             self._must_rewrite = True  # the file may end in half a line, and this writes all
             self._noted.set()
             return False
+        self._is_refused = False
         UNSAVED.set(0)
         return True
 

@@ -98,6 +98,7 @@ class Manager:
             namespace=given.system_namespace,
             name=LEASE_NAME,
             identity=given.identity,
+            clock=given.clock,
             on_acquired=lambda generation: self.leadership.on_acquired(generation),
             on_lost=lambda: self.leadership.on_lost(),
         )
@@ -175,7 +176,7 @@ class Manager:
         keys: set[ServiceKey] = {*memory.observations.services(), *memory.load_balancers.services()}
         for key in sorted(keys.union(memory.claims.owners()), key=memory.lines.since):
             queues.service(key)
-        for slot in {*memory.desired.slots(), *memory.realized.slots()}:
+        for slot in memory.slots():
             queues.slot(slot)
         for name in memory.registrations:
             for allowance in memory.allowances_of(name):

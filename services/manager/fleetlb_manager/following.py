@@ -178,7 +178,7 @@ class Following:
             self._marks.allowance(allowance)
         for key in self._memory.load_balancers.services():
             self._marks.service(key)
-        for slot in {*self._memory.desired.slots(), *self._memory.realized.slots()}:
+        for slot in self._memory.slots():
             if slot.group == group:
                 self._marks.slot(slot)
         for address in list(self._memory.claims.passing()):

@@ -132,6 +132,10 @@ class Memory:
         keys = {ServiceKey(*cluster, uid) for uid in observed.services} if observed else set()
         return keys.union(self.load_balancers.in_cluster(cluster), self.claims.owners_in(cluster))
 
-    def slots_at(self, address: str) -> set[Slot]:
-        """Every virtual server of an address that a stream speaks of."""
-        return {*self.desired.at(address), *self.realized.at(address)}
+    def slots(self) -> list[Slot]:
+        """Every virtual server that a stream speaks of, each once; not a set, whose order no seed could tell again."""
+        return list(dict.fromkeys((*self.desired.slots(), *self.realized.slots())))
+
+    def slots_at(self, address: str) -> list[Slot]:
+        """Those of an address."""
+        return list(dict.fromkeys((*self.desired.at(address), *self.realized.at(address))))

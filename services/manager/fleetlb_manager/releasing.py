@@ -103,16 +103,16 @@ class Releasing:
             return None
         if claim.spec.phase is ClaimPhase.QUARANTINED:
             return await self._end_quarantine(claim)
-        waiting = self._slots(claim) - self._memory.let_go
+        waiting = [slot for slot in self._slots(claim) if slot not in self._memory.let_go]
         for slot in waiting:
             self._marks.slot(slot)
         if not waiting:
             await self._quarantine(claim)
         return None
 
-    def _slots(self, claim: AddressClaim) -> set[Slot]:
+    def _slots(self, claim: AddressClaim) -> list[Slot]:
         """What the claim names, and what any stream still says of its address."""
-        return {*slots_of(claim), *self._memory.slots_at(claim.spec.address)}
+        return list(dict.fromkeys((*slots_of(claim), *self._memory.slots_at(claim.spec.address))))
 
     async def _quarantine(self, claim: AddressClaim) -> None:
         slots = self._slots(claim)
@@ -121,7 +121,7 @@ class Releasing:
         else:
             now = timestamps.to_exact_text(self._clock.wall())
             await self._move(claim, ClaimPhase.QUARANTINED, now)
-        self._memory.let_go -= slots
+        self._memory.let_go.difference_update(slots)
         log.info("every node has let go of an address", address=claim.spec.address, service=str(owner_of(claim)))
 
     async def _end_quarantine(self, claim: AddressClaim) -> float | None:

@@ -64,14 +64,14 @@ class _ByAddress:
     """Slots by their address."""
 
     def __init__(self) -> None:
-        self._slots: dict[str, set[Slot]] = {}
+        self._slots: dict[str, dict[Slot, None]] = {}
 
     def add(self, slot: Slot) -> None:
-        self._slots.setdefault(slot.key.address, set()).add(slot)
+        self._slots.setdefault(slot.key.address, {})[slot] = None
 
     def discard(self, slot: Slot) -> None:
-        slots = self._slots.get(slot.key.address, set())
-        slots.discard(slot)
+        slots = self._slots.get(slot.key.address, {})
+        slots.pop(slot, None)
         if not slots:
             self._slots.pop(slot.key.address, None)
 
@@ -86,7 +86,7 @@ class DesiredTable:
         """Nothing published."""
         self._published: dict[Slot, Published] = {}
         self._by_address = _ByAddress()
-        self._unconfirmed: dict[str, set[Slot]] = {}
+        self._unconfirmed: dict[str, dict[Slot, None]] = {}
         self._highest_revision = 0
 
     def get(self, slot: Slot) -> Published | None:
@@ -114,7 +114,7 @@ class DesiredTable:
         """The stream holds this message. False if a newer one was known, which it no longer holds."""
         self.see(published.revision)
         for slots in self._unconfirmed.values():
-            slots.discard(slot)
+            slots.pop(slot, None)
         known = self._published.get(slot)
         if known is not None and published[:2] < known[:2]:
             if published.generation < known.generation:
@@ -145,7 +145,7 @@ class DesiredTable:
 
     def restart(self, group: str) -> None:
         """A group's stream is replayed from the start: what does not come again is lost."""
-        self._unconfirmed[group] = {slot for slot in self._published if slot.group == group}
+        self._unconfirmed[group] = {slot: None for slot in self._published if slot.group == group}
 
     def replayed(self, group: str) -> list[Slot]:
         """The replay is complete. Slots whose message was lost; they count as never published."""

@@ -1,7 +1,6 @@
 """One replica put together: watches and streams into memory, memory into reports and objects while it may act."""
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -19,7 +18,7 @@ from fleetlb.domain.errors import Poison, Transient
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.continuity import Continuity
 from fleetlb.kube.fleet_objects import BALANCER_GROUPS, LOAD_BALANCERS, TENANTS
-from fleetlb.kube.leases import LeaseHolder
+from fleetlb.kube.leases import SYSTEM_CLOCK, Clock, LeaseHolder
 from fleetlb.kube.watching import Reflector
 from fleetlb.runtime.bus import Bus, Message
 from fleetlb.runtime.marks import BusMarks
@@ -30,7 +29,7 @@ from fleetlb_status.census import Census
 from fleetlb_status.judging import Judging
 from fleetlb_status.memory import Key, Memory
 from fleetlb_status.publishing import Place, Reporter
-from fleetlb_status.writing import DEBOUNCE_SECONDS, KubernetesStatusWriter, ObjectWriter
+from fleetlb_status.writing import DEBOUNCE_SECONDS, KubernetesStatusWriter, ObjectWriter, moment
 
 LEASE = "fleetlb-status"
 SNAPSHOT_SECONDS = 1.0
@@ -53,16 +52,32 @@ class Replica:
         identity: str,
         spawn: Spawn,
         tracing: Tracing = OFF,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """Does nothing yet; `spawn` runs what never returns."""
         self._bus = bus
         self._spawn = spawn
+        self._clock = clock
         self._log = structlog.get_logger("fleetlb-status")
         self.memory = Memory(self._on_change)
         judging = Judging(self.memory)
         self._census = Census()
-        self._reporter = Reporter(judging, bus, self._term, self._census, tracing=tracing)
-        writer = ObjectWriter(judging, KubernetesStatusWriter(cluster), self._term)
+        self._reporter = Reporter(
+            judging,
+            bus,
+            self._term,
+            self._census,
+            clock=clock.monotonic,
+            now=lambda: int(clock.wall() * 1_000_000),
+            tracing=tracing,
+        )
+        writer = ObjectWriter(
+            judging,
+            KubernetesStatusWriter(cluster),
+            self._term,
+            clock=clock.monotonic,
+            now=lambda: moment(clock.wall()),
+        )
         self.reports: Reconciler[Key] = Reconciler(
             self._reporter.reconcile, name="reports", concurrency=32, lane_of=lambda key: key[0]
         )
@@ -84,6 +99,7 @@ class Replica:
             namespace=namespace,
             name=LEASE,
             identity=identity,
+            clock=clock,
             on_acquired=self._on_acquired,
             on_lost=self._on_lost,
         )
@@ -202,7 +218,7 @@ class Replica:
 
     def _turn(self, account: str, cluster: str) -> float:
         """Seconds until a cluster may have its reports again."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         wait = max(0.0, self._answered.get((account, cluster), 0.0) + SNAPSHOT_SECONDS - now)
         self._answered[account, cluster] = now + wait
         return wait

@@ -54,8 +54,13 @@ class KubernetesStatusWriter:
         return None
 
 
+def moment(seconds: float) -> str:
+    """RFC 3339, of seconds since 1970."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _wall() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment(time.time())
 
 
 class ObjectWriter:

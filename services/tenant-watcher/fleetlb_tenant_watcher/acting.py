@@ -3,7 +3,6 @@
 Every patch names the Service's uid, so a namesake made later is never touched, and leaves what others wrote alone.
 """
 
-from datetime import UTC, datetime
 from typing import Any
 
 from fleetlb.contracts.v1 import Ingress
@@ -14,6 +13,7 @@ from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import ApiError, Conflict, NotFound
 from fleetlb.kube.resources import Resource
 from fleetlb_tenant_watcher import counts
+from fleetlb_tenant_watcher.clocks import SYSTEM_CLOCKS, Clocks, timestamp
 from fleetlb_tenant_watcher.deciding import AddFinalizers, ClearStatus, RemoveFinalizers, WriteStatus
 from fleetlb_tenant_watcher.kube_objects import Service
 from fleetlb_tenant_watcher.service_views import ServiceView
@@ -26,9 +26,10 @@ Write = AddFinalizers | RemoveFinalizers | WriteStatus | ClearStatus
 class ServicePatcher:
     """Writes to the Services of one cluster."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        """Writes nothing yet."""
+    def __init__(self, cluster: Cluster, clocks: Clocks = SYSTEM_CLOCKS) -> None:
+        """Writes nothing yet. `clocks`: for the conditions' times."""
         self._cluster = cluster
+        self._clocks = clocks
 
     async def write(self, view: ServiceView, action: Write, trace: str) -> Service | None:
         """Do one action; the Service as it is then, or None when there is none any more.
@@ -37,7 +38,7 @@ class ServicePatcher:
 
         Raises Transient for whatever else the API server says: the key is tried again, on what is known by then.
         """
-        body, subresource = body_of(view, action, timestamp(), trace)
+        body, subresource = body_of(view, action, timestamp(self._clocks), trace)
         try:
             service = await self._cluster.patch(
                 SERVICES,
@@ -71,11 +72,6 @@ def body_of(view: ServiceView, action: Write, now: str, trace: str = "") -> tupl
             return {"metadata": metadata, "status": _written(view, action, now, trace)}, "status"
         case ClearStatus():
             return {"metadata": metadata, "status": _cleared(action)}, "status"
-
-
-def timestamp() -> str:
-    """Now, as Kubernetes writes it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _written(view: ServiceView, action: WriteStatus, now: str, trace: str) -> Body:

@@ -17,8 +17,8 @@ from fleetlb.domain.traces import trace_id
 from fleetlb.runtime.backoff import Backoff
 from fleetlb.runtime.bus import Bus, Message
 from fleetlb_tenant_watcher import counts
+from fleetlb_tenant_watcher.clocks import Clocks
 from fleetlb_tenant_watcher.memory import Memory
-from fleetlb_tenant_watcher.publishing import Clocks
 from fleetlb_tenant_watcher.records import Stage
 
 TICK_SECONDS = 5.0

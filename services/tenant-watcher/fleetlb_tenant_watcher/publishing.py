@@ -17,6 +17,7 @@ from fleetlb.domain.services import MAX_PODS, ServiceEndpoints, digest_of
 from fleetlb.runtime.bus import TooLarge
 from fleetlb.runtime.tracing import OFF, Attributes, Span, Tracing
 from fleetlb_tenant_watcher import counts
+from fleetlb_tenant_watcher.clocks import Clocks
 from fleetlb_tenant_watcher.deciding import decide_message, differs_only_in_shown
 from fleetlb_tenant_watcher.memory import Memory
 from fleetlb_tenant_watcher.records import Arrival, Record, Stage
@@ -46,16 +47,6 @@ class Hub(Protocol):
 
     async def publish(self, subject: str, body: bytes, *, message_id: str, trace: str = "") -> None:
         """Have the hub store a message, or raise Transient."""
-
-
-class Clocks(Protocol):
-    """Time, twice."""
-
-    def now(self) -> float:
-        """Seconds that only grow."""
-
-    def micros(self) -> int:
-        """Microseconds since 1970."""
 
 
 class Publisher:

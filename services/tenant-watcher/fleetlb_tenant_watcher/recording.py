@@ -5,8 +5,6 @@ What is said again within minutes raises the count of the Event that said it; a 
 
 import asyncio
 import secrets
-import time
-from collections.abc import Callable
 from typing import NoReturn
 
 import structlog
@@ -16,7 +14,7 @@ from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import ApiError, NotFound
 from fleetlb.kube.resources import EVENTS, Object
 from fleetlb_tenant_watcher import counts
-from fleetlb_tenant_watcher.acting import timestamp
+from fleetlb_tenant_watcher.clocks import SYSTEM_CLOCKS, Clocks, timestamp
 from fleetlb_tenant_watcher.deciding import Announce
 from fleetlb_tenant_watcher.service_views import ServiceView
 from fleetlb_tenant_watcher.tallying import Tally
@@ -32,9 +30,9 @@ log = structlog.get_logger(__name__)
 class EventRecorder:
     """A bounded queue of Events; what does not fit is dropped and counted."""
 
-    def __init__(self, cluster: Cluster, identity: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, cluster: Cluster, identity: str, clocks: Clocks = SYSTEM_CLOCKS) -> None:
         """Sends nothing until `run` runs."""
-        self._clock = clock
+        self._clocks = clocks
         self._tally = Tally()
         self._cluster = cluster
         self._identity = identity
@@ -43,7 +41,7 @@ class EventRecorder:
     def announce(self, view: ServiceView, note: Announce, trace: str = "") -> None:
         """Queue an Event about a change with this trace context."""
         try:
-            self._queue.put_nowait((view, note, timestamp(), trace))
+            self._queue.put_nowait((view, note, timestamp(self._clocks), trace))
         except asyncio.QueueFull:
             counts.EVENTS.labels("dropped").inc()
 
@@ -59,7 +57,7 @@ class EventRecorder:
                 log.debug("an event was refused", service=f"{view.namespace}/{view.name}", problem=str(problem))
 
     async def _record(self, view: ServiceView, note: Announce, now: str, trace: str) -> str:
-        at = self._clock()
+        at = self._clocks.now()
         if not self._tally.may_speak(view.uid, at):
             return "dropped"
         earlier = self._tally.earlier(view.uid, note, at)

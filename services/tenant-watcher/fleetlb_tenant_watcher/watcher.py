@@ -4,7 +4,6 @@ Begins in two halves, each when it can: the tenant's API server, so that Service
 hub cannot be reached; and the hub, so that they are told. Nothing is told before everything has been seen once.
 """
 
-import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
@@ -17,6 +16,7 @@ from fleetlb.runtime.tracing import OFF, Tracing
 from fleetlb.runtime.workers import Reconciler
 from fleetlb_tenant_watcher import counts
 from fleetlb_tenant_watcher.acting import SERVICES, ServicePatcher
+from fleetlb_tenant_watcher.clocks import SYSTEM_CLOCKS, Clocks
 from fleetlb_tenant_watcher.hearing import Ear, Snapshots
 from fleetlb_tenant_watcher.kube_objects import SERVICE_NAME_LABEL, EndpointSlice, Node, Service
 from fleetlb_tenant_watcher.linking import HubLink
@@ -39,18 +39,6 @@ HUB_RETRIES = Backoff(initial=0.1, cap=5.0)
 Spawn = Callable[[Coroutine[Any, Any, object], str], object]
 
 
-class SystemClocks:
-    """The machine's own time."""
-
-    def now(self) -> float:
-        """Seconds that only grow."""
-        return time.monotonic()
-
-    def micros(self) -> int:
-        """Microseconds since 1970."""
-        return time.time_ns() // 1000
-
-
 class Watcher:
     """One tenant cluster's watcher."""
 
@@ -64,17 +52,18 @@ class Watcher:
         tracing: Tracing = OFF,
         with_pods: bool = False,
         address_types: Iterable[AddressType] = ADDRESS_TYPES,
+        clocks: Clocks = SYSTEM_CLOCKS,
     ) -> None:
         """Does nothing yet. `with_pods`: the hub is told of pods too; `address_types`: and of these of its nodes."""
-        self._clocks = SystemClocks()
+        self._clocks = clocks
         self._tracing = tracing
         self.memory = Memory(selection, with_pods=with_pods, address_types=address_types)
         self._link = HubLink(self._repeat)
         self._publisher = Publisher(self.memory, self._link, cluster_uid, self._clocks, tracing)
-        self._recorder = EventRecorder(cluster, identity)
+        self._recorder = EventRecorder(cluster, identity, self._clocks)
         self._writer = Writer(
             self.memory,
-            ServicePatcher(cluster),
+            ServicePatcher(cluster, self._clocks),
             self._recorder,
             clocks=self._clocks,
             tracing=tracing,

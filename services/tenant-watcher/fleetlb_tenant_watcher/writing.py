@@ -9,10 +9,11 @@ from typing import Protocol
 from fleetlb.runtime.tracing import OFF, Kind, Span, Tracing
 from fleetlb_tenant_watcher import counts
 from fleetlb_tenant_watcher.acting import Write
+from fleetlb_tenant_watcher.clocks import Clocks
 from fleetlb_tenant_watcher.deciding import Announce, ClearStatus, WriteStatus, decide
 from fleetlb_tenant_watcher.kube_objects import Service
 from fleetlb_tenant_watcher.memory import Memory
-from fleetlb_tenant_watcher.publishing import Clocks, service_attributes
+from fleetlb_tenant_watcher.publishing import service_attributes
 from fleetlb_tenant_watcher.records import Record
 from fleetlb_tenant_watcher.service_views import ServiceView
 

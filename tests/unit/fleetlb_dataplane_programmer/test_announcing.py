@@ -60,14 +60,19 @@ class Bench:
         self.bus = bus or NotingBus()
         self.ledger = Ledger("node-1", allow_loopback=False)
         self.let_go: list[VirtualServerKey] = []
+        self.disk_takes = True
         self.description = NodeRealized(node="node-1", group="default", engine="fake")
         self.announcer = Announcer(
             self.ledger,
             group="default",
             node="node-1",
             describe=lambda: self.description,
+            keep=self.keep,
             on_let_go=self.let_go.append,
         )
+
+    async def keep(self) -> bool:
+        return self.disk_takes
 
     def program(self, revision: int = 1, *, answered: bool = True, gone: bool = False) -> None:
         decision = self.ledger.fold(a_wish(KEY, None if gone else ("10.0.0.1:1",), revision=revision), now=1)
@@ -261,3 +266,17 @@ async def test_waiting_for_the_hub_ends() -> None:
     bench = Bench()
     await bench.announcer.wait_for_hub(0.01)
     assert bench.words() == []
+
+
+async def test_a_removal_is_not_said_before_it_is_kept(bench: Bench) -> None:
+    async with bench.running():
+        bench.program()
+        await eventually(lambda: bench.words() == [(1, Probe.ANSWERED)])
+        bench.disk_takes = False
+        bench.program(revision=2, gone=True, answered=False)
+        bench.announcer.tell_node()
+        await eventually(bench.said_of_node)
+        assert bench.words() == [(1, Probe.ANSWERED)]
+        bench.disk_takes = True
+        await eventually(lambda: bench.let_go == [KEY])
+        assert bench.words() == [(1, Probe.ANSWERED), (2, Probe.PENDING)]

@@ -186,3 +186,25 @@ def test_two_programmers_cannot_share_a_directory(tmp_path: Path) -> None:
         _state_file(tmp_path).lock()
     os.close(held)  # as when its process ends
     os.close(_state_file(tmp_path).lock())
+
+
+async def test_what_must_be_kept_waits_for_a_disk_that_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = Book(tmp_path)
+    book.put(_record(1))
+    assert await book.memory.keep() is True
+    assert _loaded(tmp_path) == book.revisions()
+    tried = 0
+
+    def full(records: list[Record]) -> None:
+        nonlocal tried
+        tried += 1
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr(book.file, "append", full)
+        book.put(_record(2))
+        assert [await book.memory.keep() for _ in range(3)] == [False, False, False]
+        assert tried == 1
+    assert await book.memory.flush() is True
+    assert await book.memory.keep() is True
+    assert _loaded(tmp_path) == book.revisions()

@@ -52,7 +52,7 @@ def test_groups_and_slots_are_looked_up() -> None:
     assert world.memory.capabilities("other") is None
     slot = Slot("default", parse_key("192.0.2.1:443/tcp"))
     world.memory.desired.note(slot, Published(1, 1, "d"))
-    assert world.memory.slots_at("192.0.2.1") == {slot}
+    assert world.memory.slots_at("192.0.2.1") == [slot]
     assert world.memory.account_of("acme") == "AACME"
     assert world.memory.account_of("nobody") == ""
 
@@ -76,3 +76,11 @@ def test_a_tenant_is_live_while_its_services_show_addresses_that_nobody_knows_of
     world.memory.load_balancers.put(a_load_balancer(a_key("u1"), "192.0.2.1"))
     assert world.memory.live_in("acme") == 2
     assert world.memory.live_in("globex") == 0
+
+
+def test_virtual_servers_are_walked_in_the_order_in_which_they_were_heard_of() -> None:
+    memory = a_world().memory
+    slots = [Slot("default", parse_key(f"192.0.2.1:{port}/tcp")) for port in (443, 80, 8443, 53, 22)]
+    for slot in slots:
+        memory.desired.note(slot, Published(1, 1, "d"))
+    assert memory.slots() == memory.slots_at("192.0.2.1") == slots

@@ -8,7 +8,7 @@ import pytest
 from fleetlb.contracts.objects import IpMode
 from fleetlb.contracts.v1 import Ingress
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Reason, Status
-from fleetlb_tenant_watcher.acting import Write, body_of, timestamp
+from fleetlb_tenant_watcher.acting import Write, body_of
 from fleetlb_tenant_watcher.deciding import AddFinalizers, ClearStatus, RemoveFinalizers, WriteStatus
 from fleetlb_tenant_watcher.service_views import Claim, ServiceView
 
@@ -100,8 +100,3 @@ def test_conditions_name_the_change_that_led_to_them() -> None:
     said = Condition(type=PROVISIONED, status=Status.FALSE, reason="Unsupported", message="not that")
     body, _ = body_of(VIEW, WriteStatus(None, (said,)), NOW, f"00-{7:032x}-{1:016x}-01")
     assert body["status"]["conditions"][0]["message"] == f"not that [trace {7:032x}]"
-
-
-def test_timestamps_are_as_kubernetes_writes_them() -> None:
-    assert len(timestamp()) == len(NOW)
-    assert timestamp().endswith("Z")

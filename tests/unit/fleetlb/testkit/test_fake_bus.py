@@ -7,7 +7,7 @@ import pytest
 from fleetlb.contracts.streams import StreamSpec
 from fleetlb.domain.errors import Transient
 from fleetlb.testkit.eventually import eventually
-from fleetlb.testkit.fake_bus import FakeBus
+from fleetlb.testkit.fake_bus import FakeBus, FakeServer
 
 SPEC = StreamSpec(name="S", subjects=("s.>",), max_bytes=1000, max_message_bytes=100)
 
@@ -79,3 +79,34 @@ async def test_followers_can_be_made_to_begin_anew() -> None:
         bus.server.restart_followers()
         await eventually(lambda: lines == ["1", "replayed", "restart", "1", "replayed"])
         follower.cancel()
+
+
+async def test_who_has_left_neither_hears_nor_answers() -> None:
+    server = FakeServer()
+    bus, other = FakeBus(server), FakeBus(server)
+    heard: list[bytes] = []
+
+    async def answer(subject: str, body: bytes) -> bytes:
+        return b"from the first"
+
+    async def answer_too(subject: str, body: bytes) -> bytes:
+        return b"from the second"
+
+    await bus.listen("a", lambda message: heard.append(message.data))
+    await bus.serve("q", answer)
+    await other.serve("q", answer_too)
+    await bus.close()
+    await other.notify("a", b"1")
+    assert await other.request("q", b"") == b"from the second"
+    assert heard == []
+
+
+async def test_a_late_notification_is_overtaken() -> None:
+    bus = FakeBus()
+    heard: list[bytes] = []
+    await bus.listen("a", lambda message: heard.append(message.data))
+    late = iter((0.01, 0.0))
+    bus.server.lag = lambda: next(late)
+    await bus.notify("a", b"first")
+    await bus.notify("a", b"second")
+    await eventually(lambda: heard == [b"second", b"first"])

@@ -28,3 +28,10 @@ def test_waiting_for_nothing_fails_instead_of_hanging() -> None:
 
     with pytest.raises(AssertionError, match="nothing will ever happen"):
         run_virtually(main())
+
+
+def test_what_is_given_to_a_thread_is_done_at_once() -> None:
+    async def main() -> tuple[int, float]:
+        return await asyncio.to_thread(lambda: 7), asyncio.get_running_loop().time()
+
+    assert run_virtually(main()) == (7, 0.0)
