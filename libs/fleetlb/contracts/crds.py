@@ -238,4 +238,5 @@ _CLAIM_COLUMNS = [
     _column("Service", ".spec.owner.name"),
     _column("Pool", ".spec.pool"),
     _column("Phase", ".spec.phase"),
+    _column("Sharing key", ".spec.sharingKey", priority=1),
 ]

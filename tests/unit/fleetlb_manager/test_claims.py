@@ -7,8 +7,9 @@ from fleetlb.domain.addresses import Family
 from fleetlb.domain.allocation import AddressBook
 from fleetlb.domain.tenancy import Usage
 from fleetlb.domain.virtual_servers import parse_key
-from fleetlb_manager.claims import Claims, is_wanted, is_well_formed, owner_of, port_texts, slots_of
+from fleetlb_manager.claims import Claims, is_wanted, is_well_formed, owner_of
 from fleetlb_manager.identities import ClusterKey, Slot
+from fleetlb_manager.shares import port_texts, slots_of
 from fleetlb_manager.usage import UsageLedger
 from tests.unit.fleetlb_manager.manager_world import a_claim, a_key, a_wish
 
