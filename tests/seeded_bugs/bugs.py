@@ -232,8 +232,8 @@ BUGS = (
     Bug(
         "an edit of its ports costs a Service its address",
         f"{MANAGER}/choosing.py",
-        "        return self._shared(wish, family) if held is None else self._beside_others(wish, held)\n",
-        "        return self._shared(wish, family)\n",
+        "        if held is None:\n",
+        "        if held is not None:\n",
         (f"{OF_MANAGER}/test_choosing.py",),
     ),
     Bug(

@@ -47,6 +47,8 @@ class Denial(msgspec.Struct, frozen=True):
     waits_for: tuple[str, ...] = ()
     is_passing: bool = False
     """What is free is kept for others, who may not need it: the answer that stands is as true as this one."""
+    is_held: bool = False
+    """Others are in the way at an address that it holds: that one stays, and no other is had instead."""
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,10 +94,12 @@ class Chooser:
     def choose(self, wish: Wish) -> Choice | Denial:
         """Addresses for a wish, taken in the book; or why there are none, with nothing taken.
 
-        A Service that would like two families and can have one of them gets that.
+        A Service that would like two families and can have one of them gets that, but gives up none that it holds.
         """
         outcome = self._choose(wish)
         if isinstance(outcome, Choice) or not wish.service.prefers_dual_stack or wish.service.addresses:
+            return outcome
+        if outcome.is_held:
             return outcome
         waits_for = outcome.waits_for
         for family in sorted(wish.service.ip_families, key=lambda family: wish.held(family) is None):
@@ -103,6 +107,8 @@ class Chooser:
             alone = self._choose(msgspec.structs.replace(wish, service=service))
             if isinstance(alone, Choice):
                 return msgspec.structs.replace(alone, short=outcome)
+            if alone.is_held:
+                return alone
             waits_for += alone.waits_for
         return msgspec.structs.replace(outcome, waits_for=tuple(dict.fromkeys(waits_for)))
 
@@ -156,7 +162,10 @@ class Chooser:
             if family_of(address) is family:
                 return self._requested(wish, address)
         held = wish.held(family)
-        return self._shared(wish, family) if held is None else self._beside_others(wish, held)
+        if held is None:
+            return self._shared(wish, family)
+        outcome = self._beside_others(wish, held)
+        return msgspec.structs.replace(outcome, is_held=True) if isinstance(outcome, Denial) else outcome
 
     def _requested(self, wish: Wish, address: str) -> Holding | Denial:
         own = next((claim for claim in wish.claims if claim.spec.address == address), None)

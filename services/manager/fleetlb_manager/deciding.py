@@ -4,7 +4,7 @@ Never acts on silence: a Service of which nothing is known stays as it is, whate
 """
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 import msgspec
 
@@ -26,7 +26,7 @@ from fleetlb_manager.claims import owner_of
 from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.observations import ObservedService
 from fleetlb_manager.registering import NOT_READY, Registration
-from fleetlb_manager.shares import judge_share, owners_of, port_texts
+from fleetlb_manager.shares import is_shareable, judge_share, owners_of, port_texts
 from fleetlb_manager.waiting_lines import quota_resource
 
 
@@ -107,6 +107,15 @@ def denial_of(refusal: Refusal | None, tenant: str) -> Denial:
         return Denial(NOT_READY)
     waits_for = (quota_resource(tenant),) if refusal.reason is Reason.QUOTA_EXCEEDED else ()
     return Denial(refusal, waits_for)
+
+
+def count_passed_on(key: ServiceKey, claims: Iterable[AddressClaim], kept: Container[str]) -> int:
+    """How many of these claims count as this Service's, and as another's once it keeps these addresses alone."""
+    return sum(
+        1
+        for claim in claims
+        if claim.spec.sharers and owner_of(claim) == key and claim.spec.address not in kept and is_shareable(claim)
+    )
 
 
 def standing_choice(

@@ -37,6 +37,7 @@ from fleetlb_manager.choosing import Choice, Chooser, Denial, Wish
 from fleetlb_manager.claiming import Claiming
 from fleetlb_manager.deciding import (
     Course,
+    count_passed_on,
     count_shared,
     decide_course,
     decide_delivery,
@@ -54,6 +55,7 @@ from fleetlb_manager.observations import ObservedService
 from fleetlb_manager.planning import Planner
 from fleetlb_manager.releasing import Releasing
 from fleetlb_manager.standing import Standing
+from fleetlb_manager.usage import plus
 from fleetlb_manager.waiting_lines import quota_resource, sharing_resource
 from fleetlb_manager.workbench import Workbench
 
@@ -177,10 +179,13 @@ class Serving:
         outcome = self._choose(key, service, registration.grant, around, shown)
         if isinstance(outcome, Denial):
             return self._deny(key, service, outcome)
-        joined = [around[holding.address] for holding in outcome.holdings if holding.address in around]
-        really = count_shared(key, service.sharing_key, joined)
-        if really < shared and (refusal := judge(service, registration, beside, held, really)) is not None:
-            return self._deny(key, service, denial_of(refusal, key.tenant))
+        kept = [holding.address for holding in outcome.holdings]
+        really = count_shared(key, service.sharing_key, [around[address] for address in kept if address in around])
+        passed_on = Usage(addresses=count_passed_on(key, around.values(), kept))
+        if really < shared or passed_on.addresses:
+            refusal = judge(service, registration, plus(beside, passed_on), plus(held, passed_on, -1), really)
+            if refusal is not None:
+                return self._deny(key, service, denial_of(refusal, key.tenant))
         wanted = Usage(load_balancers=1, addresses=len(outcome.holdings) - really, ports=len(service.ports))
         self._memory.usage.reserve(key, wanted)
         self._line_up(key, outcome.short.waits_for if outcome.short else ())
@@ -210,9 +215,7 @@ class Serving:
     def _with_what_is_kept(self, usage: Usage, key: ServiceKey) -> Usage:
         """Usage, and what is kept for Services of the tenant that waited longer than this one."""
         kept = self._memory.lines.kept_from(key, quota_resource(key.tenant))
-        return Usage(
-            load_balancers=usage.load_balancers + kept, addresses=usage.addresses + kept, ports=usage.ports + kept
-        )
+        return plus(usage, Usage(load_balancers=kept, addresses=kept, ports=kept))
 
     def _settle_usage(self, key: ServiceKey) -> None:
         """From now on the claims count; what was reserved and is not claimed, another Service may have."""

@@ -148,11 +148,13 @@ def with_share(
     if key == service_of(spec.owner):
         changed = replace(spec, ports=wanted.ports)
     elif before is not None:
-        sharers = tuple(wanted if service_of(share.owner) == key else share for share in spec.sharers)
+        mine = replace(before, ports=wanted.ports)
+        sharers = tuple(mine if service_of(share.owner) == key else share for share in spec.sharers)
         changed = replace(spec, sharers=sharers)
     else:
         changed = replace(spec, sharers=(*spec.sharers, wanted))
-    return replace(changed, sharing_key=sharing_key, leaving=_with_leaving(changed, wanted.owner, given_up))
+    owner = (before or wanted).owner  # its names stay, whatever a watcher calls it later
+    return replace(changed, sharing_key=sharing_key, leaving=_with_leaving(changed, owner, given_up))
 
 
 def widened(spec: AddressClaimSpec, wanted: ClaimShare, sharing_key: str) -> ClaimShare:
@@ -167,7 +169,9 @@ def narrowed(spec: AddressClaimSpec, key: ServiceKey, ports: Container[str]) -> 
     """A claim of which a Service has given up all but these ports; as it is if it has none of them."""
     mine = _of(live_shares(spec), key)
     kept = tuple(text for text in mine.ports if text in ports) if mine else ()
-    return with_share(spec, replace(mine, ports=kept), spec.sharing_key) if mine and kept else spec
+    if mine is None or not kept:
+        return spec
+    return with_share(spec, replace(mine, ports=kept), spec.sharing_key, lingering=mine.ports)
 
 
 def left_by(spec: AddressClaimSpec, key: ServiceKey) -> AddressClaimSpec:
@@ -194,10 +198,11 @@ def _with_leaving(spec: AddressClaimSpec, owner: ClaimOwner, ports: Iterable[str
     """`leaving`, with these ports of one owner, but those that somebody has or others leave."""
     others = tuple(share for share in spec.leaving if service_of(share.owner) != service_of(owner))
     taken = {text for share in (*live_shares(spec), *others) for text in share.ports}
-    left = ClaimShare(owner=owner, ports=tuple(dict.fromkeys(text for text in ports if text not in taken)))
-    if left in spec.leaving:
+    left = tuple(dict.fromkeys(text for text in ports if text not in taken))
+    had = _of(spec.leaving, service_of(owner))
+    if had is not None and had.ports == left:
         return spec.leaving
-    return (*others, left) if left.ports else others
+    return (*others, ClaimShare(owner=owner, ports=left)) if left else others
 
 
 def _other_key(spec: AddressClaimSpec, other: ClaimShare, sharing_key: str, *, is_in: bool) -> Refusal:

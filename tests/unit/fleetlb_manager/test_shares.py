@@ -15,12 +15,14 @@ from fleetlb_manager.shares import (
     left_by,
     let_go_of,
     live_shares,
+    narrowed,
     owner_at,
     owners_of,
     seen_by,
     service_of,
     share_of,
     slots_of,
+    widened,
     with_share,
 )
 from tests.unit.fleetlb_manager.manager_world import a_claim, a_key, a_wish
@@ -163,6 +165,20 @@ def test_a_port_that_is_given_up_is_remembered_where_others_may_come() -> None:
     assert said(left_by(spec, TWO)) == "u1:81/TCP -u1:80/TCP -u2:444/TCP,443/TCP"
     assert said(with_share(claimed(80, 81, key=""), want(ONE, 80), "")) == "u1:80/TCP"
     assert said(with_share(claimed(80, key=""), want(ONE, 80), "k", ["81/TCP"])) == "u1:80/TCP -u1:81/TCP"
+
+
+def test_a_claim_is_widened_before_an_object_is_written_and_narrowed_after_it() -> None:
+    spec = shared((ONE, (80, 81)), (TWO, (443,)))
+    wanted = widened(spec, want(ONE, 82, 80), "k")
+    assert wanted.ports == ("82/TCP", "80/TCP", "81/TCP")
+    assert widened(spec, want(THREE, 22), "k").ports == ("22/TCP",)
+    assert widened(claimed(80, key=""), want(ONE, 81), "").ports == ("81/TCP",)
+    wide = with_share(spec, wanted, "k")
+    assert said(wide) == "u1:82/TCP,80/TCP,81/TCP u2:443/TCP"
+    assert said(narrowed(wide, ONE, {"82/TCP", "80/TCP"})) == "u1:82/TCP,80/TCP u2:443/TCP -u1:81/TCP"
+    assert said(narrowed(claimed(80, 81, key=""), ONE, {"80/TCP"})) == "u1:80/TCP -u1:81/TCP"
+    assert narrowed(wide, ONE, {"443/TCP"}) == wide
+    assert narrowed(wide, THREE, {"82/TCP"}) == wide
 
 
 def test_a_claim_looks_to_each_of_its_owners_like_one_of_its_own() -> None:

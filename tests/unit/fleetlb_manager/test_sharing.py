@@ -156,7 +156,10 @@ async def test_the_address_rests_only_when_the_last_one_has_left() -> None:
     assert world.memory.usage.of("acme").addresses == 1
     assert world.kept.streams["fleetlb.v1.desired.default.192-0-2-0_443_tcp"] == before
     assert world.memory.book.holder(ONE) == str(a_key("u2"))
+    assert world.memory.let_go == set()
     await gone(world, "u2")
+    assert world.phases() == {ONE: "Quarantined"}
+    await world.releasing.begin(a_key("u2"), ONE)
     assert world.phases() == {ONE: "Quarantined"}
     assert world.addresses() == {}
     assert world.memory.usage.of("acme").addresses == 0
@@ -215,6 +218,23 @@ async def test_both_families_are_shared() -> None:
     assert shares(world) == "u1:80/TCP u2:443/TCP"
 
 
+@pytest.mark.parametrize("families", [BOTH, BOTH[::-1]])
+async def test_who_prefers_two_families_gives_up_none_that_it_holds(families: tuple[Family, ...]) -> None:
+    world = a_world(pool=("192.0.2.0/29", "2001:db8::/126"))
+    await wish(world, "u1", 80)
+    await wish(world, "u2", 443)
+    await wish(world, "u1", 80, key="", ip_families=families, prefers_dual_stack=True)
+    assert "is shared with shop/u2" in refused(world, "u1")
+    assert world.addresses() == {"u1": (ONE,), "u2": (ONE,)}
+    await wish(world, "u3", 22, ip_families=V6)
+    await wish(world, "u1", 80, 22, ip_families=families, prefers_dual_stack=True)
+    assert world.addresses() == {"u1": (ONE,), "u2": (ONE,), "u3": ("2001:db8::",)}
+    assert refused(world, "u1") == ""
+    await wish(world, "u1", 80, 22, 443, ip_families=families, prefers_dual_stack=True)
+    assert "443/TCP" in refused(world, "u1")
+    assert world.addresses() == {"u1": (ONE,), "u2": (ONE,), "u3": ("2001:db8::",)}
+
+
 async def test_one_family_is_shared_and_the_other_is_new_in_the_same_group() -> None:
     world = a_world(pool=("192.0.2.0/29", "2001:db8::/126"))
     await wish(world, "u1", 80)
@@ -255,6 +275,19 @@ async def test_a_quota_of_addresses_counts_one_that_is_shared_once() -> None:
     await wish(world, "u5", 24)
     assert world.addresses() == {"u2": (ONE,), "u3": (ONE,), "u4": (ONE,), "u5": ()}
     assert refused(world, "u5").startswith("QuotaExceeded: quota loadBalancers")
+
+
+@pytest.mark.parametrize("mover", ["u1", "u2"])
+async def test_who_moves_away_from_a_shared_address_needs_another_one_in_the_quota(mover: str) -> None:
+    world = a_world(quotas=Quotas(addresses=1))
+    await wish(world, "u1", 80)
+    await wish(world, "u2", 443)
+    port = 80 if mover == "u1" else 443
+    await wish(world, mover, port, addresses=("192.0.2.7",))
+    assert refused(world, mover).startswith("QuotaExceeded: quota addresses: 1 of 1 used")
+    assert shares(world) == "u1:80/TCP u2:443/TCP"
+    await gone(world, "u2" if mover == "u1" else "u1")
+    assert world.addresses() == {mover: ("192.0.2.7",)}
 
 
 async def test_a_pool_that_is_not_for_a_service_is_not_reached_by_a_key() -> None:
@@ -362,6 +395,34 @@ async def test_all_who_shared_an_address_find_it_again_when_every_object_is_lost
     assert world.addresses() == had
 
 
+async def test_who_had_another_address_of_its_key_does_not_join_the_first_one_when_every_object_is_lost() -> None:
+    world = a_world()
+    await wish(world, "u1", 80)
+    world.repool("192.0.2.1-192.0.2.7")
+    await wish(world, "u2", 443)
+    await wish(world, "u3", 22)
+    world.repool("192.0.2.0/29")
+    had = world.addresses()
+    assert had == {"u1": (ONE,), "u2": ("192.0.2.1",), "u3": ("192.0.2.1",)}
+    for uid, port in (("u1", 80), ("u2", 443), ("u3", 22)):
+        world.say(a_key(uid), a_wish(uid, ports=(port,), sharing_key="k"), shown=had[uid])
+    world.kept.claims.clear()
+    world.kept.load_balancers.clear()
+    world.rebuild()
+    await world.work()
+    assert world.addresses() == had
+
+
+async def test_who_could_share_one_family_and_has_none_of_the_other_takes_nothing() -> None:
+    world = a_world(pool=("192.0.2.0/29", "2001:db8::/128"))
+    await wish(world, "u0", 80, ip_families=V6, key="")
+    await wish(world, "u1", 80)
+    await wish(world, "u2", 443, ip_families=BOTH)
+    assert refused(world, "u2").startswith("PoolExhausted")
+    assert world.memory.book.holder(ONE) == str(a_key("u1"))
+    assert shares(world) == "u1:80/TCP"
+
+
 async def test_one_whose_claim_is_made_anew_by_another_is_not_cut_off() -> None:
     world = a_world()
     await wish(world, "u1", 80)
@@ -414,6 +475,20 @@ async def test_an_edit_that_was_begun_and_is_refused_then_keeps_no_port_from_oth
     assert "BackendNotAllowed" in refused(world, "u1")
     assert shares(world) == "u1:80/TCP u2:443/TCP"
     assert served(world) == {"192.0.2.0:443/tcp": "u2", "192.0.2.0:80/tcp": "u1"}
+
+
+async def test_a_service_that_is_called_otherwise_comes_to_rest() -> None:
+    world = a_world()
+    await wish(world, "u1", 80)
+    await wish(world, "u2", 443)
+    world.kept.answering = False
+    for uid in ("u1", "u2"):
+        world.say(a_key(uid), a_wish("other", ports=(int(uid[1]),), sharing_key="k"))
+    await world.work()
+    assert shares(world) == "u1:1/TCP u2:2/TCP -u1:80/TCP -u2:443/TCP"
+    world.kept.answering = True
+    await world.work()
+    assert shares(world) == "u1:1/TCP u2:2/TCP"
 
 
 async def test_a_service_that_moves_away_leaves_its_ports_and_may_come_back() -> None:
