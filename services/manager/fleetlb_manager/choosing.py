@@ -81,9 +81,10 @@ class Chooser:
     """Chooses addresses out of the book."""
 
     def __init__(
-        self, book: AddressBook, lines: WaitingLines, capabilities: Capabilities, on_free: Callable[[str], None]
+        self, book: AddressBook, lines: WaitingLines, capabilities: Capabilities, on_free: Callable[[str, str], None]
     ) -> None:
-        """`lines` say which free addresses are kept for whoever waited longer; `on_free` hears of dropped proposals."""
+        """`lines` say which free addresses are kept for whoever waited longer; `on_free` hears of each dropped proposal
+        and its pool."""
         self._book = book
         self._lines = lines
         self._capabilities = capabilities
@@ -153,8 +154,9 @@ class Chooser:
         """Proposals that are not needed; one that somebody else has claimed meanwhile is not ours to give back."""
         for address in addresses:
             if self._book.holder(address) == str(key):
+                pool = self._book.given_from(address)
                 self._book.give_back(address)
-                self._on_free(address)
+                self._on_free(address, pool)
 
     def _fixed(self, wish: Wish, family: Family) -> Holding | Denial | None:
         """The address that a family must get: the one asked for, the one held, or one of its sharing key. None: any."""

@@ -133,13 +133,14 @@ class ObjectFolding:
         if not self._memory.claims.drop(claim):
             return
         self._claim_changed(claim, known)
-        self.address_free(claim.spec.address)
+        self.address_free(claim.spec.address, claim.spec.pool)
         if self._memory.usage.of(tenant) != before:
             self._call(quota_resource(tenant))
 
-    def address_free(self, address: str) -> None:
-        """An address can be given again."""
+    def address_free(self, address: str, given_from: str) -> None:
+        """An address can be given again, by the pool that it was given from if that has not lost it since."""
         self._call(address_resource(address))
+        self._marks.status(StatusKey("pool", given_from))
         for pool in self._memory.book.pools_of(address):
             self._marks.status(StatusKey("pool", pool))
             self._call(pool_resource(pool, family_of(address)))
