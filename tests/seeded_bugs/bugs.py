@@ -142,7 +142,7 @@ BUGS = (
         f"{MANAGER}/shares.py",
         "            if text in share.ports and service_of(share.owner) != key:\n",
         "            if False:\n",
-        (RANDOM,),
+        (f"{OF_MANAGER}/test_sharing.py",),
     ),
     Bug(
         "a shared address goes with the first who leaves",

@@ -188,7 +188,7 @@ def _contradiction(service: TenantService) -> str:
         if canonical != address:
             return f"fleetlb.dev/addresses: {address[:64]!r} is spelled {canonical} in canonical form"
     if service.sharing_key and not is_sharing_key(service.sharing_key):
-        return f"fleetlb.dev/sharing-key: {service.sharing_key!r} {NO_SHARING_KEY}"
+        return f"fleetlb.dev/sharing-key: {service.sharing_key[:64]!r} {NO_SHARING_KEY}"
     return _range_problem(service.source_ranges)
 
 
