@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import ipaddress
 import random
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,14 +12,17 @@ from fleetlb.contracts import codec
 from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.contracts.objects import AddressPool, AddressPoolSpec, ClaimPhase, PoolCounts
 from fleetlb.contracts.v1 import ServiceObserved
+from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.conditions import ADDRESSES_OUTSIDE, PROVISIONED, Reason
 from fleetlb.kube.errors import AlreadyExists, Invalid, NotFound
 from fleetlb.kube.fleet_objects import ADDRESS_CLAIMS, ADDRESS_POOLS, LOAD_BALANCERS
 from fleetlb.kube.resources import Object, Resource
-from tests.e2e.fleet import Fleet, eventually, key, next_node_port, tcp
+from fleetlb_cli.seeing import Service
+from tests.e2e.fleet import Fleet, eventually, key, next_node_port, tcp, udp
 from tests.stage.hub import claims_of, observed_message
 from tests.stage.networks import Network
 from tests.stage.pools import change_pool, of_addresses, pool_for, set_tenant, until_pool_gone
+from tests.stage.slices import READY, say_pods
 from tests.stage.tenants import Tenant
 
 BOTH = ("node-1", "node-2")
@@ -148,15 +150,74 @@ async def test_IPA_5_the_oldest_that_waits_gets_the_next_free_address(acme: Tena
         assert await acme.address("third") == one
 
 
-async def test_IPA_6_services_that_ask_to_share_an_address_are_refused(
-    acme: Tenant, globex: Tenant, fleet: Fleet, refused: Callable[[str], None]
+async def test_IPA_6_services_of_one_key_share_an_address_whatever_their_traffic_policies(
+    acme: Tenant, fleet: Fleet
 ) -> None:
-    for tenant in (acme, globex):
-        await tenant.create("web", [a_port()], annotations={SHARING_KEY: "ours"})
-        assert SHARING_KEY in await tenant.reason("web", PROVISIONED, "Unsupported")
-        await tenant.until_event("web", "SyncLoadBalancerFailed")
-        await shows_none(tenant, fleet, "web")
-    refused("Services do not share addresses")
+    web, api, names = a_port(), tcp(443, next_node_port()), udp(80, next_node_port())
+    await acme.listen(web, called="web-")
+    await acme.listen(api, called="api-")
+    await acme.listen(names, called="names-")
+    await say_pods(acme, "api", {"node-2": READY})
+    await acme.create("web", [web], annotations={SHARING_KEY: "ours"})
+    vip = await acme.vip("web")
+    await acme.create("api", [api], annotations={SHARING_KEY: "ours"}, externalTrafficPolicy="Local")
+    await acme.create("names", [names], annotations={SHARING_KEY: "ours"})
+    assert {await acme.vip("api"), await acme.vip("names")} == {vip}
+    await acme.until_served_by(key(vip, 80), *(f"web-{node}" for node in BOTH))
+    await acme.until_served_by(key(vip, 443), "api-node-2")
+    await acme.until_served_by(key(vip, 80, Protocol.UDP), *(f"names-{node}" for node in BOTH))
+    claim = await fleet.claim(vip)
+    assert claim is not None
+    assert (claim.spec.owner.name, {share.owner.name for share in claim.spec.sharers}) == ("web", {"api", "names"})
+    await acme.delete("web")
+    await acme.until_gone("web")
+    await acme.until_refused(key(vip, 80))
+    await acme.until_served_by(key(vip, 443), "api-node-2")
+    claim = await fleet.claim(vip)
+    assert claim is not None
+    assert {claim.spec.owner.name, *(share.owner.name for share in claim.spec.sharers)} == {"api", "names"}
+    assert claim.spec.phase is ClaimPhase.BOUND
+
+
+async def test_IPA_6_two_tenants_never_share(acme: Tenant, globex: Tenant, fleet: Fleet) -> None:
+    await acme.create("web", [a_port()], annotations={SHARING_KEY: "ours"})
+    await globex.create("web", [tcp(443, next_node_port())], annotations={SHARING_KEY: "ours"})
+    vip = await acme.address("web")
+    assert await globex.address("web") != vip
+    asking = {SHARING_KEY: "ours", **of_addresses(vip)}
+    await globex.create("thief", [tcp(22, next_node_port())], annotations=asking)
+    message = await globex.reason("thief", PROVISIONED, "AddressInUse")
+    assert [word for word in ("acme", "web", acme.namespace, "ours") if word in message] == []
+    await shows_none(globex, fleet, "thief")
+
+
+async def test_IPA_6_what_collides_is_refused_by_name_and_served_once_it_is_free(acme: Tenant, fleet: Fleet) -> None:
+    async with pool_for(fleet, acme, "some", acme.network.spare_addresses):
+        asking = {SHARING_KEY: "ours", **of_addresses(spares(acme.network)[3])}
+        await acme.create("first", [a_port()], annotations=asking)
+        vip = await acme.address("first")
+        await acme.create("second", [a_port()], annotations={SHARING_KEY: "ours"})
+        message = await acme.reason("second", PROVISIONED, "SharingConflict")
+        assert f"port 80/TCP of {vip} is {acme.namespace}/first's" in message
+        await acme.until_event("second", "SyncLoadBalancerFailed")
+        await acme.create("keyless", [tcp(443, next_node_port())], annotations=of_addresses(vip))
+        assert "under the key 'ours'" in await acme.reason("keyless", PROVISIONED, "AddressInUse")
+        for name in ("second", "keyless"):
+            await shows_none(acme, fleet, name)
+        await acme.create("third", [tcp(443, next_node_port())], annotations=asking)
+        assert await acme.address("third") == vip
+        await acme.patch("third", {"metadata": {"annotations": {SHARING_KEY: None}}})
+        assert "is shared with" in await acme.reason("third", PROVISIONED, "SharingConflict")
+        assert await acme.address("third") == vip
+        await acme.patch("third", {"metadata": {"annotations": {SHARING_KEY: "ours"}}})
+        await acme.until("third", lambda service: not _collides(service), "the end of its refusal")
+        await acme.delete("first")
+        assert await acme.address("second") == vip
+
+
+def _collides(service: Service | None) -> bool:
+    reasons = {condition.reason for condition in service.status.conditions} if service else set()
+    return "SharingConflict" in reasons
 
 
 async def test_IPA_7_a_pool_is_for_those_to_whom_it_is_granted_and_on_request_if_it_says_so(

@@ -282,9 +282,9 @@ async def test_STA_13_serving_means_that_every_port_answers_at_once(acme: Tenant
 
 
 async def test_STA_14_what_is_unsupported_says_so_and_names_the_field(acme: Tenant) -> None:
-    await acme.create("web", [tcp(8080, next_node_port())], annotations={"fleetlb.dev/sharing-key": "x"})
+    await acme.create("web", [tcp(8080, next_node_port())], annotations={"fleetlb.dev/sharing": "x"})
     for kind in (PROVISIONED, SERVING):
-        assert "fleetlb.dev/sharing-key" in await acme.reason("web", kind, "Unsupported")
+        assert "fleetlb.dev/sharing" in await acme.reason("web", kind, "Unsupported")
     statuses = {each["status"] for each in (await acme.get("web"))["status"]["conditions"]}
     assert statuses == {"False"}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -56,6 +57,36 @@ async def test_a_live_fleet_is_sound_and_what_is_spoilt_behind_its_back_is_named
         return (await audit(fleet.state))[0] == NOTHING_FOUND
 
     await eventually(is_sound, "a fleet that has healed", 60)
+
+
+async def test_an_address_that_is_shared_is_sound_and_a_port_that_is_given_twice_is_named(
+    fleet: Fleet, acme: TenantCluster
+) -> None:
+    addresses = set()
+    for name, number in (("web", 80), ("api", 443)):
+        port = tcp(number, next_node_port())
+        await acme.serve(tcp=(port["nodePort"],))
+        await acme.create(name, [port], annotations={"fleetlb.dev/sharing-key": "ours"})
+        addresses.add(await acme.serving(name))
+    (address,) = addresses
+    code, said = await audit(fleet.state)
+    assert (code, said["findings"]) == (NOTHING_FOUND, [])
+    claim = await fleet.claim(address)
+    assert claim is not None
+    (sharer,) = claim.spec.sharers
+    async with fleet.without("manager"):
+        spoilt = [msgspec.to_builtins(replace(sharer, ports=("443/TCP", "80/TCP")))]
+        await fleet.management.patch(ADDRESS_CLAIMS, address, {"spec": {"sharers": spoilt}}, kind=PatchKind.MERGE)
+        code, said = await audit(fleet.state)
+        assert code == FOUND
+        assert ("A1", f"{address} 80/TCP") in {(each["invariant"], each["about"]) for each in said["findings"]}
+
+    async def is_sound() -> bool:
+        return (await audit(fleet.state))[0] == NOTHING_FOUND
+
+    await eventually(is_sound, "a fleet that has healed", 60)
+    assert await fleet.claim(address) is not None
+    assert await acme.serving("web") == await acme.serving("api") == address
 
 
 async def spoil(fleet: Fleet, address: str) -> None:

@@ -30,7 +30,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, str], str, str]] = {
     "scheduler not served": ({}, {"fleetlb.dev/scheduler": "sh"}, "Unsupported", "fleetlb.dev/scheduler: sh"),
     "unknown scheduler": ({}, {"fleetlb.dev/scheduler": "fastest"}, "InvalidWish", "fleetlb.dev/scheduler: 'fastest'"),
     "malformed address": ({}, {"fleetlb.dev/addresses": "not-an-ip"}, "InvalidWish", "fleetlb.dev/addresses"),
-    "unknown annotation": ({}, {"fleetlb.dev/sharing-key": "x"}, "Unsupported", "fleetlb.dev/sharing-key"),
+    "unknown annotation": ({}, {"fleetlb.dev/sharing": "x"}, "Unsupported", "fleetlb.dev/sharing"),
     "address outside every pool": ({}, {"fleetlb.dev/addresses": "127.1.2.3"}, "AddressNotAllowed", "127.1.2.3"),
     "unknown pool": ({}, {"fleetlb.dev/pool": "nowhere"}, "AddressNotAllowed", "nowhere"),
 }

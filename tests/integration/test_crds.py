@@ -272,7 +272,7 @@ async def test_a_claim_has_one_owner_and_one_address_for_its_whole_life(cluster:
     async def change(spec: object) -> Object:
         return await cluster.patch(CLAIMS, "192.0.2.7", {"spec": spec}, kind=PatchKind.MERGE)
 
-    with pytest.raises(Invalid, match="a claim has one owner for its whole life; delete it to free the address"):
+    with pytest.raises(Invalid, match="a claim stays with its owner, or passes to one of its sharers; delete it"):
         await change({"owner": {"serviceUID": "s-2"}})
     with pytest.raises(Invalid, match=r"spec\.address never changes|metadata\.name must be the canonical"):
         await change({"address": "192.0.2.8"})
@@ -281,6 +281,27 @@ async def test_a_claim_has_one_owner_and_one_address_for_its_whole_life(cluster:
     kept = await change({"phase": "Releasing", "ports": ["443/TCP"], "owner": {"name": "renamed"}})
     assert kept["spec"]["owner"] == OWNER | {"name": "renamed"}
     await cluster.delete(CLAIMS, "192.0.2.7")
+
+
+async def test_a_claim_passes_to_its_sharers_alone_and_never_to_another_tenant(cluster: Cluster) -> None:
+    async def change(**spec: object) -> Object:
+        return await cluster.patch(CLAIMS, "192.0.2.6", {"spec": spec}, kind=PatchKind.MERGE)
+
+    await cluster.create(CLAIMS, a_claim("192.0.2.6", "192.0.2.6", ports=["80/TCP"]))
+    sharer = {"owner": OWNER | {"serviceUID": "s-2"}, "ports": ["443/TCP"]}
+    with pytest.raises(Invalid, match="an address without a sharingKey is not shared"):
+        await change(sharers=[sharer])
+    foreign = {"owner": sharer["owner"] | {"tenant": "globex"}, "ports": ["443/TCP"]}  # type: ignore[operator]
+    with pytest.raises(Invalid, match="an address is shared within one tenant alone"):
+        await change(sharingKey="k", sharers=[foreign])
+    await change(sharingKey="k", sharers=[sharer] + 62 * [sharer])
+    with pytest.raises(Invalid, match=r"spec\.sharers"):
+        await change(sharers=64 * [sharer])
+    with pytest.raises(Invalid, match=r"spec\.owner\.tenant never changes"):
+        await change(owner=foreign["owner"], sharers=None)
+    passed = await change(owner=sharer["owner"], ports=["443/TCP"], sharers=None, leaving=[{"owner": OWNER}])
+    assert passed["spec"]["owner"]["serviceUID"] == "s-2"
+    await cluster.delete(CLAIMS, "192.0.2.6")
 
 
 @pytest.mark.parametrize(

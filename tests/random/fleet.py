@@ -7,7 +7,8 @@ from tests.random.healing import faults, keys_of
 from tests.random.keeping import Everything
 from tests.random.outside import Node, Watcher
 from tests.random.process import Process
-from tests.random.promises import Promises, lies_in
+from tests.random.promises import Promises
+from tests.random.ranges import lies_in
 from tests.unit.fleetlb_manager.manager_world import GROUP, HandClock
 
 FOREVER = 100_000

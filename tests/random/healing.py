@@ -6,12 +6,12 @@ from fleetlb.contracts.objects import ClaimPhase, LoadBalancer
 from fleetlb.domain.conditions import Reason
 from fleetlb.domain.services import TenantService, digest_of
 from fleetlb.domain.virtual_servers import VirtualServerKey
-from fleetlb_manager.claims import owner_of
 from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.load_balancers import key_of
+from tests.random import sharing
 from tests.random.keeping import Everything
 from tests.random.outside import Node, Watcher
-from tests.random.promises import family_of, lies_in, size
+from tests.random.ranges import family_of, lies_in, size
 
 
 def faults(kept: Everything, watchers: Iterable[Watcher], nodes: Iterable[Node]) -> list[str]:
@@ -23,10 +23,13 @@ def faults(kept: Everything, watchers: Iterable[Watcher], nodes: Iterable[Node])
     for key, service in living.items():
         found += _unanswered(kept, key, service, nodes)
     for claim in kept.claims.values():
-        item = kept.load_balancers.get((f"tenant-{owner_of(claim).tenant}", owner_of(claim).uid))
-        is_used = item is not None and claim.spec.address in item.spec.addresses
-        if owner_of(claim) not in living or not is_used or claim.spec.phase is not ClaimPhase.BOUND:
-            found.append(f"A8: claim {claim.spec.address}, {claim.spec.phase}, of {owner_of(claim)}, is left")
+        for owner in sharing.living(claim):
+            item = kept.load_balancers.get((f"tenant-{owner.tenant}", owner.uid))
+            is_used = item is not None and claim.spec.address in item.spec.addresses
+            if owner not in living or not is_used or claim.spec.phase is not ClaimPhase.BOUND:
+                found.append(f"A8: claim {claim.spec.address}, {claim.spec.phase}, of {owner}, is left")
+        if claim.spec.leaving:
+            found.append(f"A8: {sharing.leaving(claim)} of {claim.spec.address} are never let go of")
     found += [f"V: {key_of(i)} is left" for i in kept.load_balancers.values() if key_of(i) not in living]
     served = {key for item in kept.load_balancers.values() for key in keys_of(item)}
     found += [f"V: {wish.key} is left in desired" for wish in kept.wishes.values() if wish.key not in served]
@@ -56,14 +59,33 @@ def _unanswered(kept: Everything, key: ServiceKey, service: TenantService, nodes
         found.append(f"V: {key} wants {service.ip_families} and has {spec.addresses}")
     if spec.refusal is None and service.addresses and set(service.addresses) - set(spec.addresses):
         found.append(f"V: {key} asks for {service.addresses} and has {spec.addresses}")
-    if spec.refusal is not None and spec.refusal.reason is Reason.POOL_EXHAUSTED and len(service.ip_families) == 1:
-        found += _has_room(kept, key, service)
+    if spec.refusal is not None:
+        found += _refused_for_nothing(kept, key, service, spec.refusal.reason)
     for node in nodes:
         for server in keys_of(item):
             wish = node.serving.get(server)
             if wish is None or wish.owner.service_uid != key.uid:
                 found.append(f"V1: {node.name} does not serve {server} for {key}")
     return found
+
+
+def _refused_for_nothing(kept: Everything, key: ServiceKey, service: TenantService, reason: Reason) -> list[str]:
+    if reason is Reason.POOL_EXHAUSTED and len(service.ip_families) == 1:
+        return _has_room(kept, key, service)
+    return _has_no_cause(kept, key, service) if reason is Reason.SHARING_CONFLICT else []
+
+
+def _has_no_cause(kept: Everything, key: ServiceKey, service: TenantService) -> list[str]:
+    """A10: nobody is refused a shared address but for a port, or a key, that somebody else has there."""
+    ports = {f"{port.port}/{port.protocol}" for port in service.ports}
+    for claim in kept.claims.values():
+        others = {owner: texts for owner, texts in sharing.living(claim).items() if owner != key}
+        is_its = key in sharing.living(claim) and others and claim.spec.sharing_key != service.sharing_key
+        is_there = key in sharing.living(claim) or claim.spec.sharing_key == service.sharing_key
+        collides = is_there and any(ports.intersection(texts) for texts in others.values())
+        if all(owner.tenant == key.tenant for owner in others) and (is_its or collides):
+            return []
+    return [f"A10: {key} is refused {service.sharing_key!r}, and nobody is in its way"]
 
 
 def _has_room(kept: Everything, key: ServiceKey, service: TenantService) -> list[str]:

@@ -29,6 +29,12 @@ SHAPES: tuple[dict[str, Any], ...] = (
     {"addresses": ("198.51.100.0",)},
     {"addresses": ("203.0.113.9",)},
     {"pool": "extra"},
+    {"sharing_key": "k"},
+    {"sharing_key": "k", "ports": (80,)},
+    {"sharing_key": "k", "ports": (80, 53)},
+    {"sharing_key": "k", "ports": (53,), "ip_families": (V4, V6)},
+    {"sharing_key": "k", "ports": (22,), "addresses": ("192.0.2.1",)},
+    {"sharing_key": "other", "ports": (80, 22)},
 )
 RANGES: tuple[tuple[str, ...], ...] = (
     ("192.0.2.0-192.0.2.1", "2001:db8::-2001:db8::1"),

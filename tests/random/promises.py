@@ -15,38 +15,16 @@ from fleetlb.domain.conditions import Reason
 from fleetlb_manager.claims import owner_of
 from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.load_balancers import key_of
+from tests.random import sharing
 from tests.random.keeping import Everything
 from tests.random.outside import Node
 from tests.random.process import Process
+from tests.random.ranges import family_of, lies_in, size
 from tests.unit.fleetlb_manager.manager_world import HandClock
 
 REACHED: Counter[str] = Counter()
 """How often rare paths were reached, over all histories of this process."""
 IN_USE = (ClaimPhase.BOUND, ClaimPhase.RELEASING)
-
-
-def spans(pool: AddressPool) -> list[tuple[int, int, int]]:
-    """A pool's ranges as (version, first, last), read without the product."""
-    found: list[tuple[int, int, int]] = []
-    for text in pool.spec.addresses:
-        low, _, high = text.partition("-")
-        first, last = ipaddress.ip_address(low), ipaddress.ip_address(high or low)
-        found.append((first.version, int(first), int(last)))
-    return found
-
-
-def lies_in(address: str, pool: AddressPool) -> bool:
-    parsed = ipaddress.ip_address(address)
-    return any(v == parsed.version and first <= int(parsed) <= last for v, first, last in spans(pool))
-
-
-def size(pool: AddressPool, family: Family) -> int:
-    version = 4 if family is Family.IPV4 else 6
-    return sum(last - first + 1 for v, first, last in spans(pool) if v == version)
-
-
-def family_of(address: str) -> Family:
-    return Family.IPV4 if ipaddress.ip_address(address).version == 4 else Family.IPV6
 
 
 class Promises:
@@ -89,8 +67,8 @@ class Promises:
                 whose = ServiceKey(wish.owner.tenant, wish.owner.cluster_uid, wish.owner.service_uid)
                 if claim.spec.phase is ClaimPhase.QUARANTINED:
                     self._break("A7", f"{node.name} serves {key}, which is at rest")
-                elif owner_of(claim) != whose:
-                    self._break("A2", f"{node.name} serves {key} for {whose}; it is {owner_of(claim)}'s")
+                elif not sharing.may_be_served(claim, key, whose):
+                    self._break("A2", f"{node.name} serves {key} for {whose}; {sharing.everybody(claim)} have it")
         assert not self.broken, "\n".join(self.broken)
 
     # Every revision.
@@ -129,6 +107,7 @@ class Promises:
             self._break("A3", f"{address} lies in no pool")
         if claim.spec.phase is not ClaimPhase.BOUND or claim.spec.address != str(ipaddress.ip_address(address)):
             self._break("A1", f"{address} begins as {claim.spec.phase}")
+        self._said(sharing.faults_of(claim))
         self._nobody_serves(address, owner)
         self._quota(owner)
         self._oldest_first(claim, owner)
@@ -139,8 +118,11 @@ class Promises:
 
     def _claim_moved(self, before: AddressClaim, now: AddressClaim) -> None:
         address = now.spec.address
-        if (owner_of(before), before.spec.address, before.spec.pool) != (owner_of(now), address, now.spec.pool):
-            self._break("A1", f"{address} changes hands from {owner_of(before)} to {owner_of(now)}")
+        if (before.spec.address, before.spec.pool) != (address, now.spec.pool):
+            self._break("A1", f"{address} of {before.spec.pool} becomes another claim")
+        self._said(sharing.faults_of(now))
+        self._said(sharing.faults_between(before, now))
+        self._shared_anew(before, now)
         if now.spec.generation < before.spec.generation:
             self._break("V4", f"claim {address}: generation {now.spec.generation} after {before.spec.generation}")
         ways = {ClaimPhase.BOUND: 0, ClaimPhase.RELEASING: 1, ClaimPhase.QUARANTINED: 2}
@@ -153,6 +135,21 @@ class Promises:
             if not is_late and abs(since - self.clock.now) > 0.001:
                 self._break("A7", f"{address} is said to rest since {now.spec.released_at}")
             self._at_rest_since[address] = since
+
+    def _said(self, faults: Iterable[tuple[str, str]]) -> None:
+        for promise, what in faults:
+            self._break(promise, what)
+
+    def _shared_anew(self, before: AddressClaim, now: AddressClaim) -> None:
+        """Who comes to a shared address, or to a port of it, and which ports are free there."""
+        for owner in sharing.joined(before, now):
+            self.note("joined")
+            self._quota(owner)
+        for owner, text in sharing.gained(before, now):
+            self._nobody_serves(now.spec.address, owner, text)
+        for text in sharing.let_go(before, now):
+            self._everybody_let_go(now.spec.address, text)
+            self.note("left a shared address")
 
     def _claim_ended(self, claim: AddressClaim) -> None:
         address, pool = claim.spec.address, self.kept.pools.get(claim.spec.pool)
@@ -179,12 +176,17 @@ class Promises:
         key = key_of(now)
         for address in now.spec.addresses:
             claim = self._claim_at(address)
-            is_its = claim is not None and owner_of(claim) == key and claim.spec.phase is ClaimPhase.BOUND
+            is_its = claim is not None and key in sharing.living(claim) and claim.spec.phase is ClaimPhase.BOUND
             if not is_its and not self.lost & {address, key.uid}:
                 self._break("A1", f"{key} is told {address}, which is not its own")
         refusal = now.spec.refusal
         if refusal is not None and refusal.reason is Reason.POOL_EXHAUSTED and self._is_one_free(now):
             self.note("an address was kept for another")
+            if claim is not None and is_its:
+                others = {text for owner, ports in sharing.everybody(claim).items() if owner != key for text in ports}
+                mine = {f"{port.port}/{port.protocol}" for port in now.spec.service.ports}
+                if mine & others and not self.lost & {address, key.uid}:
+                    self._break("A1", f"{key} is told {sorted(mine & others)} of {address}, which are others'")
         if before is not None and not self.lost & {key.uid, *before.spec.addresses}:
             self._sticky(before, now)
 
@@ -201,33 +203,36 @@ class Promises:
             return
         for address in before.spec.addresses:
             claim = self._claim_at(address)
-            is_its = claim is not None and owner_of(claim) == key_of(now) and claim.spec.phase is ClaimPhase.BOUND
+            is_its = claim is not None and key_of(now) in sharing.living(claim)
+            is_its = is_its and claim is not None and claim.spec.phase is ClaimPhase.BOUND
             if is_its and family_of(address) in new.ip_families and address not in now.spec.addresses:
                 self._break("A4", f"{now.metadata.name} loses {address} for {now.spec.addresses}")
 
     # What a claim must not meet.
 
-    def _nobody_serves(self, address: str, owner: ServiceKey) -> None:
+    def _nobody_serves(self, address: str, owner: ServiceKey, text: str = "") -> None:
         if address in self.lost:
             return
         for node in self.nodes.values():
             for key, wish in node.serving.items():
-                if key.address == address and wish.owner.service_uid != owner.uid:
+                is_there = key.address == address and text in ("", f"{key.port}/{key.protocol}")
+                if is_there and wish.owner.service_uid != owner.uid:
                     self._break("A7", f"{address} is given to {owner} while {node.name} serves {key} for another")
 
-    def _everybody_let_go(self, address: str) -> None:
+    def _everybody_let_go(self, address: str, text: str = "") -> None:
         self.note("released")
         if address in self.lost:
             return
         for node in self.nodes.values():
-            if any(key.address == address for key in node.serving):
+            if any(k.address == address and text in ("", f"{k.port}/{k.protocol}") for k in node.serving):
                 self._break("A7", f"{address} is called free while {node.name} serves it")
 
     def _quota(self, owner: ServiceKey) -> None:
         if self.actor is None or self.actor.driver.is_late:
             return
-        owners = {owner_of(c) for c in self.kept.claims.values() if c.spec.phase in IN_USE}
-        mine = [c for c in self.kept.claims.values() if owner_of(c) == owner and c.spec.phase in IN_USE]
+        in_use = [sharing.everybody(c) for c in self.kept.claims.values() if c.spec.phase in IN_USE]
+        owners = {key for owners in in_use for key in owners}
+        mine = [owners for owners in in_use if owner in owners]
         if len(mine) > 1 or self.lost:
             return
         held = sum(1 for key in owners if key.tenant == owner.tenant)
@@ -296,7 +301,8 @@ class Promises:
             mine = [c for c in self.kept.claims.values() if c.spec.owner.tenant == name and c.spec.phase in IN_USE]
             ports: dict[ServiceKey, int] = {}
             for claim in mine:
-                ports[owner_of(claim)] = max(ports.get(owner_of(claim), 0), len(claim.spec.ports))
+                for key, texts in sharing.everybody(claim).items():
+                    ports[key] = max(ports.get(key, 0), len(texts))
             usage = tenant.status.usage
             if (usage.load_balancers, usage.addresses, usage.ports) != (len(ports), len(mine), sum(ports.values())):
                 self._break("A6", f"tenant {name} says {usage}, claims say {len(mine)} addresses")

@@ -126,9 +126,37 @@ BUGS = (
     Bug(
         "a lost race for an address is won",
         f"{MANAGER}/claiming.py",
-        "            if owner_of(claim) != key or claim.spec.phase is not ClaimPhase.BOUND:\n",
+        "            if judge_share(claim.spec, wanted, service.sharing_key) is not None:\n",
         "            if claim.spec.phase is not ClaimPhase.BOUND:\n",
         (f"{OF_MANAGER}/test_claiming.py",),
+    ),
+    Bug(
+        "one tenant joins an address of another",
+        f"{MANAGER}/shares.py",
+        "    if spec.owner.tenant != key.tenant or is_going:\n",
+        "    if is_going:\n",
+        (f"{OF_MANAGER}/test_shares.py",),
+    ),
+    Bug(
+        "a port of a shared address is another's before every node let go of it",
+        f"{MANAGER}/shares.py",
+        "            if text in share.ports and service_of(share.owner) != key:\n",
+        "            if False:\n",
+        (f"{OF_MANAGER}/test_sharing.py",),
+    ),
+    Bug(
+        "a shared address goes with the first who leaves",
+        f"{MANAGER}/shares.py",
+        "    first, *rest = [share for share in shares if share is not mine] or [mine]\n",
+        "    first, *rest = [mine]\n",
+        (f"{OF_MANAGER}/test_sharing.py",),
+    ),
+    Bug(
+        "who leaves a shared address is forgotten before any node let go",
+        f"{MANAGER}/releasing.py",
+        "        spec = let_go_of(claim, self._memory.let_go)\n",
+        "        spec = let_go_of(claim, leaving_slots(claim))\n",
+        (RANDOM,),
     ),
     Bug(
         "a change of a claim ignores its version",
@@ -204,8 +232,8 @@ BUGS = (
     Bug(
         "an edit of its ports costs a Service its address",
         f"{MANAGER}/choosing.py",
-        "        return wish.held(family)\n",
-        "        return None\n",
+        "        if held is None:\n",
+        "        if held is not None:\n",
         (f"{OF_MANAGER}/test_choosing.py",),
     ),
     Bug(

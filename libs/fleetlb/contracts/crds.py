@@ -56,13 +56,27 @@ _CLAIM_NAME = {
     "message": "metadata.name must be the canonical spec.address (IPv6 fully expanded, with dashes)",
 }
 _CLAIM_OWNER = {
-    "rule": "self.spec.owner.serviceUID == oldSelf.spec.owner.serviceUID",
-    "message": "a claim has one owner for its whole life; delete it to free the address",
+    "rule": "self.spec.owner.serviceUID == oldSelf.spec.owner.serviceUID || (has(oldSelf.spec.sharers)"
+    " && oldSelf.spec.sharers.exists(s, s.owner.serviceUID == self.spec.owner.serviceUID))",
+    "message": "a claim stays with its owner, or passes to one of its sharers; delete it to free the address",
+}
+_CLAIM_TENANT = {
+    "rule": "self.spec.owner.tenant == oldSelf.spec.owner.tenant",
+    "message": "spec.owner.tenant never changes",
+}
+_CLAIM_SHARERS = {
+    "rule": "!has(self.spec.sharers) || self.spec.sharers.all(s, s.owner.tenant == self.spec.owner.tenant)",
+    "message": "an address is shared within one tenant alone",
+}
+_CLAIM_SHARING_KEY = {
+    "rule": "!has(self.spec.sharers) || size(self.spec.sharers) == 0"
+    " || (has(self.spec.sharingKey) && self.spec.sharingKey != '')",
+    "message": "an address without a sharingKey is not shared",
 }
 
 _POOL_RULES = [_POOL_RANGES, _POOL_EXCLUDED]
 _TENANT_RULES = [_PORT_RANGE, _NODE_CIDRS, _POD_CIDRS]
-_CLAIM_RULES = [_CLAIM_NAME, _CLAIM_ADDRESS, _CLAIM_OWNER]
+_CLAIM_RULES = [_CLAIM_NAME, _CLAIM_ADDRESS, _CLAIM_OWNER, _CLAIM_TENANT, _CLAIM_SHARERS, _CLAIM_SHARING_KEY]
 
 
 def all_crds() -> list[Schema]:
@@ -224,4 +238,5 @@ _CLAIM_COLUMNS = [
     _column("Service", ".spec.owner.name"),
     _column("Pool", ".spec.pool"),
     _column("Phase", ".spec.phase"),
+    _column("Sharing key", ".spec.sharingKey", priority=1),
 ]

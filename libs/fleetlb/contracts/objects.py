@@ -193,21 +193,41 @@ class ClaimPhase(enum.StrEnum):
 class ClaimOwner(Part, frozen=True, kw_only=True):
     """Whose address it is. Identity is tenant + cluster UID + Service UID; the names are for readers."""
 
-    tenant: str
+    tenant: Text
     cluster_uid: str = msgspec.field(name="clusterUID")
-    service_uid: str = msgspec.field(name="serviceUID")
+    service_uid: Text = msgspec.field(name="serviceUID")
     namespace: str
     name: str
 
 
+class ClaimShare(Part, frozen=True, kw_only=True):
+    """Ports of an address and whose they are."""
+
+    owner: ClaimOwner
+    ports: tuple[str, ...] = ()
+    """`port/PROTOCOL`."""
+
+
+MAX_SHARERS = 63
+"""Services that share an address, beside its owner."""
+
+
 class AddressClaimSpec(Part, frozen=True, kw_only=True):
-    """The lock on one address."""
+    """The lock on one address. No port of it stands twice among `ports`, `sharers` and `leaving`."""
 
     address: Text
     pool: str
     owner: ClaimOwner
+    """Of several who share the address, the one whose it counts as."""
     ports: tuple[str, ...] = ()
-    """`port/PROTOCOL`, enough to name every virtual server of the address after a crash."""
+    """`port/PROTOCOL`, the owner's; with those below enough to name every virtual server of the address after a
+    crash."""
+    sharing_key: Annotated[str, msgspec.Meta(max_length=63)] = ""
+    """Under which other Services of the tenant may join; empty: nobody may."""
+    sharers: Annotated[tuple[ClaimShare, ...], msgspec.Meta(max_length=MAX_SHARERS)] = ()
+    """Who has joined, in the order in which they did; the first is the owner after the owner."""
+    leaving: tuple[ClaimShare, ...] = ()
+    """Ports given up whose virtual servers not every balancer node has let go of: nobody else may have them yet."""
     generation: int = 0
     """Fencing generation of the manager that wrote the claim."""
     phase: ClaimPhase = ClaimPhase.BOUND
@@ -217,7 +237,8 @@ class AddressClaimSpec(Part, frozen=True, kw_only=True):
 
 
 class AddressClaim(Part, frozen=True, kw_only=True):
-    """One address, one owner: named by the address, so that the API server's uniqueness is the lock (ADR 3)."""
+    """One address, one owner and its sharers: named by the address, so that the API server's uniqueness is the lock
+    (ADR 3)."""
 
     metadata: ObjectMeta
     spec: AddressClaimSpec

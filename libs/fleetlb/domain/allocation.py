@@ -124,6 +124,11 @@ class AddressBook:
         held = self._held.get(number_of(parse_address(address)))
         return held.owner if held else None
 
+    def given_from(self, address: str) -> str:
+        """The pool that a held address was given out of, which may have lost it since; empty: it is not held."""
+        held = self._held.get(number_of(parse_address(address)))
+        return held.pool if held else ""
+
     def pools_of(self, address: str) -> list[str]:
         """Names of the pools that an address lies in."""
         return self._pools_around(*number_of(parse_address(address)))

@@ -13,6 +13,7 @@ from fleetlb.domain.services import TenantService
 _FIELDS: Mapping[Annotation, str] = {
     Annotation.ADDRESSES: "addresses",
     Annotation.POOL: "pool",
+    Annotation.SHARING_KEY: "sharing_key",
     Annotation.SCHEDULER: "scheduler",
     Annotation.PROXY_PROTOCOL: "proxy_protocol",
     Annotation.DRAIN_SECONDS: "drain_seconds",

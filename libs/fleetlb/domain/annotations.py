@@ -17,6 +17,8 @@ from fleetlb.domain.virtual_servers import MAX_DRAIN_SECONDS, Scheduler
 PREFIX = "fleetlb.dev/"
 MAX_HOSTNAME = 253
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SHARING_KEY = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_./:]{0,61}[A-Za-z0-9])?")
+NO_SHARING_KEY = "is no sharing key: use at most 63 letters, digits and -_./: between a letter or digit at both ends"
 _WHOLE = re.compile(r"[0-9]{1,9}")
 
 
@@ -43,6 +45,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     addresses: tuple[str, ...] = ()
     """Canonical, in the order given."""
     pool: str = ""
+    sharing_key: str = ""
     scheduler: Scheduler | None = None
     proxy_protocol: bool = False
     drain_seconds: int | None = None
@@ -66,24 +69,22 @@ def parse_annotations(annotations: Mapping[str, str], spelled: Mapping[str, str]
         return _asked(ours)
     except _Wrong as wrong:
         name = (spelled or {}).get(wrong.annotation, wrong.annotation)
-        return Refusal(wrong.reason, f"annotation {name}: {wrong.what}")
+        return Refusal(Reason.INVALID, f"annotation {name}: {wrong.what}")
 
 
 class _Wrong(Exception):
     """A value that cannot be taken."""
 
-    def __init__(self, annotation: Annotation, what: str, reason: Reason = Reason.INVALID) -> None:
+    def __init__(self, annotation: Annotation, what: str) -> None:
         super().__init__(what)
-        self.annotation, self.what, self.reason = annotation, what, reason
+        self.annotation, self.what = annotation, what
 
 
 def _asked(ours: Mapping[str, str]) -> Asked:
-    if Annotation.SHARING_KEY in ours:
-        what = "Services cannot share an address; remove it, and each Service gets one of its own"
-        raise _Wrong(Annotation.SHARING_KEY, what, Reason.UNSUPPORTED)
     return Asked(
         addresses=_addresses(ours.get(Annotation.ADDRESSES, "")),
         pool=_pool(ours.get(Annotation.POOL, "")),
+        sharing_key=_sharing_key(ours.get(Annotation.SHARING_KEY, "")),
         scheduler=_scheduler(ours.get(Annotation.SCHEDULER, "")),
         proxy_protocol=_proxy_protocol(ours.get(Annotation.PROXY_PROTOCOL, "")),
         drain_seconds=_drain_seconds(ours.get(Annotation.DRAIN_SECONDS, "")),
@@ -103,6 +104,17 @@ def _pool(text: str) -> str:
     if text and not _NAME.fullmatch(text):
         raise _Wrong(Annotation.POOL, f"{text[:64]!r} is not the name of an AddressPool")
     return text
+
+
+def _sharing_key(text: str) -> str:
+    if text and not is_sharing_key(text):
+        raise _Wrong(Annotation.SHARING_KEY, f"{text[:64]!r} {NO_SHARING_KEY}")
+    return text
+
+
+def is_sharing_key(text: str) -> bool:
+    """Whether Services may share addresses under this key."""
+    return bool(_SHARING_KEY.fullmatch(text))
 
 
 def _scheduler(text: str) -> Scheduler | None:

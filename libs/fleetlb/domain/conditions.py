@@ -32,6 +32,7 @@ class Reason(enum.StrEnum):
     QUOTA_EXCEEDED = "QuotaExceeded"
     ADDRESS_IN_USE = "AddressInUse"
     ADDRESS_NOT_ALLOWED = "AddressNotAllowed"
+    SHARING_CONFLICT = "SharingConflict"
     BACKEND_NOT_ALLOWED = "BackendNotAllowed"
     NO_ELIGIBLE_NODE = "NoEligibleNode"
     NO_READY_BACKEND = "NoReadyBackend"
@@ -44,7 +45,9 @@ class Reason(enum.StrEnum):
     OVERLAP = "Overlap"
 
 
-WAITING_REASONS = frozenset({Reason.POOL_EXHAUSTED, Reason.QUOTA_EXCEEDED, Reason.ADDRESS_IN_USE})
+WAITING_REASONS = frozenset(
+    {Reason.POOL_EXHAUSTED, Reason.QUOTA_EXCEEDED, Reason.ADDRESS_IN_USE, Reason.SHARING_CONFLICT}
+)
 """Refusals that end by themselves when somebody else gives something back."""
 
 

@@ -179,7 +179,11 @@ FIELDS: tuple[Field, ...] = (
         cure="remove it, and connections end by themselves",
     ),
     Field(name=f"`{Annotation.HOSTNAME}`", honoured="`status.loadBalancer.ingress` shows this name and no address"),
-    Field(name=f"`{Annotation.SHARING_KEY}`", honoured="refused: `Unsupported`; Services do not share addresses"),
+    Field(
+        name=f"`{Annotation.SHARING_KEY}`",
+        honoured="Services of one tenant with one key share an address, each with ports of its own, whatever their"
+        f" clusters, namespaces and traffic policies; what collides: `{Reason.SHARING_CONFLICT}`",
+    ),
     Field(name="any other `fleetlb.dev/` annotation", honoured="refused: `Unsupported`"),
     Field(
         name="`metadata.labels`",

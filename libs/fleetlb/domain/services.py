@@ -18,6 +18,7 @@ MAX_PORTS = 250
 MAX_PODS = 1000
 """Addresses of one Service's pods that are told; a pod of two families has two."""
 MAX_SOURCE_RANGES = 256
+MAX_SHARING_KEY = 63
 MAX_LABELS = 16
 """Labels of one Service that are told."""
 LabelValue = Annotated[str, msgspec.Meta(max_length=63)]
@@ -59,6 +60,8 @@ class TenantService(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     """Addresses asked for, canonical."""
     pool: Annotated[str, msgspec.Meta(max_length=63)] = ""
     """Pool asked for; empty: any that assigns by itself."""
+    sharing_key: Annotated[str, msgspec.Meta(max_length=MAX_SHARING_KEY)] = ""
+    """Under which Services of the tenant share their addresses; empty: it has its own."""
     source_ranges: Annotated[tuple[NetworkText, ...], msgspec.Meta(max_length=MAX_SOURCE_RANGES)] = ()
     """Networks whose clients are let in, as `canonical_ranges` spells them; empty: everybody."""
     scheduler: Scheduler | None = None

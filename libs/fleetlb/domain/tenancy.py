@@ -7,6 +7,7 @@ import msgspec
 
 from fleetlb.domain.addresses import Family, IPAddress, IPNetwork, family_of, parse_address, parse_network
 from fleetlb.domain.annotation_policy import AnnotationPolicy, judge_annotations
+from fleetlb.domain.annotations import NO_SHARING_KEY, is_sharing_key
 from fleetlb.domain.conditions import Reason, Refusal
 from fleetlb.domain.services import MAX_SOURCE_RANGES, Pod, TenantNode, TenantService, TrafficPolicy, canonical_ranges
 from fleetlb.domain.virtual_servers import FailurePolicy
@@ -131,19 +132,22 @@ def pod_address(grant: Grant, pod: Pod) -> str | None:
     return str(ipaddress.ip_address(pod.address)) if _is_allowed(grant, grant.pod_networks, pod.address) else None
 
 
-def judge_wish(grant: Grant, service: TenantService, usage: Usage) -> Refusal | None:
+def judge_wish(grant: Grant, service: TenantService, usage: Usage, addresses: int | None = None) -> Refusal | None:
     """Whether a tenant may have this load balancer: sound, node ports in range, quotas kept.
+
+    `addresses`: how many count against the quota, where some are shared; None: one for each family.
 
     Capacity is judged elsewhere. A watcher is not trusted, so what no API server would store is refused here too.
     """
     contradiction = _contradiction(service)
     if contradiction:
         return Refusal(Reason.INVALID, contradiction)
+    wanted = len(service.ip_families) if addresses is None else addresses
     return (
         judge_annotations(grant.annotations, service)
         or _judge_node_ports(grant, service)
         or _over("loadBalancers", usage.load_balancers, 1, grant.max_load_balancers)
-        or _over("addresses", usage.addresses, len(service.ip_families), grant.max_addresses)
+        or _over("addresses", usage.addresses, wanted, grant.max_addresses)
         or _over("ports", usage.ports, len(service.ports), grant.max_ports)
     )
 
@@ -183,6 +187,8 @@ def _contradiction(service: TenantService) -> str:
             return f"fleetlb.dev/addresses: {problem}"
         if canonical != address:
             return f"fleetlb.dev/addresses: {address[:64]!r} is spelled {canonical} in canonical form"
+    if service.sharing_key and not is_sharing_key(service.sharing_key):
+        return f"fleetlb.dev/sharing-key: {service.sharing_key[:64]!r} {NO_SHARING_KEY}"
     return _range_problem(service.source_ranges)
 
 

@@ -4,7 +4,7 @@ Synchronous on purpose: between looking into the book and noting the choice ther
 proposal until its claims are written; proposals are remembered, so that trying again proposes the same. Does no I/O.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -18,6 +18,8 @@ from fleetlb.domain.services import TenantService
 from fleetlb.domain.tenancy import Grant
 from fleetlb_manager.eligible_pools import Capabilities, EligiblePools
 from fleetlb_manager.identities import ServiceKey
+from fleetlb_manager.proposals import Proposals
+from fleetlb_manager.shares import is_shareable, judge_share, share_of
 from fleetlb_manager.waiting_lines import WaitingLines, address_resource, pool_resource
 
 
@@ -45,6 +47,8 @@ class Denial(msgspec.Struct, frozen=True):
     waits_for: tuple[str, ...] = ()
     is_passing: bool = False
     """What is free is kept for others, who may not need it: the answer that stands is as true as this one."""
+    is_held: bool = False
+    """Others are in the way at an address that it holds: that one stays, and no other is had instead."""
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +58,9 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     service: TenantService
     grant: Grant
     claims: tuple[AddressClaim, ...] = ()
-    """The Service's own claims, in every phase."""
+    """The Service's own claims, in every phase, as it sees them."""
+    around: Mapping[str, AddressClaim] = {}
+    """By address, the claims themselves that it has part in, asks for, or may find others under its sharing key in."""
     preferred: tuple[str, ...] = ()
     """Addresses that it had: given again if nobody has them."""
 
@@ -75,23 +81,26 @@ class Chooser:
     """Chooses addresses out of the book."""
 
     def __init__(
-        self, book: AddressBook, lines: WaitingLines, capabilities: Capabilities, on_free: Callable[[str], None]
+        self, book: AddressBook, lines: WaitingLines, capabilities: Capabilities, on_free: Callable[[str, str], None]
     ) -> None:
-        """`lines` say which free addresses are kept for whoever waited longer; `on_free` hears of dropped proposals."""
+        """`lines` say which free addresses are kept for whoever waited longer; `on_free` hears of each dropped proposal
+        and its pool."""
         self._book = book
         self._lines = lines
         self._capabilities = capabilities
         self._eligible = EligiblePools(book, capabilities)
         self._on_free = on_free
-        self._proposed: dict[ServiceKey, tuple[str, ...]] = {}
+        self._proposals = Proposals()
 
     def choose(self, wish: Wish) -> Choice | Denial:
         """Addresses for a wish, taken in the book; or why there are none, with nothing taken.
 
-        A Service that would like two families and can have one of them gets that.
+        A Service that would like two families and can have one of them gets that, but gives up none that it holds.
         """
         outcome = self._choose(wish)
         if isinstance(outcome, Choice) or not wish.service.prefers_dual_stack or wish.service.addresses:
+            return outcome
+        if outcome.is_held:
             return outcome
         waits_for = outcome.waits_for
         for family in sorted(wish.service.ip_families, key=lambda family: wish.held(family) is None):
@@ -99,16 +108,18 @@ class Chooser:
             alone = self._choose(msgspec.structs.replace(wish, service=service))
             if isinstance(alone, Choice):
                 return msgspec.structs.replace(alone, short=outcome)
+            if alone.is_held:
+                return alone
             waits_for += alone.waits_for
         return msgspec.structs.replace(outcome, waits_for=tuple(dict.fromkeys(waits_for)))
 
     def _choose(self, wish: Wish) -> Choice | Denial:
-        proposed = self._proposed.pop(wish.key, ())
+        asked, proposed = wish, self._proposals.take(wish.key)
         wish = msgspec.structs.replace(wish, preferred=(*wish.preferred, *proposed))
         fixed: dict[Family, Holding] = {}
         outcome: Choice | Denial | None = None
         for family in wish.service.ip_families:
-            found = self._fixed(wish, family)
+            found = self._fixed(asked, family)
             if isinstance(found, Denial):
                 outcome = found
                 break
@@ -117,53 +128,86 @@ class Chooser:
         outcome = outcome or self._complete(wish, fixed)
         kept = outcome.holdings if isinstance(outcome, Choice) else ()
         claimed = {claim.spec.address for claim in wish.claims}
+        claimed.update(wish.around)
         addresses = tuple(holding.address for holding in kept if holding.address not in claimed)
         self._drop(wish.key, (a for a in proposed if a not in addresses and a not in claimed))
-        if addresses:
-            self._proposed[wish.key] = addresses
+        self._proposals.put(wish.key, addresses, wish.service.sharing_key)
         return outcome
 
     def settle(self, key: ServiceKey, address: str) -> None:
         """A proposed address is claimed, by this Service or by somebody else."""
-        rest = tuple(a for a in self._proposed.pop(key, ()) if a != address)
-        if rest:
-            self._proposed[key] = rest
+        self._proposals.settle(key, address)
 
     def is_proposing(self, pool: str) -> bool:
         """Whether an address of a pool is chosen and neither claimed nor dropped yet. O(proposals)."""
-        return any(pool in self._book.pools_of(a) for addresses in self._proposed.values() for a in addresses)
+        return any(pool in self._book.pools_of(address) for address in self._proposals.addresses())
+
+    def is_awaited(self, key: ServiceKey, sharing_key: str) -> bool:
+        """Whether another Service is about to claim what this one should share."""
+        return bool(sharing_key) and self._proposals.are_under(key.tenant, sharing_key, beside=key)
 
     def abandon(self, key: ServiceKey) -> None:
         """The Service wants no address any more."""
-        self._drop(key, self._proposed.pop(key, ()))
+        self._drop(key, self._proposals.take(key))
 
     def _drop(self, key: ServiceKey, addresses: Iterable[str]) -> None:
         """Proposals that are not needed; one that somebody else has claimed meanwhile is not ours to give back."""
         for address in addresses:
             if self._book.holder(address) == str(key):
+                pool = self._book.given_from(address)
                 self._book.give_back(address)
-                self._on_free(address)
+                self._on_free(address, pool)
 
     def _fixed(self, wish: Wish, family: Family) -> Holding | Denial | None:
-        """The address that a family must get: the one asked for, or the one held. None: any will do."""
+        """The address that a family must get: the one asked for, the one held, or one of its sharing key. None: any."""
         for address in wish.service.addresses:
             if family_of(address) is family:
                 return self._requested(wish, address)
-        return wish.held(family)
+        held = wish.held(family)
+        if held is None:
+            return self._shared(wish, family)
+        outcome = self._beside_others(wish, held)
+        return msgspec.structs.replace(outcome, is_held=True) if isinstance(outcome, Denial) else outcome
 
     def _requested(self, wish: Wish, address: str) -> Holding | Denial:
         own = next((claim for claim in wish.claims if claim.spec.address == address), None)
         if own is not None and own.spec.phase is ClaimPhase.BOUND:
-            return Holding(address, own.spec.pool, own.spec.group)
+            return self._beside_others(wish, Holding(address, own.spec.pool, own.spec.group))
         holding = self._located(wish, address)
         if holding is None:
             return Denial(self._eligible.why_not_there(wish.service, wish.grant, address))
+        claim = wish.around.get(address)
+        if claim is not None and own is None and claim.spec.owner.tenant == wish.key.tenant:
+            return self._beside_others(wish, Holding(address, claim.spec.pool, claim.spec.group))
         resource = address_resource(address)
         is_taken = self._book.holder(address) not in (None, str(wish.key)) or own is not None
         if is_taken or self._lines.kept_from(wish.key, resource):
             text = f"fleetlb.dev/addresses: {address} is in use, or rests after its last use"
             return Denial(Refusal(Reason.ADDRESS_IN_USE, text), (resource,), is_passing=not is_taken)
         return holding
+
+    def _shared(self, wish: Wish, family: Family) -> Holding | Denial | None:
+        """An address that others of its tenant have under its key; one that it had before comes first."""
+        key, sharing_key = wish.key, wish.service.sharing_key
+        found = [
+            Holding(address, claim.spec.pool, claim.spec.group)
+            for address, claim in wish.around.items()
+            if is_shareable(claim)
+            and (claim.spec.owner.tenant, claim.spec.sharing_key) == (key.tenant, sharing_key)
+            and family_of(address) is family
+            and self._located(wish, address) is not None
+        ]
+        had = [holding for holding in found if holding.address in wish.preferred]
+        if not had and self._regained(wish, family, self._eligible.automatic(wish.service, wish.grant)) is not None:
+            return None
+        outcomes = [self._beside_others(wish, holding) for holding in (*had, *found)]
+        return next((outcome for outcome in outcomes if isinstance(outcome, Holding)), next(iter(outcomes), None))
+
+    def _beside_others(self, wish: Wish, holding: Holding) -> Holding | Denial:
+        """A claimed address, if those who have it leave room for the wish."""
+        claim = wish.around.get(holding.address)
+        refusal = judge_share(claim.spec, share_of(wish.key, wish.service), wish.service.sharing_key) if claim else None
+        return Denial(refusal, (address_resource(holding.address),)) if refusal else holding
 
     def _located(self, wish: Wish, address: str) -> Holding | None:
         """Where an address lies, if the wish may have it from there."""
@@ -176,7 +220,8 @@ class Chooser:
         """Choose for the families that are not fixed; all addresses in one group, all or none."""
         groups = {holding.group for holding in fixed.values()}
         if len(groups) > 1:
-            text = "fleetlb.dev/addresses: the addresses belong to different balancer groups"
+            asked_by = "fleetlb.dev/addresses" if wish.service.addresses else "fleetlb.dev/sharing-key"
+            text = f"{asked_by}: the addresses belong to different balancer groups"
             return Denial(Refusal(Reason.ADDRESS_NOT_ALLOWED, text))
         pools = self._eligible.automatic(wish.service, wish.grant)
         candidates = sorted(groups) or self._ranked(wish, pools)
@@ -213,7 +258,7 @@ class Chooser:
             found = fixed.get(family) or self._choose_one(wish, family, pools)
             if isinstance(found, Denial):
                 for holding in holdings:
-                    if holding.address not in had:
+                    if holding.address not in had and self._book.holder(holding.address) == owner:
                         self._book.give_back(holding.address)
                 return found
             self._book.take(found.address, owner, pool=found.pool)

@@ -1,20 +1,20 @@
 """The claims as last known: by address, by owner, by cluster; and the book of addresses and the usage folded from them.
 
 The claims in the API server are the lock (ADR 3); this is memory of them. An address may be held in the book for an
-owner whose claim is not written yet: that is a proposal, which a real claim of somebody else overrides. Pure, O(1).
+owner whose claim is not written yet: that is a proposal, which a real claim of somebody else overrides. Pure,
+O(owners of the address).
 """
 
 from collections.abc import Iterable
 
 from fleetlb.contracts.objects import AddressClaim, ClaimPhase
-from fleetlb.domain.addresses import Protocol, claim_name, parse_address
+from fleetlb.domain.addresses import claim_name, parse_address
 from fleetlb.domain.allocation import AddressBook, Hold
-from fleetlb.domain.services import ServicePort
 from fleetlb.domain.tenancy import Usage
-from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb_manager.identities import ClusterKey, ServiceKey, Slot
 from fleetlb_manager.newest import Newest
 from fleetlb_manager.pool_holdings import PoolHoldings
+from fleetlb_manager.shares import is_served, owners_of, seen_by, service_of
 from fleetlb_manager.usage import UsageLedger
 
 _HOLDS = {
@@ -35,6 +35,7 @@ class Claims:
         self._of_owner: dict[ServiceKey, dict[str, AddressClaim]] = {}
         self._owners_of: dict[ClusterKey, set[ServiceKey]] = {}
         self._passing: dict[str, None] = {}
+        self._under: dict[tuple[str, str], dict[str, None]] = {}
         self.of_pools = PoolHoldings()
 
     def __len__(self) -> int:
@@ -45,9 +46,19 @@ class Claims:
         """The claim of a canonical address."""
         return self._newest.get(claim_name(address))
 
+    def named(self, name: str) -> AddressClaim | None:
+        """The claim of a name."""
+        return self._newest.get(name)
+
     def of(self, owner: ServiceKey) -> tuple[AddressClaim, ...]:
-        """The claims of a Service, in every phase."""
+        """The claims of a Service, in every phase, each as the Service sees it."""
         return tuple(self._of_owner.get(owner, {}).values())
+
+    def around(self, owner: ServiceKey, sharing_key: str, addresses: Iterable[str]) -> dict[str, AddressClaim]:
+        """By address, the claims themselves that a Service has part in, of these addresses, and of those under a key
+        of its tenant."""
+        wanted = [*self._of_owner.get(owner, ()), *addresses, *self._under.get((owner.tenant, sharing_key), ())]
+        return {address: claim for address in wanted if (claim := self._newest.get(_name_of(address))) is not None}
 
     def owners_in(self, cluster: ClusterKey) -> Iterable[ServiceKey]:
         """Services of a cluster that hold claims."""
@@ -62,7 +73,7 @@ class Claims:
         return (claim for claim in self._newest.values() if claim.spec.phase is ClaimPhase.BOUND)
 
     def passing(self) -> Iterable[str]:
-        """Addresses whose claim is on its way out."""
+        """Addresses whose claim, or a part of it, is on its way out."""
         return self._passing
 
     def put(self, claim: AddressClaim) -> bool:
@@ -88,22 +99,32 @@ class Claims:
         return True
 
     def _note(self, claim: AddressClaim) -> None:
-        owner, address = owner_of(claim), claim.spec.address
-        self._of_owner.setdefault(owner, {})[address] = claim
-        self._owners_of.setdefault(owner.cluster_key, set()).add(owner)
+        spec, address = claim.spec, claim.spec.address
         self.of_pools.put(claim)
-        if claim.spec.phase is not ClaimPhase.BOUND:
+        if spec.phase is not ClaimPhase.BOUND or spec.leaving:
             self._passing[address] = None
-        held = (address, str(owner), _HOLDS[claim.spec.phase], claim.spec.pool)
+        if spec.phase is ClaimPhase.BOUND and spec.sharing_key:
+            self._under.setdefault((spec.owner.tenant, spec.sharing_key), {})[address] = None
+        held = (address, str(owner_of(claim)), _HOLDS[spec.phase], spec.pool)
         if not self._book.take(*held):
-            self._book.give_back(address)  # somebody was proposed an address that is really taken
+            self._book.give_back(address)  # somebody was proposed an address that is really taken, or the owner left
             self._book.take(*held)
-        self._count(owner)
+        for owner in owners_of(claim):
+            self._of_owner.setdefault(owner, {})[address] = seen_by(claim, owner)
+            self._owners_of.setdefault(owner.cluster_key, set()).add(owner)
+            self._count(owner)
 
     def _forget(self, claim: AddressClaim) -> None:
-        owner, address = owner_of(claim), claim.spec.address
+        address, under = claim.spec.address, (claim.spec.owner.tenant, claim.spec.sharing_key)
         self._passing.pop(address, None)
         self.of_pools.drop(claim)
+        self._under.get(under, {}).pop(address, None)
+        if not self._under.get(under):
+            self._under.pop(under, None)
+        for owner in owners_of(claim):
+            self._forget_of(owner, address)
+
+    def _forget_of(self, owner: ServiceKey, address: str) -> None:
         rest = self._of_owner[owner]
         del rest[address]
         if not rest:
@@ -115,16 +136,17 @@ class Claims:
         self._count(owner)
 
     def _count(self, owner: ServiceKey) -> None:
-        """Quarantined addresses are nobody's; one that is being let go still is its owner's."""
+        """Quarantined addresses are nobody's; one that is being let go still is its owner's. One that is shared counts
+        once, as its owner's."""
         mine = [claim for claim in self.of(owner) if claim.spec.phase is not ClaimPhase.QUARANTINED]
         ports = max((len(claim.spec.ports) for claim in mine), default=0)
-        self._usage.hold(owner, Usage(load_balancers=min(len(mine), 1), addresses=len(mine), ports=ports))
+        addresses = sum(1 for claim in mine if owner_of(self._newest.get(claim.metadata.name) or claim) == owner)
+        self._usage.hold(owner, Usage(load_balancers=min(len(mine), 1), addresses=addresses, ports=ports))
 
 
 def owner_of(claim: AddressClaim) -> ServiceKey:
-    """Whose claim it is."""
-    owner = claim.spec.owner
-    return ServiceKey(owner.tenant, owner.cluster_uid, owner.service_uid)
+    """Whose claim it is; of several who share the address, the first."""
+    return service_of(claim.spec.owner)
 
 
 def is_well_formed(claim: AddressClaim) -> bool:
@@ -136,27 +158,18 @@ def is_well_formed(claim: AddressClaim) -> bool:
     return address == claim.spec.address and claim_name(address) == claim.metadata.name
 
 
-def port_texts(ports: Iterable[ServicePort]) -> tuple[str, ...]:
-    """Ports as a claim names them: `443/TCP`."""
-    return tuple(f"{port.port}/{port.protocol}" for port in ports)
-
-
-def slots_of(claim: AddressClaim) -> tuple[Slot, ...]:
-    """The virtual servers that a claim stands for; what cannot be read is left out."""
-    slots = []
-    for text in claim.spec.ports:
-        port, _, protocol = text.partition("/")
-        if port.isdecimal() and protocol in Protocol.__members__:
-            key = VirtualServerKey(claim.spec.address, int(port), Protocol(protocol))
-            slots.append(Slot(claim.spec.group, key))
-    return tuple(slots)
-
-
 def is_wanted(claim: AddressClaim | None, slot: Slot) -> bool:
     """Whether a virtual server may be served: its address is bound, in its group, with its port."""
     return (
         claim is not None
         and claim.spec.phase is ClaimPhase.BOUND
         and claim.spec.group == slot.group
-        and f"{slot.key.port}/{slot.key.protocol}" in claim.spec.ports
+        and is_served(claim, slot)
     )
+
+
+def _name_of(address: str) -> str:
+    try:
+        return claim_name(address)
+    except ValueError:
+        return ""  # no address at all: the wish is refused by itself

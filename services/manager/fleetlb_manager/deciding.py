@@ -4,20 +4,29 @@ Never acts on silence: a Service of which nothing is known stays as it is, whate
 """
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 
 import msgspec
 
-from fleetlb.contracts.objects import AddressClaim, BalancerGroupSpec, ClaimPhase, LoadBalancer, LoadBalancerSpec
+from fleetlb.contracts.objects import (
+    AddressClaim,
+    BalancerGroupSpec,
+    ClaimPhase,
+    ClaimShare,
+    LoadBalancer,
+    LoadBalancerSpec,
+)
 from fleetlb.domain.addresses import family_of
 from fleetlb.domain.conditions import Reason, Refusal
 from fleetlb.domain.services import TenantService
 from fleetlb.domain.tenancy import Usage, judge_wish
 from fleetlb_manager.balancer_groups import Delivery, delivery_of
 from fleetlb_manager.choosing import Choice, Denial, Holding
+from fleetlb_manager.claims import owner_of
 from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.observations import ObservedService
 from fleetlb_manager.registering import NOT_READY, Registration
+from fleetlb_manager.shares import is_shareable, judge_share, owners_of, port_texts
 from fleetlb_manager.waiting_lines import quota_resource
 
 
@@ -51,19 +60,35 @@ def decide_course(
     return Course.SERVE
 
 
-def judge(service: TenantService, registration: Registration, beside: Usage, held: Usage) -> Refusal | None:
+def judge(
+    service: TenantService, registration: Registration, beside: Usage, held: Usage, shared: int = 0
+) -> Refusal | None:
     """Whether a wish may be granted at all; whether there is an address for it is judged elsewhere.
 
     `beside`: what the tenant holds without this Service; `held`: what the Service holds. A quota that was lowered takes
-    nothing away, so a wish for no more than is held meets no quota.
+    nothing away, so a wish for no more than is held meets no quota. `shared`: how many of its addresses count as
+    another Service's.
     """
     grant = registration.grant
     if grant is None:
         return NOT_READY
-    addresses, ports = len(service.ip_families), len(service.ports)
+    addresses, ports = len(service.ip_families) - shared, len(service.ports)
     if held.load_balancers and addresses <= held.addresses and ports <= held.ports:
         grant = msgspec.structs.replace(grant, max_load_balancers=None, max_addresses=None, max_ports=None)
-    return judge_wish(grant, service, beside) or _judge_families(service)
+    return judge_wish(grant, service, beside, addresses) or _judge_families(service)
+
+
+def count_shared(key: ServiceKey, sharing_key: str, claims: Iterable[AddressClaim]) -> int:
+    """How many of these claims are another Service's whom this one shares with, or may share with: in families."""
+    return len(
+        {
+            family_of(claim.spec.address)
+            for claim in claims
+            if owner_of(claim) != key
+            and claim.spec.owner.tenant == key.tenant
+            and (key in owners_of(claim) or (sharing_key and claim.spec.sharing_key == sharing_key))
+        }
+    )
 
 
 def _judge_families(service: TenantService) -> Refusal | None:
@@ -84,10 +109,23 @@ def denial_of(refusal: Refusal | None, tenant: str) -> Denial:
     return Denial(refusal, waits_for)
 
 
+def count_passed_on(key: ServiceKey, claims: Iterable[AddressClaim], kept: Container[str]) -> int:
+    """How many of these claims count as this Service's, and as another's once it keeps these addresses alone."""
+    return sum(
+        1
+        for claim in claims
+        if claim.spec.sharers and owner_of(claim) == key and claim.spec.address not in kept and is_shareable(claim)
+    )
+
+
 def standing_choice(
-    load_balancer: LoadBalancer | None, service: TenantService, claims: Iterable[AddressClaim]
+    load_balancer: LoadBalancer | None,
+    service: TenantService,
+    claims: Iterable[AddressClaim],
+    around: Mapping[str, AddressClaim] | None = None,
 ) -> Choice | None:
-    """The addresses of a wish that was granted before and is still the same, if all of them are still bound."""
+    """The addresses of a wish that was granted before and is still the same, if all of them are still bound and have
+    room for it. `claims` as the Service sees them, `around` as they are."""
     if load_balancer is None:
         return None
     spec = load_balancer.spec
@@ -96,6 +134,10 @@ def standing_choice(
     bound = {claim.spec.address: claim for claim in claims if claim.spec.phase is ClaimPhase.BOUND}
     if not all(address in bound and bound[address].spec.group == spec.group for address in spec.addresses):
         return None
+    for address in spec.addresses:
+        share = ClaimShare(owner=bound[address].spec.owner, ports=port_texts(service.ports))
+        if around and judge_share(around[address].spec, share, service.sharing_key):
+            return None
     return Choice(spec.group, tuple(Holding(a, bound[a].spec.pool, spec.group) for a in spec.addresses))
 
 

@@ -15,13 +15,13 @@ from fleetlb.domain.address_pools import AddressRange, parse_intervals
 from fleetlb.domain.addresses import family_of
 from fleetlb.domain.pool_networks import PoolNetworks, parse_pool_networks
 from fleetlb_manager.balancer_groups import carries_alike
-from fleetlb_manager.claims import owner_of
 from fleetlb_manager.doubting import Doubts
 from fleetlb_manager.load_balancers import key_of
 from fleetlb_manager.marking import Marks, StatusKey
 from fleetlb_manager.memory import Memory
 from fleetlb_manager.newest import Deleted, HasMeta, is_newer
-from fleetlb_manager.waiting_lines import address_resource, pool_resource, quota_resource
+from fleetlb_manager.shares import live_shares, owners_of, service_of
+from fleetlb_manager.waiting_lines import address_resource, pool_resource, quota_resource, sharing_resource
 
 log = structlog.get_logger(__name__)
 
@@ -123,31 +123,31 @@ class ObjectFolding:
 
     def claim_set(self, claim: AddressClaim) -> None:
         """An AddressClaim is there."""
-        owner = owner_of(claim)
-        before = self._memory.usage.of(owner.tenant)
+        tenant, known = claim.spec.owner.tenant, self._memory.claims.named(claim.metadata.name)
+        before = self._memory.usage.of(tenant)
         if not self._memory.claims.put(claim):
             return
-        address = claim.spec.address
-        if claim.spec.phase is not ClaimPhase.BOUND:
-            self._marks.claim(address)
-        self._claim_changed(claim)
-        if self._memory.usage.of(owner.tenant) != before:
-            self._call(quota_resource(owner.tenant))
+        if claim.spec.phase is not ClaimPhase.BOUND or claim.spec.leaving:
+            self._marks.claim(claim.spec.address)
+        self._claim_changed(claim, known)
+        if self._memory.usage.of(tenant) != before:
+            self._call(quota_resource(tenant))
 
     def claim_gone(self, claim: AddressClaim) -> None:
         """An AddressClaim was deleted: its address is free, the oldest who waits for one is next."""
-        owner = owner_of(claim)
-        before = self._memory.usage.of(owner.tenant)
+        tenant, known = claim.spec.owner.tenant, self._memory.claims.named(claim.metadata.name)
+        before = self._memory.usage.of(tenant)
         if not self._memory.claims.drop(claim):
             return
-        self._claim_changed(claim)
-        self.address_free(claim.spec.address)
-        if self._memory.usage.of(owner.tenant) != before:
-            self._call(quota_resource(owner.tenant))
+        self._claim_changed(claim, known)
+        self.address_free(claim.spec.address, claim.spec.pool)
+        if self._memory.usage.of(tenant) != before:
+            self._call(quota_resource(tenant))
 
-    def address_free(self, address: str) -> None:
-        """An address can be given again."""
+    def address_free(self, address: str, given_from: str) -> None:
+        """An address can be given again, by the pool that it was given from if that has not lost it since."""
         self._call(address_resource(address))
+        self._marks.status(StatusKey("pool", given_from))
         for pool in self._memory.book.pools_of(address):
             self._marks.status(StatusKey("pool", pool))
             self._call(pool_resource(pool, family_of(address)))
@@ -225,17 +225,21 @@ class ObjectFolding:
             self._doubts.in_group(group)
         for claim in self._memory.claims.bound():
             if _prefix_in(before, claim) != _prefix_in(now, claim):
-                self._marks.service(owner_of(claim))
+                for share in live_shares(claim.spec):
+                    self._marks.service(service_of(share.owner))
 
-    def _claim_changed(self, claim: AddressClaim) -> None:
-        owner = owner_of(claim)
-        self._marks.service(owner)
+    def _claim_changed(self, claim: AddressClaim, known: AddressClaim | None) -> None:
+        """`known`: as it was."""
+        both, tenant = (claim,) if known is None else (known, claim), claim.spec.owner.tenant
+        for owner in dict.fromkeys(owner for version in both for owner in owners_of(version)):
+            self._marks.service(owner)
+        self._wake_sharing(both)
         for slot in self._memory.slots_at(claim.spec.address):
             self._marks.slot(slot)
-        self._marks.status(StatusKey("tenant", owner.tenant))
+        self._marks.status(StatusKey("tenant", tenant))
         for name in {claim.spec.pool, *self._memory.book.pools_of(claim.spec.address)}:
             self._marks.status(StatusKey("pool", name))
-        self._tenant_has_less(owner.tenant)
+        self._tenant_has_less(tenant)
         pool = self._memory.pools.get(claim.spec.pool)
         if pool is not None and pool.metadata.deletion_timestamp is not None:
             self._marks.pool(claim.spec.pool)
@@ -251,6 +255,20 @@ class ObjectFolding:
     def _call(self, resource: str) -> None:
         key = self._memory.lines.call(resource)
         if key is not None:
+            self._marks.service(key)
+
+    def _wake_sharing(self, versions: Iterable[AddressClaim]) -> None:
+        """Several may now find their ports free, or their key somewhere: all who wait look again, the oldest first."""
+        resources = {
+            resource
+            for claim in versions
+            if claim.spec.sharing_key
+            for resource in (
+                sharing_resource(claim.spec.owner.tenant, claim.spec.sharing_key),
+                address_resource(claim.spec.address),
+            )
+        }
+        for key in self._memory.lines.members(resources):
             self._marks.service(key)
 
     def _wake_wanting(self) -> None:

@@ -6,7 +6,7 @@ Spec changes of a LoadBalancer are conditional on its generation, because the st
 
 from typing import Any
 
-from fleetlb.contracts.objects import AddressClaim, ClaimPhase, LoadBalancer, LoadBalancerSpec
+from fleetlb.contracts.objects import AddressClaim, AddressClaimSpec, ClaimPhase, LoadBalancer, LoadBalancerSpec
 from fleetlb.contracts.tenants import TenantCluster
 from fleetlb.domain.addresses import claim_name
 from fleetlb.domain.services import TenantNode
@@ -31,9 +31,16 @@ class ClaimObjects:
         """Who has an address. Raises NotFound."""
         return await self._cluster.get(ADDRESS_CLAIMS, claim_name(address))
 
-    async def set_ports(self, claim: AddressClaim, ports: tuple[str, ...], generation: int) -> AddressClaim:
-        """Change which virtual servers the claim stands for."""
-        return await self._change(claim, {"ports": ports, "generation": generation})
+    async def set_shares(self, claim: AddressClaim, spec: AddressClaimSpec, generation: int) -> AddressClaim:
+        """Change who has which ports of the address."""
+        shares = {
+            "owner": spec.owner,
+            "ports": spec.ports,
+            "sharingKey": spec.sharing_key or None,
+            "sharers": spec.sharers or None,
+            "leaving": spec.leaving or None,
+        }
+        return await self._change(claim, {**shares, "generation": generation})
 
     async def set_phase(
         self, claim: AddressClaim, phase: ClaimPhase, generation: int, released_at: str = ""

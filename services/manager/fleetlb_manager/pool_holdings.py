@@ -43,6 +43,8 @@ class _Holding:
     def __init__(self) -> None:
         self.ranges: Sequence[Interval] | None = None
         self.owner_of: dict[str, ClaimOwner] = {}
+        self.sharers_of: dict[str, int] = {}
+        """How many share an address with its owner; those that are not shared are not in it."""
         self.tenants: Counter[str] = Counter()
         self.resting: set[str] = set()
         self.outside: set[str] = set()
@@ -55,8 +57,8 @@ class _Holding:
 
     def said_of(self, address: str) -> str:
         """An address and whose it is, for people."""
-        owner = self.owner_of[address]
-        return f"{address} of {owner.tenant} {owner.namespace}/{owner.name}"
+        owner, more = self.owner_of[address], self.sharers_of.get(address)
+        return f"{address} of {owner.tenant} {owner.namespace}/{owner.name}" + (f" and {more} more" if more else "")
 
 
 class PoolHoldings:
@@ -94,6 +96,8 @@ class PoolHoldings:
             held.resting.add(address)
             return
         held.owner_of[address] = claim.spec.owner
+        if claim.spec.sharers:
+            held.sharers_of[address] = len(claim.spec.sharers)
         held.tenants[claim.spec.owner.tenant] += 1
         if held.lies_outside(address):
             held.outside.add(address)
@@ -103,6 +107,7 @@ class PoolHoldings:
         address, held = claim.spec.address, self._pools[claim.spec.pool]
         held.resting.discard(address)
         held.outside.discard(address)
+        held.sharers_of.pop(address, None)
         owner = held.owner_of.pop(address, None)
         if owner is not None:
             held.tenants[owner.tenant] -= 1

@@ -15,9 +15,10 @@ from fleetlb.contracts.objects import AddressClaim, ClaimPhase
 from fleetlb.contracts.v1 import Owner, VirtualServerDesired
 from fleetlb.domain.errors import Transient
 from fleetlb.runtime.bus import Ack, StreamMissing
-from fleetlb_manager.claims import is_wanted, owner_of, slots_of
+from fleetlb_manager.claims import is_wanted, owner_of
 from fleetlb_manager.identities import AllowanceKey, ServiceKey, Slot
 from fleetlb_manager.letting_go import Step, decide_removal
+from fleetlb_manager.shares import is_shareable, leaving_slots, owner_at, slots_of
 from fleetlb_manager.timestamps import to_microseconds
 from fleetlb_manager.virtual_server_tables import Content, Published
 from fleetlb_manager.workbench import Workbench
@@ -101,14 +102,14 @@ class Publishing:
                 return None
             pending = self._pending.get(slot)
         claim = self._memory.claims.at(slot.key.address)
-        if claim is not None:
+        if claim is not None and not _is_unowned(claim, slot):
             self._missed.pop(slot, None)
         if is_wanted(claim, slot):
             if pending is not None and claim is not None:
                 await self._serve(slot, pending, claim)
             return None
         self._pending.pop(slot, None)
-        left = self._time_to_remake(slot) if claim is None else 0.0
+        left = self._time_to_remake(slot) if claim is None or _is_unowned(claim, slot) else 0.0
         return left if left > 0 else await self._let_go(slot, claim)
 
     def _time_to_remake(self, slot: Slot) -> float:
@@ -121,7 +122,7 @@ class Publishing:
         return self._missed.setdefault(slot, now) + REMAKE_SECONDS - now
 
     async def _serve(self, slot: Slot, pending: _Pending, claim: AddressClaim) -> None:
-        if _service_of(pending.content.owner) != owner_of(claim):
+        if _service_of(pending.content.owner) != owner_at(claim, slot):
             del self._pending[slot]  # planned before the address changed hands
             return
         self._memory.let_go.discard(slot)
@@ -165,7 +166,7 @@ class Publishing:
             return ASK_AGAIN_SECONDS
         if step is Step.PURGE:
             await self._purge(slot)
-            if claim is not None and claim.spec.phase is ClaimPhase.RELEASING:
+            if claim is not None and _is_given_up(claim, slot):
                 self._memory.let_go.add(slot)
                 self._marks.claim(slot.key.address)
         self._asked.pop(slot, None)
@@ -173,7 +174,7 @@ class Publishing:
 
     async def _bury(self, slot: Slot, claim: AddressClaim | None) -> None:
         self._asked[slot] = self._monotonic()
-        owner = owner_of(claim) if claim is not None else None
+        owner = (owner_at(claim, slot) or owner_of(claim)) if claim is not None else None
         asked = self._memory.observations.service(owner) if owner else None
         journey = asked.journey if asked else NOT_TRAVELLED
         message = VirtualServerDesired(
@@ -190,8 +191,9 @@ class Publishing:
         return published is not None and not published.removed and published.digest == content.digest
 
     def _is_proof_needed(self, slot: Slot, claim: AddressClaim | None) -> bool:
-        """A claim that is released waits for the word of every node about each of its virtual servers, in this run."""
-        if claim is None or claim.spec.phase is not ClaimPhase.RELEASING or slot in self._memory.let_go:
+        """A claim that is released waits for the word of every node about each of its virtual servers, in this run; so
+        does one that some have left, about theirs."""
+        if claim is None or not _is_given_up(claim, slot) or slot in self._memory.let_go:
             return False
         return slot in slots_of(claim)
 
@@ -229,6 +231,17 @@ class Publishing:
     def _is_replayed(self, group: str) -> bool:
         specs = streams.desired_stream(group), streams.allowed_stream(group), streams.realized_stream(group)
         return {spec.name for spec in specs} <= self._memory.replayed
+
+
+def _is_given_up(claim: AddressClaim, slot: Slot) -> bool:
+    """Whether a claim waits until every node has let go of a virtual server."""
+    return claim.spec.phase is ClaimPhase.RELEASING or slot in leaving_slots(claim)
+
+
+def _is_unowned(claim: AddressClaim, slot: Slot) -> bool:
+    """Whether nobody has, or has given up, a virtual server of a shared address: who has it may have lost the claim
+    that it was in, and come into the one that another has made since."""
+    return is_shareable(claim) and claim.spec.group == slot.group and owner_at(claim, slot) is None
 
 
 def owner_of_service(key: ServiceKey) -> Owner:

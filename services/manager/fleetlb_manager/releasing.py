@@ -4,6 +4,8 @@
                                                                      └→ after a time: claim deleted, address free
 
 The claim is the memory of the release: it names every virtual server of its address. Nothing is freed on silence.
+A Service that shares its address only leaves the claim, in the same steps: its ports stand there as `leaving` until
+every node has let go of them, and the others keep the address.
 """
 
 from typing import Protocol
@@ -12,15 +14,16 @@ import structlog
 
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.journeys import NOT_TRAVELLED
-from fleetlb.contracts.objects import AddressClaim, ClaimPhase, LoadBalancer
+from fleetlb.contracts.objects import AddressClaim, AddressClaimSpec, ClaimPhase, LoadBalancer
 from fleetlb.contracts.v1 import ServiceReleased
 from fleetlb.domain.errors import Transient
 from fleetlb.kube.errors import Conflict, NotFound
 from fleetlb_manager import timestamps
 from fleetlb_manager.choosing import Chooser
-from fleetlb_manager.claims import owner_of, slots_of
+from fleetlb_manager.claims import owner_of
 from fleetlb_manager.identities import ServiceKey, Slot
 from fleetlb_manager.runs import Run
+from fleetlb_manager.shares import leaving_slots, left_by, let_go_of, slots_in, slots_of
 from fleetlb_manager.workbench import Workbench
 
 log = structlog.get_logger(__name__)
@@ -36,6 +39,9 @@ class ClaimStore(Protocol):
         self, claim: AddressClaim, phase: ClaimPhase, generation: int, released_at: str = ""
     ) -> AddressClaim:
         """Move the claim on in its life. Raises Conflict when it changed since."""
+
+    async def set_shares(self, claim: AddressClaim, spec: AddressClaimSpec, generation: int) -> AddressClaim:
+        """Change who has which ports of the address. Raises Conflict, NotFound."""
 
     async def delete(self, claim: AddressClaim) -> None:
         """Free the address. Raises Conflict, NotFound."""
@@ -84,7 +90,7 @@ class Releasing:
         self._folding.call_next(self._memory.lines.leave(key))
         for claim in self._memory.claims.of(key):
             if claim.spec.phase is ClaimPhase.BOUND:
-                await self.begin(claim)
+                await self.begin(key, claim.spec.address)
         if any(claim.spec.phase is ClaimPhase.RELEASING for claim in self._memory.claims.of(key)):
             return
         load_balancer = self._memory.load_balancers.get(key)
@@ -92,23 +98,53 @@ class Releasing:
             await self._delete_object(load_balancer)
         await self._say_released(key)
 
-    async def begin(self, claim: AddressClaim) -> None:
-        """From now on no node may serve the address."""
-        await self._move(claim, ClaimPhase.RELEASING)
+    async def begin(self, key: ServiceKey, address: str) -> None:
+        """From now on no node may serve a Service at an address; those whom it shares with stay."""
+        claim = self._memory.claims.at(address)
+        if claim is None or claim.spec.phase is not ClaimPhase.BOUND:
+            return
+        spec = left_by(claim.spec, key)
+        if spec.phase is ClaimPhase.RELEASING:
+            await self._move(claim, ClaimPhase.RELEASING)
+        elif spec != claim.spec:
+            await self._set_shares(claim, spec)
 
     async def reconcile_claim(self, address: str) -> float | None:
         """Move one claim on; the seconds until it can be moved further, if that is a matter of time."""
         claim = self._memory.claims.at(address)
-        if claim is None or claim.spec.phase is ClaimPhase.BOUND or not self._authority.acting:
+        if claim is None or not self._authority.acting:
             return None
         if claim.spec.phase is ClaimPhase.QUARANTINED:
             return await self._end_quarantine(claim)
+        if claim.spec.phase is ClaimPhase.BOUND:
+            await self._end_leaving(claim)
+            return None
         waiting = [slot for slot in self._slots(claim) if slot not in self._memory.let_go]
         for slot in waiting:
             self._marks.slot(slot)
         if not waiting:
             await self._quarantine(claim)
         return None
+
+    async def _end_leaving(self, claim: AddressClaim) -> None:
+        """Forget those who left a shared address, once every node has let go of what was theirs."""
+        for slot in (slot for share in claim.spec.leaving for slot in slots_in(claim, share)):
+            if slot not in self._memory.let_go:
+                self._marks.slot(slot)
+        spec = let_go_of(claim, self._memory.let_go)
+        if spec != claim.spec:
+            await self._set_shares(claim, spec)
+            still = {slot for share in spec.leaving for slot in slots_in(claim, share)}
+            self._memory.let_go -= leaving_slots(claim) - still
+            log.info("every node has let go of ports of a shared address", address=spec.address)
+
+    async def _set_shares(self, claim: AddressClaim, spec: AddressClaimSpec) -> None:
+        try:
+            changed = await self._claims.set_shares(claim, spec, self._authority.generation)
+        except (Conflict, NotFound) as problem:
+            await self._look_again(claim, problem)
+        else:
+            self._folding.claim_set(changed)
 
     def _slots(self, claim: AddressClaim) -> list[Slot]:
         """What the claim names, and what any stream still says of its address."""

@@ -6,6 +6,7 @@ Two writes for a new Service, none for a change of endpoints or nodes. Level-tri
 and does what is missing, so it can be interrupted after any write.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -18,14 +19,16 @@ from fleetlb.contracts.objects import (
     NAME_LABEL,
     NAMESPACE_LABEL,
     TENANT_LABEL,
+    AddressClaim,
     ClaimPhase,
     LoadBalancer,
     LoadBalancerSpec,
 )
 from fleetlb.domain.annotation_policy import with_defaults
+from fleetlb.domain.conditions import WAITING_REASONS
 from fleetlb.domain.errors import Transient
 from fleetlb.domain.services import TenantService
-from fleetlb.domain.tenancy import Usage
+from fleetlb.domain.tenancy import Grant, Usage
 from fleetlb.domain.traces import trace_id
 from fleetlb.kube.errors import AlreadyExists, Conflict, NotFound
 from fleetlb_manager import timestamps
@@ -35,6 +38,8 @@ from fleetlb_manager.choosing import Choice, Chooser, Denial, Wish
 from fleetlb_manager.claiming import Claiming
 from fleetlb_manager.deciding import (
     Course,
+    count_passed_on,
+    count_shared,
     decide_course,
     decide_delivery,
     denial_of,
@@ -52,10 +57,13 @@ from fleetlb_manager.planning import Planner
 from fleetlb_manager.releasing import Releasing
 from fleetlb_manager.runs import Run
 from fleetlb_manager.standing import Standing
-from fleetlb_manager.waiting_lines import quota_resource
+from fleetlb_manager.usage import plus
+from fleetlb_manager.waiting_lines import quota_resource, sharing_resource
 from fleetlb_manager.workbench import Workbench
 
 REFUSALS = Counter("fleetlb_refusals_total", "Wishes refused, by reason.", ["reason"])
+SHARED_SOON_SECONDS = 0.05
+"""How soon a Service asks again whether the address that it is to share is claimed."""
 MAX_RACES = 16
 """Addresses tried in one run; after so many lost races the memory is plainly old."""
 
@@ -172,39 +180,60 @@ class Serving:
 
     def _decide(self, key: ServiceKey, service: TenantService, shown: tuple[str, ...]) -> Choice | Denial:
         """Without a pause, so that no two Services are judged on the same free unit. Raises Transient."""
-        registration = self._memory.registrations[key.tenant]
-        known, claims = self._memory.load_balancers.get(key), self._memory.claims.of(key)
-        standing = standing_choice(known, service, claims)
+        registration, claims = self._memory.registrations[key.tenant], self._memory.claims.of(key)
+        around = self._memory.claims.around(key, service.sharing_key, service.addresses)
+        standing = standing_choice(self._memory.load_balancers.get(key), service, claims, around)
         if standing is not None:
             self._folding.call_next(self._memory.lines.leave(key))
             return standing
         beside, held = self._memory.usage.without(key), self._memory.usage.held_by(key)
-        refusal = judge(service, registration, beside, held)
+        shared = count_shared(key, service.sharing_key, around.values())
+        refusal = judge(service, registration, beside, held, shared)
         if refusal is not None or registration.grant is None:
-            return self._deny(key, denial_of(refusal, key.tenant))
-        refusal = judge(service, registration, self._with_what_is_kept(beside, key), held)
+            return self._deny(key, service, denial_of(refusal, key.tenant))
+        refusal = judge(service, registration, self._with_what_is_kept(beside, key), held, shared)
         if refusal is not None:
-            return self._deny(key, msgspec.structs.replace(denial_of(refusal, key.tenant), is_passing=True))
-        if not claims and self._memory.adoption.goes_before(key, self._clock.monotonic()):
-            text = f"{key}: Services that show addresses choose first"
-            raise Transient(text, retry_after=ASK_AGAIN_SECONDS)
-        preferred = (known.spec.addresses if known else ()) or shown
-        outcome = self._chooser.choose(
-            Wish(key=key, service=service, grant=registration.grant, claims=claims, preferred=preferred)
-        )
+            return self._deny(key, service, msgspec.structs.replace(denial_of(refusal, key.tenant), is_passing=True))
+        outcome = self._choose(key, service, registration.grant, around, shown)
         if isinstance(outcome, Denial):
-            return self._deny(key, outcome)
-        wanted = Usage(load_balancers=1, addresses=len(outcome.holdings), ports=len(service.ports))
+            return self._deny(key, service, outcome)
+        kept = [holding.address for holding in outcome.holdings]
+        really = count_shared(key, service.sharing_key, [around[address] for address in kept if address in around])
+        passed_on = Usage(addresses=count_passed_on(key, around.values(), kept))
+        if really < shared or passed_on.addresses:
+            refusal = judge(service, registration, plus(beside, passed_on), plus(held, passed_on, -1), really)
+            if refusal is not None:
+                return self._deny(key, service, denial_of(refusal, key.tenant))
+        wanted = Usage(load_balancers=1, addresses=len(outcome.holdings) - really, ports=len(service.ports))
         self._memory.usage.reserve(key, wanted)
         self._line_up(key, outcome.short.waits_for if outcome.short else ())
         return outcome
 
+    def _choose(
+        self,
+        key: ServiceKey,
+        service: TenantService,
+        grant: Grant,
+        around: Mapping[str, AddressClaim],
+        shown: tuple[str, ...],
+    ) -> Choice | Denial:
+        """Addresses, or none: after those who were here before. Raises Transient."""
+        known, claims = self._memory.load_balancers.get(key), self._memory.claims.of(key)
+        if not claims and self._memory.adoption.goes_before(key, self._clock.monotonic()):
+            text = f"{key}: Services that show addresses choose first"
+            raise Transient(text, retry_after=ASK_AGAIN_SECONDS)
+        if not claims and self._chooser.is_awaited(key, service.sharing_key):
+            text = f"{key}: the address of its sharing key is being claimed"
+            raise Transient(text, retry_after=SHARED_SOON_SECONDS)
+        preferred = (known.spec.addresses if known else ()) or shown
+        return self._chooser.choose(
+            Wish(key=key, service=service, grant=grant, claims=claims, around=around, preferred=preferred)
+        )
+
     def _with_what_is_kept(self, usage: Usage, key: ServiceKey) -> Usage:
         """Usage, and what is kept for Services of the tenant that waited longer than this one."""
         kept = self._memory.lines.kept_from(key, quota_resource(key.tenant))
-        return Usage(
-            load_balancers=usage.load_balancers + kept, addresses=usage.addresses + kept, ports=usage.ports + kept
-        )
+        return plus(usage, Usage(load_balancers=kept, addresses=kept, ports=kept))
 
     def _settle_usage(self, key: ServiceKey) -> None:
         """From now on the claims count; what was reserved and is not claimed, another Service may have."""
@@ -214,9 +243,12 @@ class Serving:
             self._marks.status(StatusKey("tenant", key.tenant))
             self._folding.call_next([quota_resource(key.tenant)])
 
-    def _deny(self, key: ServiceKey, denial: Denial) -> Denial:
+    def _deny(self, key: ServiceKey, service: TenantService, denial: Denial) -> Denial:
         self._chooser.abandon(key)
-        self._line_up(key, denial.waits_for)
+        waits_for = denial.waits_for
+        if service.sharing_key and denial.refusal.reason in WAITING_REASONS:
+            waits_for += (sharing_resource(key.tenant, service.sharing_key),)
+        self._line_up(key, waits_for)
         return denial
 
     def _line_up(self, key: ServiceKey, waits_for: tuple[str, ...]) -> None:
@@ -271,10 +303,12 @@ class Serving:
         self._folding.load_balancer_set(found)
 
     async def _give_up_surplus(self, key: ServiceKey, item: LoadBalancer) -> None:
-        """Addresses that the object does not name: those asked for no more, those of a grant that was not completed."""
+        """What the object does not name: addresses and ports asked for no more, and those of a grant that was not
+        completed."""
+        await self._claiming.narrow(key, item)
         for claim in self._memory.claims.of(key):
             if claim.spec.phase is ClaimPhase.BOUND and claim.spec.address not in item.spec.addresses:
-                await self._releasing.begin(claim)
+                await self._releasing.begin(key, claim.spec.address)
 
 
 def new_load_balancer(key: ServiceKey, spec: LoadBalancerSpec) -> LoadBalancer:

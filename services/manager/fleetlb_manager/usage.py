@@ -25,7 +25,7 @@ class UsageLedger:
 
     def without(self, owner: ServiceKey) -> Usage:
         """The sum for the owner's tenant without the owner."""
-        return _plus(self.of(owner.tenant), self._counted(owner), -1)
+        return plus(self.of(owner.tenant), self._counted(owner), -1)
 
     def held_by(self, owner: ServiceKey) -> Usage:
         """What the owner's claims say."""
@@ -49,7 +49,7 @@ class UsageLedger:
             book.pop(owner, None)
         else:
             book[owner] = usage
-        total = _plus(_plus(self.of(owner.tenant), before, -1), self._counted(owner), +1)
+        total = plus(plus(self.of(owner.tenant), before, -1), self._counted(owner), +1)
         if total == _NONE:
             self._totals.pop(owner.tenant, None)
         else:
@@ -65,7 +65,8 @@ class UsageLedger:
         )
 
 
-def _plus(one: Usage, other: Usage, sign: int) -> Usage:
+def plus(one: Usage, other: Usage, sign: int = +1) -> Usage:
+    """Both together; `sign` -1: one without the other."""
     return Usage(
         load_balancers=one.load_balancers + sign * other.load_balancers,
         addresses=one.addresses + sign * other.addresses,

@@ -99,6 +99,11 @@ class WaitingLines:
         line = self._lines.get(resource)
         return line.call() if line else None
 
+    def members(self, resources: Iterable[str]) -> list[ServiceKey]:
+        """All who wait for any of these, the oldest first."""
+        lines = [line for name in resources if (line := self._lines.get(name)) is not None]
+        return sorted({key for line in lines for key in (*line.members, *line.called)}, key=self.since)
+
     def kept_from(self, key: ServiceKey, resource: str) -> int:
         """How many free units of a resource are kept for others than this Service."""
         line = self._lines.get(resource)
@@ -131,6 +136,11 @@ def pool_resource(pool: str, family: Family) -> str:
 def quota_resource(tenant: str) -> str:
     """What is left of a tenant's quotas."""
     return f"quota/{tenant}"
+
+
+def sharing_resource(tenant: str, sharing_key: str) -> str:
+    """The addresses that Services of a tenant share under a key: whatever changes there concerns all who wait."""
+    return f"sharing/{tenant}/{sharing_key}"
 
 
 def address_resource(address: str) -> str:

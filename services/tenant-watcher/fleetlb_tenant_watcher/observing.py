@@ -106,6 +106,7 @@ def parse_wish(metadata: ServiceMeta, spec: ServiceSpec, selection: Selection) -
         affinity_seconds=_affinity_seconds(spec),
         addresses=addresses,
         pool=asked.pool,
+        sharing_key=asked.sharing_key,
         source_ranges=ranges,
         scheduler=asked.scheduler,
         proxy_protocol=asked.proxy_protocol,

@@ -194,8 +194,8 @@ class ClaimsInMemory:
         except KeyError:
             raise NotFound(address) from None
 
-    async def set_ports(self, claim: AddressClaim, ports: tuple[str, ...], generation: int) -> AddressClaim:
-        return self._change(claim, replace(claim.spec, ports=ports, generation=generation))
+    async def set_shares(self, claim: AddressClaim, spec: AddressClaimSpec, generation: int) -> AddressClaim:
+        return self._change(claim, replace(spec, generation=generation))
 
     async def set_phase(
         self, claim: AddressClaim, phase: ClaimPhase, generation: int, released_at: str = ""

@@ -27,7 +27,12 @@ class Choosing:
             self.book.set_pool(pool)
         self.lines = WaitingLines()
         self.freed: list[str] = []
-        self.chooser = Chooser(self.book, self.lines, CAPABILITIES.get, self.freed.append)
+        self.freed_from: list[str] = []
+        self.chooser = Chooser(self.book, self.lines, CAPABILITIES.get, self._free)
+
+    def _free(self, address: str, pool: str) -> None:
+        self.freed.append(address)
+        self.freed_from.append(pool)
 
     def choose(
         self, uid: str = "u1", claims: tuple[Any, ...] = (), preferred: tuple[str, ...] = (), **wish: Any
@@ -386,3 +391,11 @@ def test_an_address_asked_for_is_given_or_nothing_is() -> None:
     asked = Choosing(a_range("four", "192.0.2.0/31"))
     answer = asked.choose(ip_families=BOTH, prefers_dual_stack=True, addresses=("2001:db8::1",))
     assert answer == "AddressNotAllowed"
+
+
+def test_what_is_dropped_is_told_of_with_its_pool_also_when_that_has_lost_it() -> None:
+    asked = Choosing()
+    asked.choose()
+    asked.book.set_pool(a_range("default", "198.51.100.0/30"))
+    asked.chooser.abandon(a_key("u1"))
+    assert (asked.freed, asked.freed_from) == (["192.0.2.0"], ["default"])

@@ -1,14 +1,15 @@
 import pytest
 from msgspec.structs import replace
 
-from fleetlb.contracts.objects import ClaimPhase
+from fleetlb.contracts.objects import ClaimPhase, ClaimShare
 from fleetlb.domain.address_pools import AddressRange, parse_intervals
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.allocation import AddressBook
 from fleetlb.domain.tenancy import Usage
 from fleetlb.domain.virtual_servers import parse_key
-from fleetlb_manager.claims import Claims, is_wanted, is_well_formed, owner_of, port_texts, slots_of
+from fleetlb_manager.claims import Claims, is_wanted, is_well_formed, owner_of
 from fleetlb_manager.identities import ClusterKey, Slot
+from fleetlb_manager.shares import port_texts, slots_of
 from fleetlb_manager.usage import UsageLedger
 from tests.unit.fleetlb_manager.manager_world import a_claim, a_key, a_wish
 
@@ -17,6 +18,30 @@ def known() -> tuple[Claims, AddressBook, UsageLedger]:
     book, usage = AddressBook(), UsageLedger()
     book.set_pool(AddressRange(name="default", intervals=parse_intervals(["192.0.2.0/29"])))
     return Claims(book, usage), book, usage
+
+
+def test_a_claim_that_is_shared_is_found_by_each_of_its_owners_and_by_its_key() -> None:
+    claims, book, usage = known()
+    share = ClaimShare(owner=a_claim(owner=a_key("u2", cluster="cluster-2")).spec.owner, ports=("80/TCP",))
+    claim = a_claim(sharing_key="k", sharers=(share,))
+    assert claims.put(claim)
+    assert [view.spec.ports for key in (a_key(), a_key("u2", cluster="cluster-2")) for view in claims.of(key)] == [
+        ("443/TCP",),
+        ("80/TCP",),
+    ]
+    assert claims.around(a_key("u9"), "k", ()) == {"192.0.2.1": claim}
+    assert claims.around(a_key("u9", "globex"), "k", ("no address", "192.0.2.2")) == {}
+    assert [*claims.owners_in(ClusterKey("acme", "cluster-2"))] == [a_key("u2", cluster="cluster-2")]
+    assert usage.of("acme") == Usage(load_balancers=2, addresses=1, ports=2)
+    assert [*claims.passing()] == []
+    left = replace(claim, spec=replace(claim.spec, sharers=(), leaving=(share,)), metadata=a_claim(version=2).metadata)
+    assert claims.put(left)
+    assert [*claims.passing()] == ["192.0.2.1"]
+    assert claims.drop(left)
+    assert claims.around(a_key("u9"), "k", ("192.0.2.1",)) == {}
+    assert [*claims.owners()] == []
+    assert usage.of("acme") == Usage()
+    assert book.holder("192.0.2.1") is None
 
 
 def test_a_claim_is_found_by_address_owner_and_cluster() -> None:

@@ -3,7 +3,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from fleetlb.contracts.object_meta import ObjectMeta
-from fleetlb.contracts.objects import ClaimPhase
+from fleetlb.contracts.objects import ClaimPhase, ClaimShare
 from fleetlb.contracts.tenants import (
     CONFIRM_REMOVAL,
     TENANT_FINALIZER,
@@ -21,7 +21,7 @@ from fleetlb_manager.identities import ClusterKey, Slot
 from fleetlb_manager.marking import StatusKey
 from fleetlb_manager.memory import Memory
 from fleetlb_manager.virtual_server_tables import Published
-from fleetlb_manager.waiting_lines import address_resource, pool_resource, quota_resource
+from fleetlb_manager.waiting_lines import address_resource, pool_resource, quota_resource, sharing_resource
 from tests.unit.fleetlb_manager.manager_world import (
     EXHAUSTED,
     Marked,
@@ -336,3 +336,27 @@ def test_a_load_balancer_marks_its_service_when_it_changed_or_went() -> None:
     assert not folded.marks.services
     folded.fold.load_balancer_gone(item)
     assert list(folded.marks.services) == [a_key()]
+
+
+def test_a_free_address_marks_the_pool_that_gave_it_also_when_that_has_lost_it() -> None:
+    folded = Folded()
+    folded.fold.pool_set(a_pool("198.51.100.0/30"))
+    folded.marks.clear()
+    folded.fold.address_free("192.0.2.1", "default")
+    assert list(folded.marks.statuses) == [StatusKey("pool", "default")]
+
+
+def test_a_claim_that_is_shared_marks_all_who_have_or_had_part_in_it_and_wakes_all_who_wait_for_its_key() -> None:
+    folded = Folded()
+    share = ClaimShare(owner=a_claim(owner=a_key("u2")).spec.owner, ports=("80/TCP",))
+    folded.fold.claim_set(a_claim(sharing_key="k", sharers=(share,)))
+    folded.memory.lines.wait(a_key("young"), [sharing_resource("acme", "k")], "2026-11-25T12:00:02Z")
+    folded.memory.lines.wait(a_key("old"), [address_resource("192.0.2.1")], "2026-11-25T12:00:01Z")
+    folded.memory.lines.wait(a_key("other"), [sharing_resource("acme", "other")], "2026-11-25T12:00:00Z")
+    folded.marks.clear()
+    folded.fold.claim_set(a_claim(version=2, sharing_key="k", leaving=(share,)))
+    assert [key.uid for key in folded.marks.services] == ["u1", "u2", "old", "young"]
+    assert list(folded.marks.claims) == ["192.0.2.1"]
+    folded.marks.clear()
+    folded.fold.claim_gone(a_claim(version=2, sharing_key="k", leaving=(share,)))
+    assert [key.uid for key in folded.marks.services] == ["u1", "u2", "old", "young"]

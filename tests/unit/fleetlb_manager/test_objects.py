@@ -3,9 +3,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from fleetlb.contracts.object_meta import ObjectMeta
-from fleetlb.contracts.objects import ClaimPhase
+from fleetlb.contracts.objects import ClaimPhase, ClaimShare
 from fleetlb.contracts.tenants import TenantCluster, TenantClusterSpec
 from fleetlb.domain.services import TenantNode
 from fleetlb.kube.cluster import Cluster
@@ -33,6 +34,10 @@ async def cluster(kube: ScriptedKube, tmp_path: Path) -> AsyncIterator[Cluster]:
     await connected.close()
 
 
+def plain(part: msgspec.Struct) -> object:
+    return msgspec.json.decode(msgspec.json.encode(part))
+
+
 def reply(item: msgspec.Struct) -> Json:
     return Json(msgspec.json.encode(item))
 
@@ -41,14 +46,38 @@ async def test_claims_are_changed_only_as_they_were_seen(kube: ScriptedKube, clu
     store, claim = ClaimObjects(cluster), a_claim(version=7)
     kube.on("PATCH", CLAIM, reply(claim))
     await store.set_phase(claim, ClaimPhase.QUARANTINED, 9, "2027-01-15T08:00:00Z")
-    await store.set_ports(claim, ("80/TCP",), 9)
+    other = ClaimShare(owner=replace(claim.spec.owner, service_uid="u2"), ports=("443/TCP",))
+    shared = replace(claim.spec, ports=("80/TCP",), sharing_key="k", sharers=(other,), leaving=(other,))
+    await store.set_shares(claim, shared, 9)
+    await store.set_shares(claim, claim.spec, 9)
     identity = {"uid": claim.metadata.uid, "resourceVersion": "7"}
     assert [request.body for request in kube.sent("PATCH")] == [
         {
             "metadata": identity,
             "spec": {"phase": "Quarantined", "generation": 9, "releasedAt": "2027-01-15T08:00:00Z"},
         },
-        {"metadata": identity, "spec": {"ports": ["80/TCP"], "generation": 9}},
+        {
+            "metadata": identity,
+            "spec": {
+                "owner": plain(claim.spec.owner),
+                "ports": ["80/TCP"],
+                "sharingKey": "k",
+                "sharers": [plain(other)],
+                "leaving": [plain(other)],
+                "generation": 9,
+            },
+        },
+        {
+            "metadata": identity,
+            "spec": {
+                "owner": plain(claim.spec.owner),
+                "ports": ["443/TCP"],
+                "sharingKey": None,
+                "sharers": None,
+                "leaving": None,
+                "generation": 9,
+            },
+        },
     ]
     kube.on("DELETE", CLAIM, Json({}))
     await store.delete(claim)

@@ -1,4 +1,4 @@
-from fleetlb.contracts.objects import ClaimPhase
+from fleetlb.contracts.objects import ClaimPhase, ClaimShare
 from fleetlb.domain.address_pools import parse_intervals
 from fleetlb_manager.pool_holdings import PoolHoldings, PoolUse
 from tests.unit.fleetlb_manager.manager_world import a_claim, a_key
@@ -58,3 +58,15 @@ def test_only_the_first_few_are_named() -> None:
         holdings.put(a_claim(f"192.0.2.{number}", a_key(f"u{number}")))
     use = holdings.of("default")
     assert (use.outside, len(use.named), use.named[-1]) == (16, 5, "192.0.2.4 of acme shop/web")
+
+
+def test_those_who_share_an_address_are_told_by_their_number() -> None:
+    holdings = PoolHoldings()
+    holdings.set_ranges("default", RANGES)
+    share = ClaimShare(owner=a_claim(owner=a_key("u2")).spec.owner, ports=("80/TCP",))
+    shared = a_claim("203.0.113.2", sharing_key="k", sharers=(share, share))
+    holdings.put(shared)
+    assert holdings.of("default").named == ("203.0.113.2 of acme shop/web and 2 more",)
+    holdings.drop(shared)
+    holdings.put(a_claim("203.0.113.2"))
+    assert holdings.of("default").named == ("203.0.113.2 of acme shop/web",)

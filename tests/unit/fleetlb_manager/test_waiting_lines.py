@@ -95,3 +95,15 @@ def test_random_histories_agree_with_a_sorted_list() -> None:
             if called is not None:
                 lines.leave(called)
                 del waiting[called]
+
+
+def test_all_who_wait_for_any_of_some_resources_are_known_the_oldest_first_and_called_or_not() -> None:
+    lines = WaitingLines()
+    lines.wait(a_key("young"), ["address/192.0.2.1"], "2026-11-25T12:00:03Z")
+    lines.wait(a_key("old"), ["address/192.0.2.1", "sharing/acme/k"], "2026-11-25T12:00:01Z")
+    lines.wait(a_key("other"), ["sharing/acme/k"], "2026-11-25T12:00:02Z")
+    lines.wait(a_key("stranger"), ["pool/default/IPv4"], "2026-11-25T12:00:00Z")
+    assert lines.call("address/192.0.2.1") == a_key("old")
+    both = ["address/192.0.2.1", "sharing/acme/k", "sharing/acme/none"]
+    assert [key.uid for key in lines.members(both)] == ["old", "other", "young"]
+    assert lines.members([]) == []

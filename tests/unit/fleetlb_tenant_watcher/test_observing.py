@@ -206,7 +206,7 @@ def test_fields_that_are_honoured(given: dict[str, Any], expected: dict[str, Any
             ["annotation fleetlb.dev/scheduler: 'fastest'", "rr, wrr, lc, wlc, sh, mh"],
         ),
         ({"annotations": {SCHEDULER: "LC"}}, Reason.INVALID, ["fleetlb.dev/scheduler", "'LC'"]),
-        ({"annotations": {"fleetlb.dev/sharing-key": "k"}}, Reason.UNSUPPORTED, ["fleetlb.dev/sharing-key"]),
+        ({"annotations": {"fleetlb.dev/sharing-key": "a b"}}, Reason.INVALID, ["fleetlb.dev/sharing-key"]),
         ({"annotations": {"fleetlb.dev/Pool": "gold"}}, Reason.UNSUPPORTED, ["fleetlb.dev/Pool"]),
         ({"annotations": {"fleetlb.dev/pool": "Gold.*>"}}, Reason.INVALID, ["fleetlb.dev/pool", "Gold.*>"]),
         ({"annotations": {"fleetlb.dev/pool": "x" * 64}}, Reason.INVALID, ["fleetlb.dev/pool"]),

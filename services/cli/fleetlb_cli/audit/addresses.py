@@ -9,7 +9,18 @@ from fleetlb.contracts.v1 import Owner
 from fleetlb.domain.address_pools import Interval, number_of, parse_intervals
 from fleetlb.domain.addresses import Family, family_of, parse_address
 from fleetlb.domain.virtual_servers import VirtualServerKey
-from fleetlb_cli.audit.picture import Finding, Picture, claimant, is_bound, keys_of, named, owner_of, serving_places
+from fleetlb_cli.audit.picture import (
+    Finding,
+    Picture,
+    claimant,
+    claimants,
+    is_bound,
+    keys_of,
+    named,
+    owner_of,
+    serving_places,
+    shares_of,
+)
 from fleetlb_cli.audit.times import age_of
 
 ORPHAN_SECONDS = 120.0
@@ -17,26 +28,32 @@ ORPHAN_SECONDS = 120.0
 
 
 def one_owner(picture: Picture) -> Iterator[Finding]:
-    """A1: no address, port and protocol of two load balancers; and every address that one has, it has claimed."""
+    """A1: no address, port and protocol of two load balancers, nor twice in a claim; and every address that one has,
+    it has claimed."""
     owners: defaultdict[VirtualServerKey, list[str]] = defaultdict(list)
     for item in picture.load_balancers:
         for key in keys_of(item):
             owners[key].append(named(item))
         for address in item.spec.addresses:
             claim = picture.claims.get(address)
-            if claim is None or not is_bound(claim) or claimant(claim) != owner_of(item):
+            if claim is None or not is_bound(claim) or owner_of(item) not in claimants(claim):
                 whose = "nobody" if claim is None else f"{claim.spec.owner.tenant} ({claim.spec.phase})"
                 yield Finding("A1", named(item), f"has {address}, which is claimed by {whose}")
     for key, names in owners.items():
         if len(names) > 1:
             yield Finding("A1", str(key), f"belongs to {', '.join(sorted(names))}")
+    for address, claim in picture.claims.items():
+        texts = Counter(text for share in (*shares_of(claim), *claim.spec.leaving) for text in share.ports)
+        for text, count in texts.items():
+            if count > 1:
+                yield Finding("A1", f"{address} {text}", f"stands {count} times in the claim of the address")
 
 
 def one_tenant(picture: Picture) -> Iterator[Finding]:
     """A2: at most one tenant at an address, whatever speaks of it: claims, objects, wishes to nodes, nodes."""
     tenants: defaultdict[str, set[str]] = defaultdict(set)
     for address, claim in picture.claims.items():
-        tenants[address].add(claim.spec.owner.tenant)
+        tenants[address].update(share.owner.tenant for share in (*shares_of(claim), *claim.spec.leaving))
     for item in picture.load_balancers:
         for address in item.spec.addresses:
             tenants[address].add(item.spec.tenant)
@@ -77,12 +94,22 @@ def counts_are_true(picture: Picture) -> Iterator[Finding]:
 
 
 def released_first(picture: Picture) -> Iterator[Finding]:
-    """A7: nobody has an address that some node still serves for somebody else."""
+    """A7: nobody has an address, or a port of one that is shared, that some node still serves for somebody else."""
     for place, realized in serving_places(picture):
         claim = picture.claims.get(place.key.address)
-        if claim is not None and is_bound(claim) and claimant(claim) != realized.owner:
-            text = f"is {_spelled(claimant(claim))}'s, and node {place.node} serves it for {_spelled(realized.owner)}"
+        whose = _whose(claim, place.key) if claim is not None and is_bound(claim) else ()
+        if whose and realized.owner not in whose:
+            names = " and ".join(_spelled(owner) for owner in whose)
+            text = f"is {names}'s, and node {place.node} serves it for {_spelled(realized.owner)}"
             yield Finding("A7", str(place.key), text)
+
+
+def _whose(claim: AddressClaim, key: VirtualServerKey) -> tuple[Owner, ...]:
+    """Who may be served there: who has the port; if nobody has it, whoever has part in the address or had until now."""
+    text = f"{key.port}/{key.protocol}"
+    everybody = (*shares_of(claim), *claim.spec.leaving)
+    having = tuple(claimant(share) for share in everybody if text in share.ports)
+    return having or tuple(claimant(share) for share in everybody)
 
 
 def no_leak(picture: Picture) -> Iterator[Finding]:
@@ -90,8 +117,9 @@ def no_leak(picture: Picture) -> Iterator[Finding]:
     named_by = {(owner_of(item), address) for item in picture.load_balancers for address in item.spec.addresses}
     for address, claim in picture.claims.items():
         is_young = age_of(claim.metadata.creation_timestamp, picture.taken_at) < ORPHAN_SECONDS
-        if is_bound(claim) and not is_young and (claimant(claim), address) not in named_by:
-            yield Finding("A8", address, f"is claimed by {_spelled(claimant(claim))}, and no load balancer has it")
+        for owner in claimants(claim) if is_bound(claim) and not is_young else ():
+            if (owner, address) not in named_by:
+                yield Finding("A8", address, f"is claimed by {_spelled(owner)}, and no load balancer has it")
 
 
 def usage_is_true(picture: Picture) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from fleetlb.contracts.objects import AddressClaim, AddressPool, BalancerGroup, ClaimPhase, LoadBalancer
+from fleetlb.contracts.objects import AddressClaim, AddressPool, BalancerGroup, ClaimPhase, ClaimShare, LoadBalancer
 from fleetlb.contracts.tenants import Tenant
 from fleetlb.contracts.v1 import Owner, RealizedState, VirtualServerDesired, VirtualServerRealized
 from fleetlb.domain.addresses import Protocol
@@ -50,10 +50,20 @@ def owner_of(item: LoadBalancer) -> Owner:
     return Owner(tenant=item.spec.tenant, cluster_uid=item.spec.cluster_uid, service_uid=item.metadata.name)
 
 
-def claimant(claim: AddressClaim) -> Owner:
-    """Whose address it is."""
-    owner = claim.spec.owner
+def shares_of(claim: AddressClaim) -> tuple[ClaimShare, ...]:
+    """Who has the address, and which ports of it: one, or several who share it."""
+    return (ClaimShare(owner=claim.spec.owner, ports=claim.spec.ports), *claim.spec.sharers)
+
+
+def claimant(share: ClaimShare) -> Owner:
+    """Whose a share of an address is."""
+    owner = share.owner
     return Owner(tenant=owner.tenant, cluster_uid=owner.cluster_uid, service_uid=owner.service_uid)
+
+
+def claimants(claim: AddressClaim) -> tuple[Owner, ...]:
+    """Whose address it is."""
+    return tuple(claimant(share) for share in shares_of(claim))
 
 
 def named(item: LoadBalancer) -> str:

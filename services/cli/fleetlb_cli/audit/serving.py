@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from fleetlb.contracts.objects import ClaimPhase, LoadBalancer
+from fleetlb.contracts.objects import AddressClaim, ClaimPhase, LoadBalancer
 from fleetlb.contracts.tenants import Tenant
-from fleetlb.contracts.v1 import Probe, RealizedState
+from fleetlb.contracts.v1 import Owner, Probe, RealizedState
 from fleetlb.domain.conditions import SERVING, Status
 from fleetlb.domain.tenancy import (
     Grant,
@@ -13,7 +13,7 @@ from fleetlb.domain.tenancy import (
     parse_pod_networks,
     parse_port_range,
 )
-from fleetlb_cli.audit.picture import Finding, Picture, Place, claimant, keys_of, named, serving_places
+from fleetlb_cli.audit.picture import Finding, Picture, Place, claimants, keys_of, named, serving_places
 
 
 def every_entry_is_owed(picture: Picture) -> Iterator[Finding]:
@@ -24,9 +24,14 @@ def every_entry_is_owed(picture: Picture) -> Iterator[Finding]:
             yield Finding("P1", str(place.key), f"node {place.node} serves it, and nobody has claimed the address")
         elif claim.spec.phase is ClaimPhase.QUARANTINED:
             yield Finding("P1", str(place.key), f"node {place.node} serves it, and its address is at rest")
-        elif claimant(claim) == realized.owner and realized.generation < claim.spec.generation:
+        elif _is_alone(claim, realized.owner) and realized.generation < claim.spec.generation:
             text = f"node {place.node} serves it as generation {realized.generation} wished;"
             yield Finding("P1", str(place.key), f"{text} its claim is of generation {claim.spec.generation}")
+
+
+def _is_alone(claim: AddressClaim, owner: Owner) -> bool:
+    """Whether every change of a claim concerns all that its owner has there; others come and go where it is shared."""
+    return not claim.spec.sharing_key and claimants(claim) == (owner,)
 
 
 def read_back_as_asked(picture: Picture) -> Iterator[Finding]:

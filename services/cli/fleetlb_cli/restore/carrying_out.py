@@ -3,7 +3,7 @@
 import contextlib
 
 from fleetlb.contracts.object_meta import ObjectMeta
-from fleetlb.contracts.objects import TENANT_LABEL, AddressClaim, AddressClaimSpec, ClaimOwner
+from fleetlb.contracts.objects import TENANT_LABEL, AddressClaim, AddressClaimSpec, ClaimOwner, ClaimShare
 from fleetlb.domain.addresses import claim_name
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import NotFound
@@ -11,7 +11,7 @@ from fleetlb.kube.fleet_objects import ADDRESS_CLAIMS, LOAD_BALANCERS
 from fleetlb.kube.lease_marks import objection_of, opening_patch
 from fleetlb.kube.lease_terms import Lease
 from fleetlb.kube.leases import TYPED_LEASES
-from fleetlb_cli.restore.deciding import Reclaim, Step, Unmake
+from fleetlb_cli.restore.deciding import Reclaim, Served, Step, Unmake
 
 
 async def closed_leases(cluster: Cluster, namespace: str) -> list[Lease]:
@@ -42,22 +42,29 @@ async def open_gate(cluster: Cluster, lease: Lease) -> None:
 
 def claim_of(step: Reclaim) -> AddressClaim:
     """The claim of whom an address is served for."""
-    serving, (namespace, name) = step.serving, step.names
-    owner = ClaimOwner(
-        tenant=serving.owner.tenant,
-        cluster_uid=serving.owner.cluster_uid,
-        service_uid=serving.owner.service_uid,
-        namespace=namespace,
-        name=name,
-    )
+    serving = step.serving
+    first, *others = [ClaimShare(owner=_owner(step, share), ports=share.ports) for share in serving.shares]
     return AddressClaim(
         metadata=ObjectMeta(name=claim_name(serving.address), labels={TENANT_LABEL: serving.owner.tenant}),
         spec=AddressClaimSpec(
             address=serving.address,
             pool=step.pool,
             group=serving.group,
-            owner=owner,
-            ports=serving.ports,
+            owner=first.owner,
+            ports=first.ports,
+            sharers=tuple(others),
+            sharing_key=step.names[serving.owner].sharing_key,
             generation=serving.generation,
         ),
+    )
+
+
+def _owner(step: Reclaim, share: Served) -> ClaimOwner:
+    names = step.names[share.owner]
+    return ClaimOwner(
+        tenant=share.owner.tenant,
+        cluster_uid=share.owner.cluster_uid,
+        service_uid=share.owner.service_uid,
+        namespace=names.namespace,
+        name=names.name,
     )

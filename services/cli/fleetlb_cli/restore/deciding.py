@@ -6,7 +6,8 @@ its Service is served at. Whatever nobody serves stays: the manager lets go of i
 be gone. Nothing is changed while anything is not known. Pure.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,10 +16,15 @@ from fleetlb.contracts.v1 import Owner
 from fleetlb.domain.address_pools import number_of, parse_intervals
 from fleetlb.domain.addresses import parse_address
 from fleetlb.domain.virtual_servers import VirtualServerKey
-from fleetlb_cli.audit.picture import Picture, claimant, is_bound, owner_of, serving_places
+from fleetlb_cli.audit.picture import Picture, claimants, is_bound, owner_of, serving_places
 
-Names = tuple[str, str]
-"""Namespace and name of a Service."""
+
+class Names(NamedTuple):
+    """What a watcher says of a Service."""
+
+    namespace: str = ""
+    name: str = ""
+    sharing_key: str = ""
 
 
 class Sight(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,14 +37,26 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
     """Balancer nodes that have not said all that they serve."""
 
 
+class Served(msgspec.Struct, frozen=True):
+    """Ports of an address, and for whom they are served."""
+
+    owner: Owner
+    ports: tuple[str, ...]
+
+
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
     """An address that is served, for whom, and by which wish."""
 
     address: str
-    owner: Owner
     group: str
-    ports: tuple[str, ...]
+    shares: tuple[Served, ...]
+    """First that of the newest wish; then of those who share the address with it."""
     generation: int
+
+    @property
+    def owner(self) -> Owner:
+        """Whose it is."""
+        return self.shares[0].owner
 
 
 class Reclaim(msgspec.Struct, frozen=True):
@@ -46,7 +64,8 @@ class Reclaim(msgspec.Struct, frozen=True):
 
     serving: Serving
     pool: str
-    names: Names
+    names: Mapping[Owner, Names]
+    """Of everybody whom it is served for, as far as they are known."""
     instead_of: AddressClaim | None = None
     """A claim of the past, which goes before."""
 
@@ -71,14 +90,14 @@ class Course(msgspec.Struct, frozen=True):
 def decide(sight: Sight) -> Course:
     """Everything at once; a fleet in which all is right gives no steps."""
     picture = sight.picture
-    served = {serving.address: serving for serving in _served(picture)}
+    served = {serving.address: serving for serving in _served(sight)}
     steps: list[Step] = []
     obstacles = [
         f"{node} has not said all that it serves: start it, or take it out of its group" for node in sight.unheard
     ]
     for serving in served.values():
         claim = picture.claims.get(serving.address)
-        if is_bound(claim) and claim is not None and claimant(claim) == serving.owner:
+        if is_bound(claim) and claim is not None and set(claimants(claim)) == _owners(serving):
             continue
         pool = claim.spec.pool if claim is not None else _pool_of(picture, serving)
         if serving.owner.tenant not in picture.tenants:
@@ -87,31 +106,47 @@ def decide(sight: Sight) -> Course:
             text = f"{serving.address} is served, and lies in no AddressPool of group {serving.group}"
             obstacles.append(f"{text}: apply that pool again")
         else:
-            steps.append(Reclaim(serving, pool, sight.names.get(serving.owner, ("", "")), claim))
+            names = {owner: sight.names.get(owner, Names()) for owner in _owners(serving)}
+            steps.append(Reclaim(serving, pool, names, claim))
     steps.extend(Unmake(item) for item in picture.load_balancers if _is_past(item, served))
     return Course(tuple(steps), tuple(obstacles))
 
 
-def _served(picture: Picture) -> Iterator[Serving]:
-    """Of each address the newest wish that a node serves says whose it is."""
+def _owners(serving: Serving) -> set[Owner]:
+    return {share.owner for share in serving.shares}
+
+
+def _served(sight: Sight) -> Iterator[Serving]:
+    """Of each address the newest wish that a node serves says whose it is, and who shares it: whoever has its key."""
     newest: dict[str, tuple[tuple[int, int], Owner, str]] = {}
-    keys: dict[tuple[str, Owner], set[VirtualServerKey]] = {}
-    for place, word in serving_places(picture):
+    keys: dict[str, dict[Owner, set[VirtualServerKey]]] = {}
+    for place, word in serving_places(sight.picture):
         address, order = place.key.address, (word.generation, word.revision)
-        keys.setdefault((address, word.owner), set()).add(place.key)
+        keys.setdefault(address, {}).setdefault(word.owner, set()).add(place.key)
         if address not in newest or order > newest[address][0]:
             newest[address] = (order, word.owner, place.group)
     for address, ((generation, _), owner, group) in sorted(newest.items()):
-        ports = sorted((key.port, key.protocol.value) for key in keys[address, owner])
-        texts = tuple(f"{port}/{protocol}" for port, protocol in ports)
-        yield Serving(address=address, owner=owner, group=group, ports=texts, generation=generation)
+        beside = (each for each in keys[address] if each != owner and _share(sight, owner, each))
+        owners = [owner, *sorted(beside, key=lambda each: each.service_uid)]
+        shares = tuple(Served(each, _texts(keys[address][each])) for each in owners)
+        yield Serving(address=address, group=group, shares=shares, generation=generation)
+
+
+def _share(sight: Sight, one: Owner, other: Owner) -> bool:
+    """Whether two Services share their addresses."""
+    key = sight.names.get(one, Names()).sharing_key
+    return bool(key) and one.tenant == other.tenant and sight.names.get(other, Names()).sharing_key == key
+
+
+def _texts(keys: Iterable[VirtualServerKey]) -> tuple[str, ...]:
+    return tuple(f"{port}/{protocol}" for port, protocol in sorted((key.port, key.protocol.value) for key in keys))
 
 
 def _is_past(item: LoadBalancer, served: Mapping[str, Serving]) -> bool:
     """Whether an object has an address that is another's, or its Service is served at others."""
     owner, has = owner_of(item), set(item.spec.addresses)
-    mine = {address for address, serving in served.items() if serving.owner == owner}
-    others = any(address in served and served[address].owner != owner for address in has)
+    mine = {address for address, serving in served.items() if owner in _owners(serving)}
+    others = any(address in served and owner not in _owners(served[address]) for address in has)
     return others or bool(mine and has and mine != has)
 
 

@@ -72,5 +72,5 @@ async def _names(bus: Bus, picture: Picture) -> dict[Owner, Names]:
                 continue
             if service is not None:
                 owner = Owner(tenant=tenant.metadata.name, cluster_uid=place.cluster, service_uid=place.uid)
-                names[owner] = (service.namespace, service.name)
+                names[owner] = Names(service.namespace, service.name, service.sharing_key)
     return names

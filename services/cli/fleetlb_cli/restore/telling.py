@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
+from fleetlb.contracts.v1 import Owner
 from fleetlb.kube.lease_terms import Lease
 from fleetlb_cli.audit.picture import named
-from fleetlb_cli.restore.deciding import Course, Reclaim, Step
+from fleetlb_cli.restore.deciding import Course, Names, Reclaim, Step
 
 
 def as_lines(closed: Sequence[Lease], course: Course) -> Iterator[str]:
@@ -24,10 +25,15 @@ def _line(step: Step) -> str:
     if not isinstance(step, Reclaim):
         addresses = ", ".join(step.item.spec.addresses)
         return f"LoadBalancer of {named(step.item)} with {addresses}: of the past, to be made anew"
-    owner, (namespace, name) = step.serving.owner, step.names
-    who = f"{owner.tenant}/{namespace}/{name}" if name else f"{owner.tenant}, Service {owner.service_uid}"
+    who = " and ".join(_who(share.owner, step.names[share.owner]) for share in step.serving.shares)
     if step.instead_of is None:
         return f"{step.serving.address}: to be claimed for {who}"
     before = step.instead_of.spec
     past = f"{before.owner.tenant}/{before.owner.namespace}/{before.owner.name} ({before.phase})"
     return f"{step.serving.address}: to be claimed for {who}, not for {past}"
+
+
+def _who(owner: Owner, names: Names) -> str:
+    if names.name:
+        return f"{owner.tenant}/{names.namespace}/{names.name}"
+    return f"{owner.tenant}, Service {owner.service_uid}"

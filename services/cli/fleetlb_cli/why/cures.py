@@ -24,6 +24,7 @@ CURES: Mapping[str, str] = {
     Reason.QUOTA_EXCEEDED: "raise the quota of the Tenant, or delete a Service; it is served then by itself",
     Reason.ADDRESS_IN_USE: "choose another address, or wait until it is given back",
     Reason.ADDRESS_NOT_ALLOWED: "choose an address of a pool that the tenant may use",
+    Reason.SHARING_CONFLICT: "choose another port or another sharing key, or wait until the other Service is gone",
     Reason.RELEASE_PENDING: "bring the node back, or take it out of its BalancerGroup once it certainly serves nothing",
     "NotPublished": "look at the manager's log: NATS may refuse the message",
     "NotAcknowledged": "look at the dataplane-programmer on that node: its log and its /readyz",

@@ -16,6 +16,7 @@ from fleetlb.contracts.objects import (
     NAMESPACE_LABEL,
     TENANT_LABEL,
     AddressClaim,
+    AddressClaimSpec,
     BalancerGroup,
     LoadBalancer,
 )
@@ -171,7 +172,12 @@ async def _group(cluster: Cluster, balancer: LoadBalancer | None) -> BalancerGro
 async def _claims(cluster: Cluster, place: Place) -> tuple[AddressClaim, ...]:
     selector = f"{TENANT_LABEL}={place.tenant.metadata.name}"
     claims = await cluster.list(ADDRESS_CLAIMS, label_selector=selector)
-    return tuple(claim for claim in claims if claim.spec.owner.service_uid == place.uid)
+    return tuple(claim for claim in claims if place.uid in _everybody(claim.spec))
+
+
+def _everybody(spec: AddressClaimSpec) -> set[str]:
+    """UIDs of those who have the address, or a part of it, or are leaving it."""
+    return {owner.service_uid for owner in (spec.owner, *(share.owner for share in (*spec.sharers, *spec.leaving)))}
 
 
 async def _desired(

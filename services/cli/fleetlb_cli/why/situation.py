@@ -62,6 +62,13 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
         """The Service as people know it."""
         return f"{self.tenant_name}/{self.namespace}/{self.name}"
 
+    @property
+    def uid(self) -> str:
+        """Of the Service; empty if nobody knows it."""
+        if self.balancer is not None:
+            return self.balancer.metadata.name
+        return self.service.metadata.uid if self.service is not None else ""
+
     def virtual_servers(self) -> tuple[VirtualServerKey, ...]:
         """Every virtual server of it."""
         if self.balancer is None:

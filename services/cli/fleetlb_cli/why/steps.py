@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from fleetlb.contracts.objects import ClaimPhase
+from fleetlb.contracts.objects import AddressClaimSpec, ClaimPhase
 from fleetlb.contracts.v1 import LoadBalancerRevision, Probe, RealizedState
 from fleetlb.domain.conditions import PROVISIONED, READY, SERVING, Condition, Reason, Status
 from fleetlb.domain.verdicts import IDLE_TEXTS
@@ -117,7 +117,7 @@ def _nobody_decides(seen: Situation) -> Finding | None:
 
 
 def _being_released(seen: Situation) -> Finding | None:
-    leaving = [claim for claim in seen.claims if claim.spec.phase is ClaimPhase.RELEASING]
+    leaving = [claim for claim in seen.claims if _is_left(claim.spec, seen.uid)]
     if not leaving:
         return None
     nodes = sorted(
@@ -126,6 +126,12 @@ def _being_released(seen: Situation) -> Finding | None:
     addresses = ", ".join(claim.spec.address for claim in leaving)
     text = f"{addresses} is given back as soon as every balancer node has let go of it"
     return Finding(Stage.NODE, Reason.RELEASE_PENDING, text, {"waits for": ", ".join(nodes) or "unknown"})
+
+
+def _is_left(spec: AddressClaimSpec, uid: str) -> bool:
+    """Whether a Service gives up an address, alone or as one of those who share it."""
+    here = uid in {spec.owner.service_uid, *(share.owner.service_uid for share in spec.sharers)}
+    return spec.phase is ClaimPhase.RELEASING or not here
 
 
 def _refused(seen: Situation) -> Finding | None:

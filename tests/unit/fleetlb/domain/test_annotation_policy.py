@@ -20,12 +20,13 @@ FULL = TenantService(
     ports=PORTS,
     addresses=("192.0.2.1",),
     pool="gold",
+    sharing_key="web",
     scheduler=Scheduler.MAGLEV,
     proxy_protocol=True,
     drain_seconds=0,
     hostname="web.example.org",
 )
-OFFERED = sorted(set(Annotation) - {Annotation.SHARING_KEY})
+OFFERED = sorted(Annotation)
 
 
 def test_without_a_policy_everything_is_allowed_and_nothing_is_added() -> None:

@@ -14,12 +14,13 @@ BOTH = ("2001:db8::9", "192.0.2.9")
     [
         ({}, Asked()),
         ({"other.dev/pool": "x"}, Asked()),
-        (dict.fromkeys(set(Annotation) - {Annotation.SHARING_KEY}, ""), Asked()),
+        (dict.fromkeys(Annotation, ""), Asked()),
         (
             {"fleetlb.dev/addresses": " 2001:DB8:0::9 ,192.0.2.9,192.0.2.9"},
             Asked(addresses=("2001:db8::9", "192.0.2.9")),
         ),
         ({"fleetlb.dev/pool": "gold-2"}, Asked(pool="gold-2")),
+        ({"fleetlb.dev/sharing-key": "shop/Web_1.a:80"}, Asked(sharing_key="shop/Web_1.a:80")),
         ({"fleetlb.dev/scheduler": "mh"}, Asked(scheduler=Scheduler.MAGLEV)),
         ({"fleetlb.dev/proxy-protocol": "v2"}, Asked(proxy_protocol=True)),
         ({"fleetlb.dev/drain-seconds": "0"}, Asked(drain_seconds=0)),
@@ -36,6 +37,10 @@ def test_what_is_asked_for(annotations: dict[str, str], expected: Asked) -> None
     [
         ("addresses", "192.0.2.300", ["'192.0.2.300'"]),
         ("pool", "Gold", ["'Gold'", "AddressPool"]),
+        ("sharing-key", "a key", ["'a key'", "at most 63 letters"]),
+        ("sharing-key", "k-", ["'k-'"]),
+        ("sharing-key", "k" * 64, ["at most 63"]),
+        ("sharing-key", "k\n", ["a letter or digit at both ends"]),
         ("scheduler", "fastest", ["'fastest'", "rr, wrr, lc, wlc, sh, mh"]),
         ("proxy-protocol", "v1", ["'v1'", "use v2"]),
         ("proxy-protocol", "true", ["'true'", "use v2"]),
@@ -60,8 +65,8 @@ def test_a_value_that_is_no_good_is_refused_by_name(name: str, text: str, words:
     assert len(refusal.message) < 256
 
 
-def test_what_is_not_offered_or_not_known_is_refused() -> None:
-    for name, word in (("sharing-key", "cannot share"), ("Pool", "not known"), ("schedular", "fleetlb.dev/scheduler")):
+def test_what_is_not_known_is_refused() -> None:
+    for name, word in (("Pool", "not known"), ("schedular", "fleetlb.dev/scheduler")):
         refusal = parse_annotations({f"fleetlb.dev/{name}": "x"})
         assert isinstance(refusal, Refusal)
         assert refusal.reason is Reason.UNSUPPORTED

@@ -86,6 +86,7 @@ def test_reason_codes_are_stable() -> None:
         "QUOTA_EXCEEDED": "QuotaExceeded",
         "ADDRESS_IN_USE": "AddressInUse",
         "ADDRESS_NOT_ALLOWED": "AddressNotAllowed",
+        "SHARING_CONFLICT": "SharingConflict",
         "BACKEND_NOT_ALLOWED": "BackendNotAllowed",
         "NO_ELIGIBLE_NODE": "NoEligibleNode",
         "NO_READY_BACKEND": "NoReadyBackend",

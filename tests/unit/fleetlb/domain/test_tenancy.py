@@ -276,6 +276,7 @@ def test_ETP_4_the_health_check_node_port_must_be_in_range_too() -> None:
         (a_service(ip_families=(Family.IPV4,) * 2), Usage(), Reason.INVALID, "spec.ipFamilies"),
         (a_service(addresses=("010.0.0.1",)), Usage(), Reason.INVALID, "addresses: '010.0.0.1' is not an IP address"),
         (a_service(addresses=("::ffff:1.2.3.4",)), Usage(), Reason.INVALID, "is a mapped or zoned"),
+        (a_service(sharing_key="a\nb"), Usage(), Reason.INVALID, "fleetlb.dev/sharing-key: 'a\\nb' is no sharing key"),
         (a_service(addresses=("FD00::1",)), Usage(), Reason.INVALID, "is spelled fd00::1 in canonical form"),
         (a_service(addresses=("x" * 99999,)), Usage(), Reason.INVALID, "is not an IP address"),
         (a_service(health_check_node_port=32000), Usage(), Reason.INVALID, "spec.healthCheckNodePort: belongs to"),
@@ -302,6 +303,14 @@ def test_a_wish_is_refused_with_code_and_sentence(
     assert refusal.reason is reason
     assert message in refusal.message
     assert len(refusal.message) < 256
+
+
+def test_an_address_that_is_shared_counts_against_no_quota() -> None:
+    grant, usage = a_grant("10.0.0.0/8", max_addresses=1), Usage(addresses=1)
+    assert judge_wish(grant, a_service(), usage, addresses=0) is None
+    refusal = judge_wish(grant, a_service(), usage)
+    assert refusal is not None
+    assert refusal.reason is Reason.QUOTA_EXCEEDED
 
 
 def test_one_number_on_two_protocols_is_no_contradiction() -> None:

@@ -2,10 +2,18 @@ import pytest
 from msgspec.structs import replace
 
 from fleetlb.contracts.object_meta import ObjectMeta
-from fleetlb.contracts.objects import AddressPoolStatus, BalancerGroupSpec, ClaimOwner, ClaimPhase, PoolCounts
+from fleetlb.contracts.objects import (
+    AddressPoolStatus,
+    BalancerGroupSpec,
+    ClaimOwner,
+    ClaimPhase,
+    ClaimShare,
+    PoolCounts,
+)
 from fleetlb.contracts.tenants import Quotas, TenantSpec, TenantUsage
 from fleetlb.contracts.v1 import LoadBalancerRevision, Probe, RealizedState
 from fleetlb.domain.capabilities import EngineName
+from fleetlb.domain.services import ServicePort
 from fleetlb.domain.virtual_servers import RealServer
 from fleetlb_cli.audit.judging import CHECKED, judge, lasting
 from fleetlb_cli.audit.picture import Finding, Picture
@@ -16,6 +24,7 @@ from tests.unit.fleetlb_cli.audit.small_fleet import (
     GROUP,
     NODE,
     OTHER,
+    OWNER,
     POOL,
     REALIZED,
     SOUND,
@@ -29,6 +38,16 @@ from tests.unit.fleetlb_cli.audit.small_fleet import (
 )
 
 GLOBEX = ClaimOwner(tenant="globex", cluster_uid="c2", service_uid="u2", namespace="shop", name="web")
+SHARER = ClaimShare(owner=replace(CLAIM.spec.owner, service_uid="u3"), ports=("443/TCP",))
+HAS_IT = replace(SHARER, ports=("80/TCP",))
+SHARED = replace(
+    BALANCER,
+    metadata=replace(BALANCER.metadata, name="u3"),
+    spec=replace(
+        BALANCER.spec, service=replace(BALANCER.spec.service, ports=(ServicePort(port=443, node_port=30443),))
+    ),
+    status=replace(BALANCER.status, conditions=()),
+)
 TWIN = replace(
     BALANCER,
     metadata=replace(BALANCER.metadata, name="u9"),
@@ -64,6 +83,17 @@ SPOILED = {
     "A1 two load balancers": (replace(SOUND, load_balancers=(BALANCER, TWIN)), "A1"),
     "A1 nothing claimed": (replace(SOUND, claims={}, pools=with_pool(status=AddressPoolStatus()).pools), "A1"),
     "A1 let go already": (with_claim(phase=ClaimPhase.RELEASING), "A1"),
+    "A1 a port of two in one claim": (with_claim(sharing_key="k", sharers=(replace(SHARER, ports=("80/TCP",)),)), "A1"),
+    "A1 a port of one who left": (with_claim(leaving=(replace(SHARER, ports=("80/TCP",)),)), "A1"),
+    "A2 shared with another": (with_claim(sharing_key="k", sharers=(ClaimShare(owner=GLOBEX, ports=()),)), "A2"),
+    "A7 a port of one who shares": (with_claim(ports=(), sharing_key="k", sharers=(HAS_IT,)), "A7"),
+    "A7 a port of nobody who shares": (
+        replace(
+            with_claim(ports=("443/TCP",)), realized=with_realized(owner=replace(OWNER, service_uid="u7")).realized
+        ),
+        "A7",
+    ),
+    "A8 one who shares has it not": (with_claim(sharing_key="k", sharers=(SHARER,)), "A8"),
     "A2 a wish for another": (replace(SOUND, desired={WISH: replace(DESIRED, owner=OTHER)}), "A2"),
     "A2 a node for another": (with_realized(owner=OTHER), "A2"),
     "A3 in no pool": (replace(SOUND, pools={}), "A3"),
@@ -127,6 +157,15 @@ def test_every_invariant_that_is_said_to_be_checked_is() -> None:
 
 
 SOUND_TOO = {
+    "an address that is shared": replace(
+        with_claim(sharing_key="k", sharers=(SHARER,), generation=9), load_balancers=(BALANCER, SHARED)
+    ),
+    "a port that is let go of": replace(
+        with_claim(
+            ports=("443/TCP",), owner=SHARER.owner, sharing_key="k", leaving=(replace(HAS_IT, owner=CLAIM.spec.owner),)
+        ),
+        load_balancers=(SHARED,),
+    ),
     "a pod of the tenant": sent_to(RealServer("10.244.3.4", 8080)),
     "forwarding that keeps the port": sent_to(RealServer("10.1.0.5", 443, check_port=30443)),
     "a wish to let go": replace(SOUND, desired={WISH: replace(DESIRED, owner=OTHER, server=None)}),

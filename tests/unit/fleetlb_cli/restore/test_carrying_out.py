@@ -11,14 +11,14 @@ from fleetlb.kube.errors import Conflict
 from fleetlb.kube.lease_marks import ACCEPTED, WENT_BACK
 from fleetlb.testkit.scripted_kube import Json, ScriptedKube, refusal
 from fleetlb_cli.restore.carrying_out import carry_out, claim_of, closed_leases, open_gate
-from fleetlb_cli.restore.deciding import Reclaim, Serving, Unmake
+from fleetlb_cli.restore.deciding import Names, Reclaim, Served, Serving, Unmake
 from tests.unit.fleetlb_cli.audit.small_fleet import BALANCER, CLAIM, OWNER, VIP
 
 CLAIMS = "/apis/fleetlb.dev/v1alpha1/addressclaims"
 BALANCERS = "/apis/fleetlb.dev/v1alpha1/namespaces/tenant-acme/loadbalancers"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/fleetlb-system/leases"
-SERVING = Serving(address=VIP, owner=OWNER, group="default", ports=("80/TCP",), generation=3)
-STEP = Reclaim(SERVING, "default", ("shop", "web"))
+SERVING = Serving(address=VIP, group="default", shares=(Served(OWNER, ("80/TCP",)),), generation=3)
+NAMES = {OWNER: Names("shop", "web")}
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ async def test_a_claim_of_the_past_goes_before_the_new_one_is_made(kube: Scripte
     kube.on("DELETE", f"{CLAIMS}/{VIP}", Json({}))
     kube.on("POST", CLAIMS, Json({"metadata": {"name": VIP}, "spec": {"address": VIP, "pool": "p", "owner": {
         "tenant": "acme", "clusterUID": "c1", "serviceUID": "u1", "namespace": "shop", "name": "web"}}}))  # fmt: skip
-    await carry_out(cluster, Reclaim(SERVING, "default", ("shop", "web"), CLAIM))
+    await carry_out(cluster, Reclaim(SERVING, "default", NAMES, CLAIM))
     assert [request.method for request in kube.requests] == ["DELETE", "POST"]
     body = kube.requests[1].body
     assert (body["metadata"]["name"], body["spec"]["owner"]["serviceUID"], body["spec"]["ports"]) == (
@@ -56,7 +56,7 @@ async def test_a_claim_of_the_past_goes_before_the_new_one_is_made(kube: Scripte
 async def test_a_claim_that_changed_meanwhile_is_not_touched(kube: ScriptedKube, cluster: Cluster) -> None:
     kube.on("DELETE", f"{CLAIMS}/{VIP}", refusal(409, "Conflict"))
     with pytest.raises(Conflict):
-        await carry_out(cluster, Reclaim(SERVING, "default", ("shop", "web"), CLAIM))
+        await carry_out(cluster, Reclaim(SERVING, "default", NAMES, CLAIM))
     assert len(kube.requests) == 1
 
 
@@ -78,7 +78,7 @@ async def test_only_leases_that_are_closed_are_opened(kube: ScriptedKube, cluste
 
 def test_a_service_that_nobody_speaks_of_is_claimed_for_by_its_uid() -> None:
     stranger = Owner(tenant="acme", cluster_uid="c1", service_uid="u9")
-    serving = Serving(address="2001:db8::1", owner=stranger, group="g", ports=("53/UDP",), generation=4)
-    made = claim_of(Reclaim(serving, "six", ("", "")))
+    serving = Serving(address="2001:db8::1", group="g", shares=(Served(stranger, ("53/UDP",)),), generation=4)
+    made = claim_of(Reclaim(serving, "six", {stranger: Names()}))
     assert made.metadata.name == "2001-0db8-0000-0000-0000-0000-0000-0001"
     assert (made.spec.owner.service_uid, made.spec.owner.name, made.spec.generation) == ("u9", "", 4)

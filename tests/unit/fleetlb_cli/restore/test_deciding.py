@@ -8,7 +8,7 @@ from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb_cli.audit.picture import Picture
 from fleetlb_cli.restore.carrying_out import claim_of
-from fleetlb_cli.restore.deciding import Reclaim, Sight, Unmake, decide
+from fleetlb_cli.restore.deciding import Names, Reclaim, Sight, Unmake, decide
 from fleetlb_cli.restore.telling import as_lines
 from tests.unit.fleetlb_cli.audit.small_fleet import (
     BALANCER,
@@ -28,7 +28,7 @@ NEIGHBOUR = Owner(tenant="acme", cluster_uid="c1", service_uid="u9")
 
 
 def sight(picture: Picture, **more: object) -> Sight:
-    return Sight(picture=picture, names={OWNER: ("shop", "web")}, **more)  # type: ignore[arg-type]
+    return Sight(picture=picture, names={OWNER: Names("shop", "web")}, **more)  # type: ignore[arg-type]
 
 
 def test_nothing_is_done_where_all_is_right() -> None:
@@ -97,6 +97,25 @@ def test_of_two_words_the_newer_wish_counts() -> None:
         assert decide(sight(picture)).steps == ()
     strangers = {NODE: REALIZED, NODE._replace(node="node-3"): replace(REALIZED, owner=NEIGHBOUR, revision=99)}
     assert decide(sight(replace(SOUND, realized=strangers))).steps == (), "not a node of the group"
+
+
+def test_who_shares_an_address_is_claimed_with_it() -> None:
+    names = {OWNER: Names("shop", "web", "front"), NEIGHBOUR: Names("shop", "other", "front")}
+    words = {NODE: REALIZED, SECOND: replace(REALIZED, key=SECOND.key, owner=NEIGHBOUR, revision=6)}
+    picture = replace(SOUND, claims={}, load_balancers=(), realized=words)
+    (step,) = decide(Sight(picture=picture, names=names)).steps
+    assert isinstance(step, Reclaim)
+    made = claim_of(step).spec
+    assert (made.owner.name, made.ports, made.sharing_key) == ("web", ("80/TCP",), "front")
+    assert [(share.owner.name, share.ports) for share in made.sharers] == [("other", ("443/TCP",))]
+    told = as_lines([], decide(Sight(picture=picture, names=names)))
+    assert f"{VIP}: to be claimed for acme/shop/web and acme/shop/other" in told
+    whole = replace(picture, claims={VIP: claim_of(step)})
+    assert decide(Sight(picture=whole, names=names)).steps == ()
+    apart = {OWNER: Names("shop", "web", "front"), NEIGHBOUR: Names("shop", "other", "back")}
+    (step,) = decide(Sight(picture=picture, names=apart)).steps
+    assert isinstance(step, Reclaim)
+    assert claim_of(step).spec.sharers == ()
 
 
 def test_nothing_is_done_while_something_is_not_known() -> None:

@@ -7,7 +7,14 @@ import msgspec
 import pytest
 
 from fleetlb.contracts.object_meta import ObjectMeta
-from fleetlb.contracts.objects import AddressClaim, AddressClaimSpec, ClaimOwner, ClaimPhase, LoadBalancerStatus
+from fleetlb.contracts.objects import (
+    AddressClaim,
+    AddressClaimSpec,
+    ClaimOwner,
+    ClaimPhase,
+    ClaimShare,
+    LoadBalancerStatus,
+)
 from fleetlb.contracts.v1 import (
     Hop,
     LoadBalancerRevision,
@@ -116,6 +123,20 @@ LEAVING = AddressClaim(
         owner=ClaimOwner(tenant="acme", cluster_uid=CLUSTER, service_uid="service-1", namespace="shop", name="web"),
     ),
 )
+_NEIGHBOUR = ClaimOwner(tenant="acme", cluster_uid=CLUSTER, service_uid="service-2", namespace="shop", name="other")
+LEFT = msgspec.structs.replace(
+    LEAVING,
+    spec=msgspec.structs.replace(
+        LEAVING.spec,
+        phase=ClaimPhase.BOUND,
+        owner=_NEIGHBOUR,
+        sharing_key="front",
+        leaving=(ClaimShare(owner=LEAVING.spec.owner, ports=("443/TCP",)),),
+    ),
+)
+STILL_SHARED = msgspec.structs.replace(
+    LEAVING, spec=msgspec.structs.replace(LEFT.spec, sharers=(ClaimShare(owner=LEAVING.spec.owner),), leaving=())
+)
 NOT_YET = msgspec.structs.replace(WELL, observed_generation=0)
 SUSPENDED = msgspec.structs.replace(a_tenant(), spec=msgspec.structs.replace(a_tenant().spec, suspended=True))
 UNREADY = msgspec.structs.replace(
@@ -150,6 +171,7 @@ NOBODY = Held("a-lease", "", False)
         ({"observed": ServiceObserved(digest="d", wish="wish-2")}, Stage.MANAGER, "NotDecided"),
         ({"balancer": None}, Stage.MANAGER, "NotDecided"),
         ({"claims": (LEAVING,), "realized": {}}, Stage.NODE, Reason.RELEASE_PENDING),
+        ({"claims": (LEFT,), "realized": {}}, Stage.NODE, Reason.RELEASE_PENDING),
         ({"balancer": REFUSED}, Stage.MANAGER, Reason.POOL_EXHAUSTED),
         ({"desired": {}}, Stage.MANAGER, "NotPublished"),
         ({"desired": {WEB: msgspec.structs.replace(WISH, server=None)}}, Stage.MANAGER, "NotPublished"),
@@ -176,6 +198,10 @@ def test_the_first_step_that_is_not_done_is_named(changed: dict[str, Any], stage
     assert (found.stage, found.reason, found.serving) == (stage, reason, False)
     assert found.message
     assert found.cure
+
+
+def test_who_shares_an_address_is_not_leaving_it() -> None:
+    assert explain(a_situation(claims=(STILL_SHARED,))).serving
 
 
 def test_what_it_was_decided_from_is_shown() -> None:
