@@ -45,7 +45,7 @@ async def test_one_holds_and_the_other_follows_at_once_after_a_clean_stop(cluste
         assert (a.is_valid(), b.held.is_set()) == (True, False)
         first.cancel()
         await asyncio.wait_for(b.held.wait(), 0.5)
-        assert b.generation == a.generation + 1
+        assert b.generation > a.generation
         second.cancel()
     lease = await cluster.get(LEASES, "l", namespace)
     assert lease["spec"]["holderIdentity"] == ""

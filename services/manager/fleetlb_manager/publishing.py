@@ -86,6 +86,7 @@ class Publishing:
             return False
         before = self._pending.get(slot)
         if before is not None and before.content == content:
+            self._marks.slot(slot)  # its worker may have waited for something that has come since
             return False
         self._pending[slot] = _Pending(content, journey.overtaking(before.journey) if before else journey)
         self._marks.slot(slot)

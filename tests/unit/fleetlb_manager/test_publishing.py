@@ -204,6 +204,20 @@ async def test_letting_go_waits_for_the_nodes_then_purges_and_tells_the_claim() 
     assert await world.publishing.reconcile(SLOT) is None
 
 
+async def test_what_waited_for_its_streams_is_looked_at_again_when_it_is_wanted_again() -> None:
+    world = bound()
+    replayed = world.memory.replayed.copy()
+    world.memory.replayed.clear()
+    world.publishing.want(SLOT, a_content())
+    world.marks.slots.clear()
+    await world.publishing.reconcile(SLOT)
+    world.memory.replayed.update(replayed)
+    assert world.publishing.want(SLOT, a_content()) is False
+    assert list(world.marks.slots) == [SLOT]
+    await world.publishing.reconcile(SLOT)
+    assert said(world).server is not None
+
+
 async def test_nothing_more_is_purged_once_the_right_to_is_gone() -> None:
     world = bound()
     world.publishing.want(SLOT, a_content())
