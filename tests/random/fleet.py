@@ -1,6 +1,7 @@
 """A small fleet around one manager: how its parts are moved on, what is counted, and how all is healed in the end."""
 
 from fleetlb.contracts import subjects
+from fleetlb.contracts.objects import ClaimPhase
 from fleetlb.domain.conditions import Reason
 from fleetlb.domain.services import TenantService
 from tests.random.healing import faults, keys_of
@@ -121,8 +122,12 @@ class Fleet:
         self.promises.by_hand = False
 
     def _is_served(self, watcher: Watcher, uid: str) -> bool:
+        """Not so one that is wished again while what it had is still let go of."""
         item = self.kept.load_balancers.get((f"tenant-{watcher.tenant}", uid))
-        return item is not None and item.spec.refusal is None and item.spec.addresses == watcher.shown.get(uid, ())
+        if item is None or item.spec.refusal is not None or item.spec.addresses != watcher.shown.get(uid, ()):
+            return False
+        claims = [claim for claim in self.kept.claims.values() if claim.spec.address in item.spec.addresses]
+        return all(claim.spec.phase is ClaimPhase.BOUND for claim in claims)
 
     def _can_stay(self, service: TenantService, addresses: tuple[str, ...]) -> bool:
         pools = [pool for pool in self.kept.pools.values() if not pool.metadata.deletion_timestamp]

@@ -179,14 +179,14 @@ class Promises:
             is_its = claim is not None and key in sharing.living(claim) and claim.spec.phase is ClaimPhase.BOUND
             if not is_its and not self.lost & {address, key.uid}:
                 self._break("A1", f"{key} is told {address}, which is not its own")
-        refusal = now.spec.refusal
-        if refusal is not None and refusal.reason is Reason.POOL_EXHAUSTED and self._is_one_free(now):
-            self.note("an address was kept for another")
             if claim is not None and is_its:
                 others = {text for owner, ports in sharing.everybody(claim).items() if owner != key for text in ports}
                 mine = {f"{port.port}/{port.protocol}" for port in now.spec.service.ports}
                 if mine & others and not self.lost & {address, key.uid}:
                     self._break("A1", f"{key} is told {sorted(mine & others)} of {address}, which are others'")
+        refusal = now.spec.refusal
+        if refusal is not None and refusal.reason is Reason.POOL_EXHAUSTED and self._is_one_free(now):
+            self.note("an address was kept for another")
         if before is not None and not self.lost & {key.uid, *before.spec.addresses}:
             self._sticky(before, now)
 
