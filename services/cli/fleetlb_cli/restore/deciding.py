@@ -16,7 +16,7 @@ from fleetlb.contracts.v1 import Owner
 from fleetlb.domain.address_pools import number_of, parse_intervals
 from fleetlb.domain.addresses import parse_address
 from fleetlb.domain.virtual_servers import VirtualServerKey
-from fleetlb_cli.audit.picture import Picture, claimants, is_bound, owner_of, serving_places
+from fleetlb_cli.audit.picture import Picture, claimant, claimants, is_bound, owner_of, serving_places, shares_of
 
 
 class Names(NamedTuple):
@@ -32,7 +32,7 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
 
     picture: Picture
     names: Mapping[Owner, Names] = {}
-    """Of Services that watchers speak of."""
+    """Of Services that watchers speak of; of others, the objects of the store may know."""
     unheard: tuple[str, ...] = ()
     """Balancer nodes that have not said all that they serve."""
 
@@ -52,6 +52,8 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     shares: tuple[Served, ...]
     """First that of the newest wish; then of those who share the address with it."""
     generation: int
+    strangers: tuple[Owner, ...] = ()
+    """Served other ports of it, and nobody knows whether they share it."""
 
     @property
     def owner(self) -> Owner:
@@ -89,14 +91,17 @@ class Course(msgspec.Struct, frozen=True):
 
 def decide(sight: Sight) -> Course:
     """Everything at once; a fleet in which all is right gives no steps."""
-    picture = sight.picture
-    served = {serving.address: serving for serving in _served(sight)}
+    picture, known = sight.picture, _known(sight)
+    served = {serving.address: serving for serving in _served(picture, known)}
     steps: list[Step] = []
     obstacles = [
         f"{node} has not said all that it serves: start it, or take it out of its group" for node in sight.unheard
     ]
     for serving in served.values():
         claim = picture.claims.get(serving.address)
+        if serving.strangers:
+            obstacles.append(_doubt(serving))
+            continue
         if is_bound(claim) and claim is not None and set(claimants(claim)) == _owners(serving):
             continue
         pool = claim.spec.pool if claim is not None else _pool_of(picture, serving)
@@ -106,7 +111,7 @@ def decide(sight: Sight) -> Course:
             text = f"{serving.address} is served, and lies in no AddressPool of group {serving.group}"
             obstacles.append(f"{text}: apply that pool again")
         else:
-            names = {owner: sight.names.get(owner, Names()) for owner in _owners(serving)}
+            names = {owner: known.get(owner, Names()) for owner in _owners(serving)}
             steps.append(Reclaim(serving, pool, names, claim))
     steps.extend(Unmake(item) for item in picture.load_balancers if _is_past(item, served))
     return Course(tuple(steps), tuple(obstacles))
@@ -116,26 +121,54 @@ def _owners(serving: Serving) -> set[Owner]:
     return {share.owner for share in serving.shares}
 
 
-def _served(sight: Sight) -> Iterator[Serving]:
+def _known(sight: Sight) -> Mapping[Owner, Names]:
+    """What watchers say of Services, and of those that none speaks of, what the store does, old as it is."""
+    names: dict[Owner, Names] = {}
+    for claim in sight.picture.claims.values():
+        for share in shares_of(claim):
+            names[claimant(share)] = Names(share.owner.namespace, share.owner.name, claim.spec.sharing_key)
+    for item in sight.picture.load_balancers:
+        service = item.spec.service
+        names[owner_of(item)] = Names(service.namespace, service.name, service.sharing_key)
+    return {**names, **sight.names}
+
+
+def _served(picture: Picture, known: Mapping[Owner, Names]) -> Iterator[Serving]:
     """Of each address the newest wish that a node serves says whose it is, and who shares it: whoever has its key."""
     newest: dict[str, tuple[tuple[int, int], Owner, str]] = {}
     keys: dict[str, dict[Owner, set[VirtualServerKey]]] = {}
-    for place, word in serving_places(sight.picture):
+    for place, word in serving_places(picture):
         address, order = place.key.address, (word.generation, word.revision)
         keys.setdefault(address, {}).setdefault(word.owner, set()).add(place.key)
         if address not in newest or order > newest[address][0]:
             newest[address] = (order, word.owner, place.group)
     for address, ((generation, _), owner, group) in sorted(newest.items()):
-        beside = (each for each in keys[address] if each != owner and _share(sight, owner, each))
-        owners = [owner, *sorted(beside, key=lambda each: each.service_uid)]
-        shares = tuple(Served(each, _texts(keys[address][each])) for each in owners)
-        yield Serving(address=address, group=group, shares=shares, generation=generation)
+        of = keys[address]
+        others = sorted((each for each in of if each != owner), key=lambda each: each.service_uid)
+        owners = [owner, *(each for each in others if _share(known, owner, each))]
+        shares = tuple(Served(each, _texts(of[each])) for each in owners)
+        # A port that both are served is on its way from one to the other; other ports are shared, or were to be.
+        strangers = tuple(each for each in others if of[each] - of[owner] and _may_share(known, owner, each))
+        yield Serving(address=address, group=group, shares=shares, generation=generation, strangers=strangers)
 
 
-def _share(sight: Sight, one: Owner, other: Owner) -> bool:
+def _share(known: Mapping[Owner, Names], one: Owner, other: Owner) -> bool:
     """Whether two Services share their addresses."""
-    key = sight.names.get(one, Names()).sharing_key
-    return bool(key) and one.tenant == other.tenant and sight.names.get(other, Names()).sharing_key == key
+    key = known.get(one, Names()).sharing_key
+    return bool(key) and one.tenant == other.tenant and known.get(other, Names()).sharing_key == key
+
+
+def _may_share(known: Mapping[Owner, Names], one: Owner, other: Owner) -> bool:
+    """Whether nobody knows if they do."""
+    return one.tenant == other.tenant and not (one in known and other in known)
+
+
+def _doubt(serving: Serving) -> str:
+    clusters = sorted({serving.owner.cluster_uid, *(each.cluster_uid for each in serving.strangers)})
+    return (
+        f"{serving.address} is served for several Services of tenant {serving.owner.tenant}, and nobody has said "
+        f"whether they share it: start the watcher of cluster {' and '.join(clusters)}"
+    )
 
 
 def _texts(keys: Iterable[VirtualServerKey]) -> tuple[str, ...]:

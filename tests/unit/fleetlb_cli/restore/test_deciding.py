@@ -8,7 +8,7 @@ from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb_cli.audit.picture import Picture
 from fleetlb_cli.restore.carrying_out import claim_of
-from fleetlb_cli.restore.deciding import Names, Reclaim, Sight, Unmake, decide
+from fleetlb_cli.restore.deciding import Course, Names, Reclaim, Sight, Unmake, decide
 from fleetlb_cli.restore.telling import as_lines
 from tests.unit.fleetlb_cli.audit.small_fleet import (
     BALANCER,
@@ -116,6 +116,37 @@ def test_who_shares_an_address_is_claimed_with_it() -> None:
     (step,) = decide(Sight(picture=picture, names=apart)).steps
     assert isinstance(step, Reclaim)
     assert claim_of(step).spec.sharers == ()
+
+
+def test_who_shares_is_known_from_the_store_where_no_watcher_speaks() -> None:
+    """NATS may have been lost with the store, and a tenant's watcher be away."""
+    words = {NODE: REALIZED, SECOND: replace(REALIZED, key=SECOND.key, owner=NEIGHBOUR, revision=6)}
+    service = replace(BALANCER.spec.service, sharing_key="front")
+    first = replace(BALANCER, spec=replace(BALANCER.spec, service=service))
+    second = replace(
+        first,
+        metadata=replace(first.metadata, name=NEIGHBOUR.service_uid),
+        spec=replace(first.spec, service=replace(service, name="other")),
+    )
+    picture = replace(SOUND, claims={}, load_balancers=(first, second), realized=words)
+    (step,) = decide(Sight(picture=picture)).steps
+    assert isinstance(step, Reclaim)
+    claim = claim_of(step)
+    assert (claim.spec.sharing_key, [share.owner.name for share in claim.spec.sharers]) == ("front", ["other"])
+    whole = replace(picture, claims={VIP: claim}, load_balancers=())
+    assert decide(Sight(picture=whole)) == Course(steps=(), obstacles=())
+
+
+def test_an_address_is_not_taken_from_a_service_of_which_nobody_knows_whether_it_shares_it() -> None:
+    words = {NODE: REALIZED, SECOND: replace(REALIZED, key=SECOND.key, owner=NEIGHBOUR, revision=6)}
+    picture = replace(SOUND, claims={}, load_balancers=(), realized=words)
+    course = decide(sight(picture))
+    assert course.steps == ()
+    (obstacle,) = course.obstacles
+    assert f"{VIP} is served for several Services of tenant acme" in obstacle
+    assert "start the watcher of cluster c1" in obstacle
+    elsewhere = {**words, SECOND: replace(words[SECOND], owner=replace(NEIGHBOUR, tenant="globex"))}
+    assert len(decide(sight(replace(picture, realized=elsewhere))).steps) == 1, "tenants never share"
 
 
 def test_nothing_is_done_while_something_is_not_known() -> None:
