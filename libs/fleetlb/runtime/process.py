@@ -22,10 +22,11 @@ from aiohttp import web
 
 import fleetlb
 from fleetlb.runtime import metrics
+from fleetlb.runtime.collecting import sink_for
 from fleetlb.runtime.health import Health, health_app
 from fleetlb.runtime.logs import set_up_logs
 from fleetlb.runtime.settings import ProcessSettings, SettingsError, load, masked, split_address
-from fleetlb.runtime.tracing import Tracing, sink_for
+from fleetlb.runtime.tracing import Tracing
 
 S = TypeVar("S", bound=ProcessSettings)
 

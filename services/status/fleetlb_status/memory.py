@@ -137,9 +137,14 @@ class Memory:
         self._note(key, journey)
         self._on_change(key)
 
-    def take_journey(self, key: Key) -> Journey:
-        """How the news about a load balancer came, once: what changes later has other causes."""
-        return self._news.pop(key, NOT_TRAVELLED)
+    def journey(self, key: Key) -> Journey:
+        """How the news about a load balancer came that its tenant has not been told of."""
+        return self._news.get(key, NOT_TRAVELLED)
+
+    def gone_on(self, key: Key, journey: Journey) -> None:
+        """The news that came so has been told, or is none for the tenant: what changes later has other causes."""
+        if self._news.get(key) == journey:
+            del self._news[key]
 
     def _note(self, key: Key, journey: Journey) -> None:
         if journey != NOT_TRAVELLED:

@@ -109,11 +109,14 @@ class Reporter:
         return None
 
     async def _tell(self, key: Key, judged: Judged, generation: int) -> None:
-        balancer, verdict = judged.balancer, judged.verdict
-        report = report_of(balancer, verdict)
-        account = self._judging.memory.account(balancer.spec.tenant)
+        balancer, verdict, memory = judged.balancer, judged.verdict, self._judging.memory
+        report, journey = report_of(balancer, verdict), memory.journey(key)
+        account = memory.account(balancer.spec.tenant)
         told = self._told.get(key)
-        if not account or (told is not None and (told.account, told.report) == (account, report)):
+        if not account:
+            return
+        if told is not None and (told.account, told.report) == (account, report):
+            memory.gone_on(key, journey)
             return
         numbered = msgspec.structs.replace(
             report,
@@ -121,7 +124,8 @@ class Reporter:
             revision=next(self._revisions),
         )
         place = account, balancer.spec.cluster_uid, key[1]
-        await self._send(place, numbered, self._judging.memory.take_journey(key))
+        await self._send(place, numbered, journey)
+        memory.gone_on(key, journey)
         self._told[key] = _Told(account, report, self._clock())
         self._judging.published[key] = verdict.addresses
 

@@ -127,6 +127,38 @@ def test_a_refusal_is_told_under_the_name_of_the_wish_and_what_changes_later_und
     play(steps)
 
 
+def test_a_report_that_is_sent_again_keeps_its_trace(play: Callable[[Play], None]) -> None:
+    async def steps(stage: Stage) -> None:
+        stage.memory.set_load_balancer(a_load_balancer())
+        stage.wire.cut = True
+        stage.memory.fold_realized(a_word(hops=(Hop("watch", 5),)), CONTEXT)
+        await asyncio.sleep(1)
+        assert (stage.wire.attempts > 1, stage.wire.sent) == (True, [])
+        stage.wire.cut = False
+        await stage.settle(60)
+        ((_, _, report),) = stage.wire.sent
+        assert stage.wire.traces == [trace_id(CONTEXT)]
+        assert report.hops == (Hop("watch", 5), Hop("report", 99))
+
+    play(steps)
+
+
+def test_news_that_change_nothing_give_their_name_to_nothing_later(play: Callable[[Play], None]) -> None:
+    async def steps(stage: Stage) -> None:
+        stage.memory.set_load_balancer(a_load_balancer())
+        stage.memory.fold_realized(a_word())
+        await stage.settle()
+        stage.memory.fold_realized(a_word(revision=9), CONTEXT)
+        await stage.settle(60)
+        assert len(stage.wire.sent) == 1
+        stage.memory.set_group(a_group("node-1", "node-2"))
+        await stage.settle(60)
+        assert len(stage.wire.traces) == 2
+        assert trace_id(CONTEXT) not in stage.wire.traces
+
+    play(steps)
+
+
 def test_an_unsettled_verdict_is_held_back_half_a_second(play: Callable[[Play], None]) -> None:
     async def steps(stage: Stage) -> None:
         stage.memory.set_load_balancer(a_load_balancer())
