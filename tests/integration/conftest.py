@@ -9,15 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from fleetlb.contracts.crds import all_crds
-from fleetlb.kube.cluster import Cluster
-from fleetlb.kube.establishing import apply_crds
 from fleetlb_cli.local import controlplane, kubernetes, probes
 from fleetlb_cli.local.controlplane import ControlPlane
 from fleetlb_cli.local.kubernetes import ApiServer, Etcd
 from fleetlb_cli.local.ports import free_port
 from fleetlb_cli.local.processes import Child, Program, last_lines
-from tests.integration.manager_stage import Stage, a_stage
+from tests.integration.manager_stage import Stage, a_stage_on
 
 START_SECONDS = 60
 
@@ -103,10 +100,5 @@ def manager_api(kube_apis: KubeApis) -> Path:
 @pytest.fixture
 async def stage(manager_api: Path) -> AsyncIterator[Stage]:
     """A stage for one manager, with nothing on it."""
-    cluster = await Cluster.connect(manager_api)
-    try:
-        await apply_crds(cluster, all_crds())
-        async with a_stage(cluster) as made:
-            yield made
-    finally:
-        await cluster.close()
+    async with a_stage_on(manager_api) as made:
+        yield made

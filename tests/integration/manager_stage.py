@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 from fleetlb.contracts import codec, streams, subjects
+from fleetlb.contracts.crds import all_crds
 from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.contracts.objects import (
     AddressClaim,
@@ -32,7 +34,8 @@ from fleetlb.domain.services import ServiceEndpoints, ServicePort, TenantNode, T
 from fleetlb.domain.virtual_servers import VirtualServer
 from fleetlb.kube import patching
 from fleetlb.kube.cluster import Cluster, PatchKind
-from fleetlb.kube.errors import NotFound
+from fleetlb.kube.errors import AlreadyExists, NotFound
+from fleetlb.kube.establishing import apply_crds
 from fleetlb.kube.fleet_objects import (
     ADDRESS_CLAIMS,
     ADDRESS_POOLS,
@@ -463,17 +466,22 @@ async def free(cluster: Cluster, res: Resource[Any], item: Any) -> None:
 
 
 @contextlib.asynccontextmanager
-async def a_stage(cluster: Cluster) -> AsyncIterator[Stage]:
-    """An empty stage; everything on it ends with the block."""
-    with contextlib.suppress(Exception):
-        await cluster.create(NAMESPACES, {"metadata": {"name": SYSTEM_NAMESPACE}})
-    await sweep(cluster)
-    async with asyncio.TaskGroup() as tasks:
-        stage = Stage(cluster, tasks)
-        try:
-            yield stage
-        finally:
-            await stage.close()
+async def a_stage_on(kubeconfig: Path) -> AsyncIterator[Stage]:
+    """An empty stage on a real API server; everything on it ends with the block."""
+    cluster = await Cluster.connect(kubeconfig)
+    try:
+        await apply_crds(cluster, all_crds())
+        with contextlib.suppress(AlreadyExists):
+            await cluster.create(NAMESPACES, {"metadata": {"name": SYSTEM_NAMESPACE}})
+        await sweep(cluster)
+        async with asyncio.TaskGroup() as tasks:
+            stage = Stage(cluster, tasks)
+            try:
+                yield stage
+            finally:
+                await stage.close()
+    finally:
+        await cluster.close()
 
 
 async def edit_spec(cluster: Cluster, res: Any, name: str, **spec: Any) -> Any:

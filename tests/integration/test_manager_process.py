@@ -15,18 +15,15 @@ import aiohttp
 import msgspec
 import pytest
 
-from fleetlb.contracts.crds import all_crds
 from fleetlb.contracts.streams import PARKED_STREAM
 from fleetlb.contracts.tenants import WATCHER_CREDENTIALS_SECRET
 from fleetlb.domain.services import TenantNode
-from fleetlb.kube.cluster import Cluster
-from fleetlb.kube.establishing import apply_crds
 from fleetlb.kube.resources import LEASES, SECRETS
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb.runtime.stream_config import stream_config
 from fleetlb.testkit.nats_server import NatsServer
 from tests.integration.conftest import KubeApis
-from tests.integration.manager_stage import Node, Stage, Watcher, a_stage, a_wish
+from tests.integration.manager_stage import Node, Stage, Watcher, a_stage_on, a_wish
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -50,13 +47,8 @@ def nats(tmp_path: Path) -> Iterator[NatsServer]:
 
 @pytest.fixture
 async def stage(kubeconfig: Path) -> AsyncIterator[Stage]:
-    cluster = await Cluster.connect(kubeconfig)
-    try:
-        await apply_crds(cluster, all_crds())
-        async with a_stage(cluster) as made:
-            yield made
-    finally:
-        await cluster.close()
+    async with a_stage_on(kubeconfig) as made:
+        yield made
 
 
 class ManagerProcess:

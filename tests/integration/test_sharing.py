@@ -8,17 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from fleetlb.contracts.crds import all_crds
 from fleetlb.contracts.objects import AddressClaim, ClaimPhase
 from fleetlb.domain.services import TenantService
-from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.errors import Conflict
-from fleetlb.kube.establishing import apply_crds
 from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.objects import ClaimObjects
 from fleetlb_manager.shares import judge_share, live_shares, share_of, with_share
 from tests.integration.conftest import KubeApis
-from tests.integration.manager_stage import Node, Stage, Watcher, a_stage, a_wish
+from tests.integration.manager_stage import Node, Stage, Watcher, a_stage_on, a_wish
 
 pytestmark = pytest.mark.integration
 
@@ -32,13 +29,8 @@ def kubeconfig(kube_apis: KubeApis) -> Path:
 
 @pytest.fixture
 async def stage(kubeconfig: Path) -> AsyncIterator[Stage]:
-    cluster = await Cluster.connect(kubeconfig)
-    try:
-        await apply_crds(cluster, all_crds())
-        async with a_stage(cluster) as made:
-            yield made
-    finally:
-        await cluster.close()
+    async with a_stage_on(kubeconfig) as made:
+        yield made
 
 
 async def begin(stage: Stage, quarantine: int = 0) -> tuple[Node, Watcher]:

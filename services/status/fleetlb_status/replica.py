@@ -60,30 +60,8 @@ class Replica:
         self._clock = clock
         self._log = structlog.get_logger("fleetlb-status")
         self.memory = Memory(self._on_change)
-        judging = Judging(self.memory)
         self._census = Census()
-        self._reporter = Reporter(
-            judging,
-            bus,
-            self._term,
-            self._census,
-            clock=clock.monotonic,
-            now=lambda: int(clock.wall() * 1_000_000),
-            tracing=tracing,
-        )
-        writer = ObjectWriter(
-            judging,
-            KubernetesStatusWriter(cluster),
-            self._term,
-            clock=clock.monotonic,
-            now=lambda: moment(clock.wall()),
-        )
-        self.reports: Reconciler[Key] = Reconciler(
-            self._reporter.reconcile, name="reports", concurrency=32, lane_of=lambda key: key[0]
-        )
-        self.objects: Reconciler[Key] = Reconciler(
-            writer.reconcile, name="objects", concurrency=16, lane_of=lambda key: key[0]
-        )
+        self._wire_workers(cluster, tracing)
         self.releases: Reconciler[Place] = Reconciler(self._release, name="releases", lane_of=lambda place: place[0])
         self._released: dict[Place, Journey] = {}
         self._replayed: dict[str, asyncio.Event] = {}
@@ -104,6 +82,32 @@ class Replica:
             on_lost=self._on_lost,
         )
         self.continuity = Continuity(cluster, self.lease, BusMarks(bus), on_open=self._on_acquired)
+
+    def _wire_workers(self, cluster: Cluster, tracing: Tracing) -> None:
+        """Who tells tenants, and who writes what people of the hub read."""
+        judging = Judging(self.memory)
+        self._reporter = Reporter(
+            judging,
+            self._bus,
+            self._term,
+            self._census,
+            clock=self._clock.monotonic,
+            now=lambda: int(self._clock.wall() * 1_000_000),
+            tracing=tracing,
+        )
+        writer = ObjectWriter(
+            judging,
+            KubernetesStatusWriter(cluster),
+            self._term,
+            clock=self._clock.monotonic,
+            now=lambda: moment(self._clock.wall()),
+        )
+        self.reports: Reconciler[Key] = Reconciler(
+            self._reporter.reconcile, name="reports", concurrency=32, lane_of=lambda key: key[0]
+        )
+        self.objects: Reconciler[Key] = Reconciler(
+            writer.reconcile, name="objects", concurrency=16, lane_of=lambda key: key[0]
+        )
 
     async def start(self) -> None:
         """Fold and act; returns when everything has been read that was there at the beginning."""
