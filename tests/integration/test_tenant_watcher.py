@@ -5,7 +5,7 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from prometheus_client import REGISTRY
@@ -253,9 +253,19 @@ async def _clean(cluster: Cluster, tenant: Tenant) -> None:
 async def until(question: Callable[[], Awaitable[object]], seconds: float = 8.0) -> None:
     """Ask until the answer is true."""
     deadline = asyncio.get_running_loop().time() + seconds
-    while not await question():
-        assert asyncio.get_running_loop().time() < deadline, "not true in time"
+    while not (answer := await question()):
+        assert asyncio.get_running_loop().time() < deadline, f"not true in time: {answer}"
         await asyncio.sleep(0.01)
+
+
+class Unlike(NamedTuple):
+    """An answer that is not the one that is waited for."""
+
+    found: object
+    expected: object
+
+    def __bool__(self) -> bool:
+        return False
 
 
 def is_true(condition: Callable[[], object]) -> Callable[[], Awaitable[object]]:
@@ -290,8 +300,9 @@ async def served(stage: Stage, **spec: Any) -> str:
     return uid
 
 
-async def _is(question: Awaitable[object], expected: object) -> bool:
-    return await question == expected
+async def _is(question: Awaitable[object], expected: object) -> object:
+    found = await question
+    return found == expected or Unlike(found, expected)
 
 
 async def test_the_quick_path_costs_two_patches_and_then_nothing(stage: Stage) -> None:

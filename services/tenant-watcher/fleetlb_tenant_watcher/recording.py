@@ -1,17 +1,19 @@
-"""Events on the tenant's Services: best effort, in the background. Nothing ever waits for one, and none is retried.
+"""Events on the tenant's Services: best effort, in the background. Nothing ever waits for one; few tries are made.
 
 What is said again within minutes raises the count of the Event that said it; a Service that says too much is cut off.
 """
 
 import asyncio
+import contextlib
 import secrets
 from typing import NoReturn
 
 import structlog
 
+from fleetlb.domain.errors import Transient
 from fleetlb.domain.traces import marked
 from fleetlb.kube.cluster import Cluster, PatchKind
-from fleetlb.kube.errors import ApiError, NotFound
+from fleetlb.kube.errors import AlreadyExists, ApiError, NotFound
 from fleetlb.kube.resources import EVENTS, Object
 from fleetlb_tenant_watcher import counts
 from fleetlb_tenant_watcher.clocks import SYSTEM_CLOCKS, Clocks, timestamp
@@ -23,6 +25,8 @@ COMPONENT = "fleetlb"
 REPORTER = "fleetlb.dev/tenant-watcher"
 MAX_QUEUED = 1000
 MAX_MESSAGE = 1024
+PAUSES = (0.2, 1.0)
+"""Seconds after each try that found no API server; then the Event is given up. Others wait meanwhile."""
 
 log = structlog.get_logger(__name__)
 
@@ -60,10 +64,19 @@ class EventRecorder:
         at = self._clocks.now()
         if not self._tally.may_speak(view.uid, at):
             return "dropped"
+        event = event_of(view, note, now, self._identity, trace)
+        for pause in PAUSES:
+            try:
+                return await self._send(view, note, event, at)
+            except Transient:
+                await asyncio.sleep(pause)
+        return await self._send(view, note, event, at)
+
+    async def _send(self, view: ServiceView, note: Announce, event: Object, at: float) -> str:
         earlier = self._tally.earlier(view.uid, note, at)
         if earlier is not None:
-            message = marked(note.message[:MAX_MESSAGE], trace)
-            again = {"count": earlier.times + 1, "lastTimestamp": now, "message": message}
+            last = {field: event[field] for field in ("lastTimestamp", "message")}
+            again = {"count": earlier.times + 1, **last}
             try:
                 await self._cluster.patch(EVENTS, earlier.name, again, kind=PatchKind.MERGE, namespace=view.namespace)
             except NotFound:  # Events live for an hour, or as long as somebody lets them
@@ -71,8 +84,8 @@ class EventRecorder:
             else:
                 self._tally.note(view.uid, note, earlier.name, earlier.times + 1, at)
                 return "counted"
-        event = event_of(view, note, now, self._identity, trace)
-        await self._cluster.create(EVENTS, event, view.namespace)
+        with contextlib.suppress(AlreadyExists):  # the try before was not answered
+            await self._cluster.create(EVENTS, event, view.namespace)
         self._tally.note(view.uid, note, event["metadata"]["name"], 1, at)
         return "created"
 
