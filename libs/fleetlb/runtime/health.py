@@ -8,9 +8,10 @@ import os
 
 import msgspec
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry
 
 import fleetlb
+from fleetlb.runtime.scraping import scrape
 
 
 class Gate:
@@ -93,8 +94,9 @@ def health_app(health: Health, registry: CollectorRegistry = REGISTRY) -> web.Ap
         closed = health.closed
         return _json({"ready": not closed, "closed": closed}, 503 if closed else 200)
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def metrics(request: web.Request) -> web.Response:
+        body, content_type = await scrape(registry, request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     app = web.Application()
     app.router.add_get("/healthz", healthz)

@@ -67,3 +67,6 @@ async def test_pages_answer(path: str) -> None:
                 assert answer.status == 200
                 assert answer.headers["Content-Type"].startswith("text/plain")
                 assert "things_total 1.0" in await answer.text()
+                again = await client.get(path, headers={"Accept": "application/openmetrics-text"})
+                assert again.headers["Content-Type"].startswith("application/openmetrics-text")
+                assert (await again.text()).endswith("# EOF\n")
