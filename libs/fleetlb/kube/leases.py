@@ -13,6 +13,7 @@ from typing import NoReturn, Protocol
 
 import msgspec
 import structlog
+from prometheus_client import Gauge
 
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, StoreWentBack
@@ -22,6 +23,10 @@ from fleetlb.kube.resources import Resource
 TYPED_LEASES = Resource("coordination.k8s.io", "v1", "leases", Lease)
 RELEASE_SECONDS = 2.0
 """Handing back is a courtesy to the next holder; a shutdown does not wait longer for it."""
+
+MASTER = Gauge(
+    "leader_election_master_status", "1 while this process holds the Lease of that name, 0 otherwise.", ["name"]
+)
 
 log = structlog.get_logger(__name__)
 
@@ -99,6 +104,8 @@ class LeaseHolder:
         self._fresh = False
         self._holds_until = 0.0
         self._failing = False
+        self._master = MASTER.labels(name)
+        self._master.set(0)
         self._log = log.bind(lease=f"{namespace}/{name}", identity=identity)
         self.held = asyncio.Event()
         """Set while the Lease is held; `is_valid` is stricter."""
@@ -229,6 +236,7 @@ class LeaseHolder:
             return
         self._past = self._past._replace(held=action.generation)
         self.held.set()
+        self._master.set(1)
         self._log.info("lease acquired", generation=action.generation)
         self._on_acquired(action.generation)
 
@@ -236,6 +244,7 @@ class LeaseHolder:
         self._past = self._past._replace(held=0)
         self._fresh = False
         self.held.clear()
+        self._master.set(0)
         self._log.warning("lease lost", generation=self._past.tried, why=why)
         self._on_lost()
 

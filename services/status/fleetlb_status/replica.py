@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import structlog
-from prometheus_client import Gauge
 
 from fleetlb.contracts import subjects
 from fleetlb.contracts.codec import decode, encode
@@ -34,8 +33,6 @@ from fleetlb_status.writing import DEBOUNCE_SECONDS, KubernetesStatusWriter, Obj
 LEASE = "fleetlb-status"
 SNAPSHOT_SECONDS = 1.0
 """A cluster that asks again sooner gets its reports after this time: asking costs a tenant little, answering much."""
-
-HELD = Gauge("fleetlb_lease_held", "1 while this replica acts.")
 
 Spawn = Callable[[Coroutine[Any, Any, object], str], object]
 
@@ -129,14 +126,12 @@ class Replica:
 
     def _on_acquired(self, generation: int) -> None:
         self._log.info("acting", generation=generation)
-        HELD.set(1)
         self._reporter.begin_term()
         for key in tuple(self.memory.load_balancers):
             self._on_change(key)
 
     def _on_lost(self) -> None:
         self._log.warning("standing by")
-        HELD.set(0)
         self._census.clear()
 
     def _on_change(self, key: Key) -> None:

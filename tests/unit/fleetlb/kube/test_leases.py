@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import structlog
 from aiohttp import web
+from prometheus_client import REGISTRY
 
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.lease_terms import GENERATION
@@ -118,6 +119,20 @@ async def test_creates_acquires_and_renews(
     assert [request.method for request in kube.requests] == ["GET", "POST", "PATCH"], "one write per renewal"
     assert store.lease is not None
     assert store.lease["spec"]["renewTime"].endswith("13:25.000000Z")
+
+
+async def test_the_known_metric_tells_who_holds_it(store: LeaseStore, cluster: Cluster, clock: Clock) -> None:
+    def told() -> float | None:
+        return REGISTRY.get_sample_value("leader_election_master_status", {"name": "l"})
+
+    holder = Candidate(cluster, clock).holder
+    assert told() == 0
+    await holder.step()
+    assert told() == 1
+    store.fault = refusal(503, "ServiceUnavailable")
+    clock.now += 10
+    await holder.step()
+    assert told() == 0
 
 
 async def test_waits_for_anothers_term_to_expire_by_observation(
