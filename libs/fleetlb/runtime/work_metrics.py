@@ -52,11 +52,17 @@ def meters_of(name: str) -> WorkMeters:
 class _WorkMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         depth = GaugeMetricFamily("workqueue_depth", "Keys that wait for a worker.", labels=["name"])
-        adds = CounterMetricFamily("workqueue_adds", "Keys queued.", labels=["name"])
-        retries = CounterMetricFamily("workqueue_retries", "Keys queued again after a failure.", labels=["name"])
-        runs = CounterMetricFamily("fleetlb_reconcile", "Runs of a key, by result.", labels=["reconciler", "result"])
-        errors = CounterMetricFamily("fleetlb_reconcile_errors", "Runs of a key that met a bug.", labels=["reconciler"])
-        seconds = HistogramMetricFamily("fleetlb_reconcile_seconds", "Time that runs took.", labels=["reconciler"])
+        adds = CounterMetricFamily("workqueue_adds_total", "Keys queued.", labels=["name"])
+        retries = CounterMetricFamily("workqueue_retries_total", "Keys queued again after a failure.", labels=["name"])
+        runs = CounterMetricFamily(
+            "fleetlb_reconcile_total", "Runs of a key, by result.", labels=["reconciler", "result"]
+        )
+        errors = CounterMetricFamily(
+            "fleetlb_reconcile_errors_total", "Runs of a key that met a bug.", labels=["reconciler"]
+        )
+        seconds = HistogramMetricFamily(
+            "fleetlb_reconcile_seconds", "Time that runs took.", labels=["reconciler"], unit="seconds"
+        )
         quarantined = GaugeMetricFamily(
             "fleetlb_quarantined_keys", "Keys whose last run met a bug.", labels=["reconciler"]
         )

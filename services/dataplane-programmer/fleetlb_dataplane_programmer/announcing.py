@@ -30,7 +30,7 @@ from fleetlb_dataplane_programmer.programming import Ledger
 from fleetlb_dataplane_programmer.stations import attributes_of, spans_of
 
 BEHIND = prometheus_client.Counter(
-    "fleetlb_state_file_behind", "Keys of which this node had realized a newer revision than it remembered"
+    "fleetlb_state_file_behind_total", "Keys of which this node had realized a newer revision than it remembered."
 )
 
 GRACE_SECONDS = 0.04

@@ -37,10 +37,10 @@ from fleetlb_dataplane_programmer.health import (
 from fleetlb_dataplane_programmer.roster import Host, Roster, Watched
 from fleetlb_dataplane_programmer.sweeping import Pace, Pacer
 
-CHECKS = prometheus_client.Counter("fleetlb_health_checks", "Checks of real servers, by outcome", ["outcome"])
+CHECKS = prometheus_client.Counter("fleetlb_health_checks_total", "Checks of real servers, by outcome.", ["outcome"])
 UNHEALTHY = prometheus_client.Gauge(
     "fleetlb_real_servers_unhealthy",
-    "Addresses and ports of real servers, and health check ports, that fail their checks",
+    "Addresses and ports of real servers, and health check ports, that fail their checks.",
 )
 
 CONCURRENCY = 128

@@ -28,10 +28,10 @@ from fleetlb_dataplane_programmer.health import (
 from fleetlb_dataplane_programmer.roster import LOOKED_AT
 
 BRAKES = prometheus_client.Counter(
-    "fleetlb_health_brakes", "Times that real servers of a virtual server failed at once and were kept"
+    "fleetlb_health_brakes_total", "Times that real servers of a virtual server failed at once and were kept."
 )
 BRAKED = prometheus_client.Gauge(
-    "fleetlb_virtual_servers_braked", "Virtual servers that keep unhealthy real servers, for too many failed at once"
+    "fleetlb_virtual_servers_braked", "Virtual servers that keep unhealthy real servers, for too many failed at once."
 )
 
 _SETTLE_SECONDS_PER_MEMBER = 0.0002

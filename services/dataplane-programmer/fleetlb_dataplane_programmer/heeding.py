@@ -17,7 +17,8 @@ from fleetlb_dataplane_programmer.records import AllowanceRecord
 from fleetlb_dataplane_programmer.remembering import Memory, StateFile
 
 UNBELIEVED = prometheus_client.Counter(
-    "fleetlb_allowances_unbelieved", "Allowances of tenants that could not be read, or were not signed by the operator"
+    "fleetlb_allowances_unbelieved_total",
+    "Allowances of tenants that could not be read, or were not signed by the operator.",
 )
 FILE = "allowed.jsonl"
 

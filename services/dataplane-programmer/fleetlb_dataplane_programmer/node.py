@@ -36,9 +36,9 @@ from fleetlb_dataplane_programmer.remembering import Memory, StateFile
 from fleetlb_dataplane_programmer.sweeping import Dial, Pace, Sweeper
 
 WISHES = prometheus_client.Counter(
-    "fleetlb_desired_messages", "Wishes read from the bus, by what they led to", ["led_to"]
+    "fleetlb_desired_messages_total", "Wishes read from the bus, by what they led to.", ["led_to"]
 )
-STANDING = prometheus_client.Gauge("fleetlb_virtual_servers", "Virtual servers that this node is to serve")
+STANDING = prometheus_client.Gauge("fleetlb_virtual_servers", "Virtual servers that this node is to serve.")
 
 _NODE_SECONDS = 5.0
 _LOOK_SECONDS = 0.25

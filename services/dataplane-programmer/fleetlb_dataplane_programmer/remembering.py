@@ -23,8 +23,8 @@ from fleetlb_dataplane_programmer.records import FORMAT, Header, L, Line, Recove
 K = TypeVar("K", bound=Hashable)
 M = TypeVar("M", bound=Line)
 
-DAMAGED = prometheus_client.Counter("fleetlb_state_file_damaged", "State files found damaged and set aside")
-UNSAVED = prometheus_client.Gauge("fleetlb_state_file_unsaved_keys", "Changed keys that are not yet on disk")
+DAMAGED = prometheus_client.Counter("fleetlb_state_file_damaged_total", "State files found damaged and set aside.")
+UNSAVED = prometheus_client.Gauge("fleetlb_state_file_unsaved_keys", "Changed keys that are not yet on disk.")
 
 WRITE_SECONDS = 1.0
 RETRY_SECONDS = 5.0

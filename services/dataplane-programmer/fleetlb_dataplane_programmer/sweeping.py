@@ -19,10 +19,11 @@ from fleetlb.runtime.workers import Reconciler
 from fleetlb_dataplane_programmer.judging import Entry
 from fleetlb_dataplane_programmer.programming import FAILURES_THAT_COUNT, Ledger
 
-PROBES = prometheus_client.Counter("fleetlb_probes", "Probes through virtual servers, by outcome", ["outcome"])
+PROBES = prometheus_client.Counter("fleetlb_probes_total", "Probes through virtual servers, by outcome.", ["outcome"])
 SECONDS = prometheus_client.Histogram(
     "fleetlb_probe_seconds",
-    "Time that one probe took",
+    "Time that one probe took.",
+    unit="seconds",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 2.5),
 )
 

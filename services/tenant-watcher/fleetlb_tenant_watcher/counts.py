@@ -22,5 +22,6 @@ EVENTS = Counter("fleetlb_watcher_events_total", "Events for tenants, by outcome
 CONVERGENCE_SECONDS = Histogram(
     "fleetlb_watcher_convergence_seconds",
     "From the sight of a change in the tenant cluster to the report that answers it.",
+    unit="seconds",
     buckets=(0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 5.0, 30.0),
 )

@@ -20,7 +20,9 @@ from fleetlb.runtime.bus import Message
 from fleetlb.runtime.nats_accounts import KeyKind
 from fleetlb.runtime.nats_credentials import Credentials, Keyring, credentials_of
 
-EXPIRES = Gauge("fleetlb_credentials_expire_timestamp_seconds", "When the credentials in use expire; 0: never.")
+EXPIRES = Gauge(
+    "fleetlb_credentials_expire_timestamp_seconds", "When the credentials in use expire; 0: never.", unit="seconds"
+)
 ASK_SECONDS = 30.0
 """Between questions, give or take a half: far shorter than the notice that a rotation gives."""
 ANSWER_SECONDS = 2.0

@@ -9,17 +9,21 @@ import msgspec
 import prometheus_client
 import structlog
 
+import fleetlb
 from fleetlb.domain.errors import FleetlbError
 from fleetlb.kube.cluster import Cluster
 from fleetlb.runtime.bus import Bus
+from fleetlb.runtime.metrics import BUILD_INFO
 from fleetlb_cli.audit.gathering import gather
 from fleetlb_cli.audit.judging import CHECKED, judge, lasting
 from fleetlb_cli.audit.picture import Finding, Picture
 from fleetlb_cli.reaching import Target, connected
 
 FINDINGS = prometheus_client.Gauge("fleetlb_audit_findings", "Promises that do not hold, by invariant.", ["invariant"])
-LAST = prometheus_client.Gauge("fleetlb_audit_last_timestamp_seconds", "When the fleet was last looked at whole.")
-SECONDS = prometheus_client.Gauge("fleetlb_audit_seconds", "How long the last audit took.")
+LAST = prometheus_client.Gauge(
+    "fleetlb_audit_last_timestamp_seconds", "When the fleet was last looked at whole.", unit="seconds"
+)
+SECONDS = prometheus_client.Gauge("fleetlb_audit_seconds", "How long the last audit took.", unit="seconds")
 BLIND = prometheus_client.Counter("fleetlb_audit_failures_total", "Audits that could not look at the fleet.")
 
 NAME = "fleetlb-audit"
@@ -44,6 +48,7 @@ async def audit_once(target: Target, settle: float) -> Sight:
 async def audit_for_ever(target: Target, settle: float, every: float, address: tuple[str, int]) -> NoReturn:
     """Again and again, with metrics on `address` (host and port)."""
     host, port = address
+    BUILD_INFO.labels(NAME, fleetlb.__version__).set(1)
     prometheus_client.start_http_server(port, host)
     async with connected(target, NAME) as (cluster, bus):
         while True:

@@ -19,10 +19,10 @@ from fleetlb_dataplane_programmer.envoy.delta import Push, Request, Session
 from fleetlb_dataplane_programmer.envoy.descriptors import message
 from fleetlb_dataplane_programmer.envoy.resources import KINDS, TYPE_URLS, Kind
 
-CONNECTED = prometheus_client.Gauge("fleetlb_envoy_connected", "Envoys connected to this programmer")
-PUSHED = prometheus_client.Counter("fleetlb_envoy_pushed_resources", "Resources sent to Envoy", ["kind"])
-REMOVED = prometheus_client.Counter("fleetlb_envoy_removed_resources", "Removals sent to Envoy", ["kind"])
-REFUSED = prometheus_client.Counter("fleetlb_envoy_refused_pushes", "Pushes that Envoy refused", ["kind"])
+CONNECTED = prometheus_client.Gauge("fleetlb_envoy_connected", "Envoys connected to this programmer.")
+PUSHED = prometheus_client.Counter("fleetlb_envoy_pushed_resources_total", "Resources sent to Envoy.", ["kind"])
+REMOVED = prometheus_client.Counter("fleetlb_envoy_removed_resources_total", "Removals sent to Envoy.", ["kind"])
+REFUSED = prometheus_client.Counter("fleetlb_envoy_refused_pushes_total", "Pushes that Envoy refused.", ["kind"])
 
 _EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # missing from the stubs
 _SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"

@@ -21,9 +21,9 @@ from fleetlb_dataplane_programmer.ipvs.exchange import BATCH, Batch, Failure, Qu
 from fleetlb_dataplane_programmer.ipvs.netlink import Malformed
 from fleetlb_dataplane_programmer.ipvs.wire import FAMILY_NAME, Command, Operation
 
-WRITES = prometheus_client.Counter("fleetlb_ipvs_writes", "Changes sent to the kernel's IPVS table")
+WRITES = prometheus_client.Counter("fleetlb_ipvs_writes_total", "Changes sent to the kernel's IPVS table.")
 RESYNCS = prometheus_client.Counter(
-    "fleetlb_ipvs_lost_replies", "Conversations with the kernel that had to be begun again", ["cause"]
+    "fleetlb_ipvs_lost_replies_total", "Conversations with the kernel that had to be begun again.", ["cause"]
 )
 
 _BUFFER_BYTES = 1 << 17  # a dump's datagrams are at most 32 KiB; a fresh buffer per receive costs ten times the dump

@@ -17,10 +17,12 @@ from fleetlb_dataplane_programmer.ipvs.filter_table import FAMILY, TABLE
 from fleetlb_dataplane_programmer.ipvs.filtering import POOLS, Element, Guard, Listing, Owner
 from fleetlb_dataplane_programmer.ipvs.generation import ruleset_generation
 
-WRITES = prometheus_client.Counter("fleetlb_filter_writes", "Transactions given to the packet filter")
-REPAIRS = prometheus_client.Counter("fleetlb_filter_repairs", "Elements of the packet filter changed by others, mended")
+WRITES = prometheus_client.Counter("fleetlb_filter_writes_total", "Transactions given to the packet filter.")
+REPAIRS = prometheus_client.Counter(
+    "fleetlb_filter_repairs_total", "Elements of the packet filter changed by others, mended."
+)
 REFUSED = prometheus_client.Gauge(
-    "fleetlb_filter_refused_packets", "Packets from outside the source ranges, since the filter's table was made"
+    "fleetlb_filter_refused_packets", "Packets from outside the source ranges, since the filter's table was made."
 )
 _NOTHING: Final[frozenset[Element]] = frozenset()
 

@@ -16,7 +16,9 @@ from fleetlb_dataplane_programmer.engine import OnRepaired
 from fleetlb_dataplane_programmer.ipvs.auditing import ABSENT, Watch, key_of, read_blocks
 from fleetlb_dataplane_programmer.ipvs.surroundings import Surroundings
 
-DRIFT = prometheus_client.Counter("fleetlb_ipvs_drift", "Virtual servers that were found changed by others and mended")
+DRIFT = prometheus_client.Counter(
+    "fleetlb_ipvs_drift_total", "Virtual servers that were found changed by others and mended."
+)
 
 ROUND_SECONDS = 3.0
 """With the time of a round, drift is mended within five seconds."""

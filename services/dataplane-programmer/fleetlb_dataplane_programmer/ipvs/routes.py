@@ -21,7 +21,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from fleetlb.domain.addresses import parse_network
 from fleetlb.domain.errors import Transient
 
-REPAIRS = prometheus_client.Counter("fleetlb_route_repairs", "Routes of VIPs that others changed, mended")
+REPAIRS = prometheus_client.Counter("fleetlb_route_repairs_total", "Routes of VIPs that others changed, mended.")
 
 PROTOCOL = 0xF1
 """Who made a route, as `ip route` shows it; /etc/iproute2/rt_protos gives 0xf1 to nobody."""

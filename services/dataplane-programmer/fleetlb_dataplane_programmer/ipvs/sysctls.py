@@ -18,7 +18,7 @@ import msgspec
 import prometheus_client
 import structlog
 
-REPAIRS = prometheus_client.Counter("fleetlb_sysctl_repairs", "Kernel switches that others turned, turned back")
+REPAIRS = prometheus_client.Counter("fleetlb_sysctl_repairs_total", "Kernel switches that others turned, turned back.")
 
 _FORWARDING_V6 = "net.ipv6.conf.all.forwarding"
 _MANAGED = ("net.ipv4.vs.", "net.ipv4.ip_forward", _FORWARDING_V6)
