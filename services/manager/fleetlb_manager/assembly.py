@@ -41,6 +41,7 @@ from fleetlb_manager.draining import Draining
 from fleetlb_manager.folding_messages import MessageFolding
 from fleetlb_manager.folding_objects import ObjectFolding
 from fleetlb_manager.following import Following
+from fleetlb_manager.fullness import FULLNESS
 from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.issuing import Issuing
 from fleetlb_manager.leading import Leadership
@@ -111,6 +112,7 @@ class Manager:
         self.leadership = Leadership(
             self.lease, synced=self.synced, refresh=self._refresh, objection=lambda: self.continuity.objection
         )
+        FULLNESS.tell_of(self.memory, self.leadership)
         self._given = given
         self._objects = ObjectFolding(self.memory, self.queues)
         self._parking = Parking(given.bus)

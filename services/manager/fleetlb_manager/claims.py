@@ -37,6 +37,8 @@ class Claims:
         self._passing: dict[str, None] = {}
         self._under: dict[tuple[str, str], dict[str, None]] = {}
         self.of_pools = PoolHoldings()
+        self.in_phase = dict.fromkeys(ClaimPhase, 0)
+        """How many claims there are of each phase."""
 
     def __len__(self) -> int:
         """How many addresses are claimed."""
@@ -101,6 +103,7 @@ class Claims:
     def _note(self, claim: AddressClaim) -> None:
         spec, address = claim.spec, claim.spec.address
         self.of_pools.put(claim)
+        self.in_phase[spec.phase] += 1
         if spec.phase is not ClaimPhase.BOUND or spec.leaving:
             self._passing[address] = None
         if spec.phase is ClaimPhase.BOUND and spec.sharing_key:
@@ -118,6 +121,7 @@ class Claims:
         address, under = claim.spec.address, (claim.spec.owner.tenant, claim.spec.sharing_key)
         self._passing.pop(address, None)
         self.of_pools.drop(claim)
+        self.in_phase[claim.spec.phase] -= 1
         self._under.get(under, {}).pop(address, None)
         if not self._under.get(under):
             self._under.pop(under, None)
