@@ -9,10 +9,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.streams import allowed_stream, desired_stream, realized_stream
 from fleetlb.contracts.v1 import (
+    Hop,
     NodeRealized,
     Probe,
     RealizedState,
@@ -195,6 +197,35 @@ async def test_a_wish_is_served_and_said_in_one_message(world: World) -> None:
         assert realized is not None
         assert [hop.name for hop in realized.hops] == ["program", "acknowledge", "probe"]
         assert realized.load_balancer == a_wish(KEY).load_balancer
+
+
+def _timed() -> float:
+    return REGISTRY.get_sample_value("fleetlb_network_programming_duration_seconds_count") or 0.0
+
+
+async def test_a_change_of_a_tenant_is_timed_once(world: World) -> None:
+    seen = (Hop("watch", 1),)
+    before = _timed()
+    async with world.programmer():
+        await world.wish(msgspec.structs.replace(a_wish(KEY), hops=seen))
+        await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+        assert _timed() == before + 1
+        await world.wish(msgspec.structs.replace(a_wish(KEY, ["10.0.0.2:31777"], revision=2), hops=seen))
+        await eventually(lambda: world.is_realized(2, Probe.ANSWERED))
+        assert _timed() == before + 2
+        await world.wish(msgspec.structs.replace(a_wish(KEY, None, revision=3), hops=seen))
+        await eventually(lambda: world.is_removed(3))
+        assert _timed() == before + 2
+    queued = REGISTRY.get_sample_value("fleetlb_sync_last_queued_timestamp_seconds")
+    assert queued == REGISTRY.get_sample_value("fleetlb_sync_last_timestamp_seconds") == 1e-6
+
+
+async def test_what_a_program_finds_when_it_begins_is_not_timed(world: World) -> None:
+    await world.wish(msgspec.structs.replace(a_wish(KEY), hops=(Hop("watch", 0),)))
+    before = _timed()
+    async with world.programmer():
+        await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+        assert _timed() == before
 
 
 async def test_a_slow_probe_does_not_delay_the_acknowledgement(world: World) -> None:

@@ -7,7 +7,6 @@ done elsewhere, in their own time.
 import asyncio
 from collections.abc import Callable
 
-import prometheus_client
 import structlog
 
 import fleetlb
@@ -29,16 +28,12 @@ from fleetlb_dataplane_programmer.guarding import Guard
 from fleetlb_dataplane_programmer.health import Verdict
 from fleetlb_dataplane_programmer.heeding import FILE, Heeder
 from fleetlb_dataplane_programmer.identity import Identity
+from fleetlb_dataplane_programmer.measuring import STANDING, WISHES, Stopwatch
 from fleetlb_dataplane_programmer.programming import Ledger
 from fleetlb_dataplane_programmer.reading import read_wish
 from fleetlb_dataplane_programmer.records import AllowanceRecord, Record
 from fleetlb_dataplane_programmer.remembering import Memory, StateFile
 from fleetlb_dataplane_programmer.sweeping import Dial, Pace, Sweeper
-
-WISHES = prometheus_client.Counter(
-    "fleetlb_desired_messages_total", "Wishes read from the bus, by what they led to.", ["led_to"]
-)
-STANDING = prometheus_client.Gauge("fleetlb_virtual_servers", "Virtual servers that this node is to serve.")
 
 _NODE_SECONDS = 5.0
 _LOOK_SECONDS = 0.25
@@ -63,6 +58,7 @@ class Node:
         """`holdings` tells what the data plane holds already; `pace` is that of probes, `checks` of real servers."""
         self._identity = identity
         self._now_us = tracing.now
+        self._stopwatch = Stopwatch(tracing.now)
         self._holdings = holdings
         allowances = Allowances(operator_key=identity.operator_key, own_addresses=identity.own_addresses)
         self._ledger = Ledger(identity.node, allow_loopback=identity.allow_loopback, allowances=allowances)
@@ -240,32 +236,39 @@ class Node:
             case Apply(server, token):
                 self._apply(server, token)
             case Remove(key, token):
-                self._guard.forget(key)
-                self._engine.remove(key, token)
+                self._remove(key, token)
             case Refused(message, kept, is_served):
                 trace = trace_id(self._ledger.journey(key).trace)
                 self._log.warning("a wish is refused", key=str(key), problem=message, trace_id=trace)
                 if kept is not None:
                     self._apply(kept, KEPT_TOKEN)
                 elif is_served:
-                    self._guard.forget(key)
-                    self._engine.remove(key, KEPT_TOKEN)
+                    self._remove(key, KEPT_TOKEN)
                 self._announcer.tell(key)
 
     def _apply(self, server: VirtualServer, token: int) -> None:
         """Ask the engine for what stands now, without the real servers that are out."""
         self._ledger.take_verdict(server.key, self._guard.watch(server))
+        self._stopwatch.asked()
         self._engine.apply(self._ledger.serving(server.key) or server, token)
+
+    def _remove(self, key: VirtualServerKey, token: int) -> None:
+        self._guard.forget(key)
+        self._stopwatch.asked()
+        self._engine.remove(key, token)
 
     def _on_verdict(self, key: VirtualServerKey, verdict: Verdict) -> None:
         """Real servers fell or rose under the same wish."""
         serving = self._ledger.take_verdict(key, verdict)
         if serving is not None:
+            self._stopwatch.asked()
             self._engine.apply(serving.server, serving.token)
         self._announcer.tell_within(key, self._tell_seconds)
 
     def _on_outcome(self, key: VirtualServerKey, outcome: Outcome) -> None:
+        before = self._ledger.journey(key)
         following = self._ledger.take_outcome(key, outcome, self._now_us())
+        self._stopwatch.answered(outcome, before, self._ledger.journey(key))
         if following is Next.PROBE:
             self._sweeper.look_at(key)
             self._announcer.tell_within(key, CROWDED_GRACE_SECONDS if self._sweeper.has_backlog else GRACE_SECONDS)
