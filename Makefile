@@ -139,7 +139,7 @@ bench-ipvs: setup lab ## Measure the IPVS engine in the lab; the figures stay in
 		$(BIN)/python -m tests.bench kernel --output /run/out/keep --load "$$(cut -d' ' -f1-3 /proc/loadavg)"
 	@$(BIN)/python -m tests.bench host
 
-schemas: $(STAMP) ## Write proto-schemas/ and deploy/crds anew from the Python types
+schemas: $(STAMP) ## Write proto-schemas/, deploy/crds and tables in docs/ anew from the Python code
 	$(BIN)/python deploy/schemas/generate.py
 
 clean: ## Remove caches and build results; .venv, fleets and the cached control plane stay

@@ -1,5 +1,6 @@
 """Write what is made from the Python code; with --check, only compare: the JSON Schemas, the AsyncAPI document and the
-CRDs from the types, and the table of Service fields in the documentation from the one in the domain.
+CRDs from the types, and in the documentation the table of Service fields from the one in the domain and the metrics of
+each process from the code.
 
     python deploy/schemas/generate.py [--check] [--root FOLDER]
 
@@ -15,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from process_metrics import metrics_of_processes
 
+from fleetlb.contracts import support_page
 from fleetlb.contracts.schemas import documents
-from fleetlb.contracts.support_page import PAGE, with_table
+from fleetlb.runtime import metrics_page
 
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = ("proto-schemas/v1/*.schema.json", "proto-schemas/asyncapi.yaml", "deploy/crds/*.yaml")
@@ -63,22 +66,27 @@ def write(root: Path, wanted: dict[str, str]) -> None:
         file.write_text(text, "utf-8")
 
 
+def _present(page: Path) -> str:
+    return page.read_text("utf-8") if page.exists() else ""
+
+
 def main(arguments: list[str]) -> int:
     """0: everything is as generated; 1: with --check, something is not."""
-    parser = argparse.ArgumentParser(description="Generate schemas and CRDs.")
+    parser = argparse.ArgumentParser(description="Generate schemas, CRDs and tables of the documentation.")
     parser.add_argument("--check", action="store_true", help="compare with the committed files and write nothing")
     parser.add_argument("--root", type=Path, default=ROOT, help="the folder that the paths are relative to")
     given = parser.parse_args(arguments)
-    page = given.root / PAGE
     wanted = {path: render(path, document) for path, document in documents().items()}
-    wanted[PAGE] = with_table(page.read_text("utf-8") if page.exists() else "")
+    wanted[support_page.PAGE] = support_page.with_table(_present(given.root / support_page.PAGE))
+    present = _present(given.root / metrics_page.PAGE)
+    wanted[metrics_page.PAGE] = metrics_page.with_tables(present, metrics_of_processes())
     if not given.check:
         write(given.root, wanted)
         return 0
     problems = differences(given.root, wanted)
     sys.stdout.writelines(problems)
     if problems:
-        sys.stderr.write("schemas differ from the Python types; run `make schemas` and review the diff\n")
+        sys.stderr.write("what is generated differs from the Python code; run `make schemas` and review the diff\n")
     return 1 if problems else 0
 
 

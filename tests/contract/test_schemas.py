@@ -38,17 +38,20 @@ def test_what_is_committed_is_what_is_generated() -> None:
     assert answer.returncode == 0, answer.stdout
 
 
+@pytest.mark.timeout(120)
 def test_drift_is_found_and_shown(tmp_path: Path) -> None:
     assert generate("--root", str(tmp_path)).returncode == 0
-    assert generate("--check", "--root", str(tmp_path)).returncode == 0
     schema = tmp_path / "proto-schemas" / "v1" / "service_observed.schema.json"
     schema.write_text(schema.read_text().replace('"digest"', '"checksum"'))
     (tmp_path / "deploy" / "crds" / "tenants.yaml").unlink()
+    page = tmp_path / "docs" / "metrics.md"
+    page.write_text(page.read_text().replace("| gauge | `phase` |", "| counter |  |"))
     (tmp_path / "proto-schemas" / "v1" / "forgotten.schema.json").write_text("{}")
     answer = generate("--check", "--root", str(tmp_path))
     assert answer.returncode == 1
     assert '-        "checksum": {' in answer.stdout
     assert "+kind: CustomResourceDefinition" in answer.stdout
+    assert "+| `fleetlb_address_claims` | gauge | `phase` |" in answer.stdout
     assert "proto-schemas/v1/forgotten.schema.json: nothing generates this file" in answer.stdout
     assert "make schemas" in answer.stderr
     assert generate("--root", str(tmp_path)).returncode == 0

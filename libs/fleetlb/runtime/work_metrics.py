@@ -78,4 +78,5 @@ class _WorkMetrics(Collector):
         yield from (depth, adds, retries, runs, errors, seconds, quarantined)
 
 
-REGISTRY.register(_WorkMetrics())
+WORK_METRICS = _WorkMetrics()
+REGISTRY.register(WORK_METRICS)
