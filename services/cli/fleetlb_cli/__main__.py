@@ -19,6 +19,8 @@ app.command("fleetlb_cli.restore.commands:app", name="restore", help="Accept tha
 app.command("fleetlb_cli.why.commands:why", name="why", help="Explain where a Service is on its way, and what to do.")
 app.command("fleetlb_cli.why.commands:trace", name="trace", help="Show the stations of a Service's last change.")
 
+app.command("fleetlb_cli.status.commands:status", name="status", help="Show the whole fleet and what is wrong.")
+
 
 def main() -> None:
     """Entry point of the scripts `fleetlb` and `kubectl-fleetlb`."""

@@ -1,0 +1,45 @@
+"""`fleetlb status`: the command."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from fleetlb.kube.cluster import Cluster
+from fleetlb_cli.answering import HERE, WELL, WRONG, Whereabouts, answer
+from fleetlb_cli.reaching import Target, hub
+from fleetlb_cli.rendering import Output, as_lines, say
+from fleetlb_cli.status.gathering import gather
+from fleetlb_cli.status.showing import page_of
+from fleetlb_cli.status.view import FleetView
+from fleetlb_cli.status.viewing import view_of
+
+NAME = "fleetlb-status-command"
+
+
+def status(
+    *,
+    where: Whereabouts = HERE,
+    output: Annotated[Output, Parameter(name=("--output", "-o"), help="table, wide, json, yaml or name.")] = "table",
+) -> int:
+    """Show the whole fleet on one screen, what is wrong with it, and what to look at next. Writes nothing.
+
+    Exit codes: 0 nothing is wrong, 1 something is, 2 usage, 3 the management cluster could not be looked at.
+    """
+
+    async def work(target: Target) -> int:
+        fleet = await look(target, where.system_namespace)
+        say(Console(), as_lines(page_of(fleet), output))
+        return WELL if fleet.serving else WRONG
+
+    return answer(where, NAME, work)
+
+
+async def look(target: Target, namespace: str) -> FleetView:
+    """A fleet as it is now. Raises FleetlbError or OSError."""
+    cluster = await Cluster.connect(target.kubeconfig, field_manager=NAME)
+    try:
+        async with hub(target, NAME) as link:
+            return view_of(await gather(cluster, link, target.nats_url, namespace))
+    finally:
+        await cluster.close()
