@@ -30,20 +30,13 @@ from fleetlb.kube.errors import NotFound
 from fleetlb.kube.fleet_objects import ADDRESS_CLAIMS, BALANCER_GROUPS, LOAD_BALANCERS, TENANTS
 from fleetlb.runtime.bus import Bus
 from fleetlb_cli.holding import MANAGER, STATUS, Held, held
+from fleetlb_cli.naming import Wanted
 from fleetlb_cli.reaching import Target
 from fleetlb_cli.reading import Kept, last_message
 from fleetlb_cli.seeing import WATCHED, Service
 from fleetlb_cli.why.situation import Said, Situation
 
 NAME = "fleetlb-why"
-
-
-class Wanted(NamedTuple):
-    """The Service that is asked for; an empty tenant: whoever has one of that name."""
-
-    tenant: str
-    namespace: str
-    name: str
 
 
 class Place(NamedTuple):
