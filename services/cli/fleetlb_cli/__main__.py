@@ -20,6 +20,7 @@ app.command("fleetlb_cli.why.commands:why", name="why", help="Explain where a Se
 app.command("fleetlb_cli.why.commands:trace", name="trace", help="Show the stations of a Service's last change.")
 
 app.command("fleetlb_cli.status.commands:status", name="status", help="Show the whole fleet and what is wrong.")
+app.command("fleetlb_cli.top.commands:top", name="top", help="Watch tenants, balancer groups or nodes live.")
 app.command("fleetlb_cli.tail.commands:tail", name="tail", help="Follow the fleet's messages live.")
 
 

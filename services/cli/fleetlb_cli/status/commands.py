@@ -5,14 +5,11 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from fleetlb.kube.cluster import Cluster
 from fleetlb_cli.answering import HERE, WELL, WRONG, Whereabouts, answer
-from fleetlb_cli.reaching import Target, hub
+from fleetlb_cli.reaching import Target
 from fleetlb_cli.rendering import Output, as_lines, say
-from fleetlb_cli.status.gathering import gather
+from fleetlb_cli.status.looking import looking
 from fleetlb_cli.status.showing import page_of
-from fleetlb_cli.status.view import FleetView
-from fleetlb_cli.status.viewing import view_of
 
 NAME = "fleetlb-status-command"
 
@@ -28,18 +25,9 @@ def status(
     """
 
     async def work(target: Target) -> int:
-        fleet = await look(target, where.system_namespace)
+        async with looking(target, NAME, where.system_namespace) as look:
+            fleet = await look()
         say(Console(), as_lines(page_of(fleet), output))
         return WELL if fleet.serving else WRONG
 
     return answer(where, NAME, work)
-
-
-async def look(target: Target, namespace: str) -> FleetView:
-    """A fleet as it is now. Raises FleetlbError or OSError."""
-    cluster = await Cluster.connect(target.kubeconfig, field_manager=NAME)
-    try:
-        async with hub(target, NAME) as link:
-            return view_of(await gather(cluster, link, target.nats_url, namespace))
-    finally:
-        await cluster.close()
