@@ -22,6 +22,7 @@ app.command("fleetlb_cli.why.commands:trace", name="trace", help="Show the stati
 app.command("fleetlb_cli.status.commands:status", name="status", help="Show the whole fleet and what is wrong.")
 app.command("fleetlb_cli.top.commands:top", name="top", help="Watch tenants, balancer groups or nodes live.")
 app.command("fleetlb_cli.tail.commands:tail", name="tail", help="Follow the fleet's messages live.")
+app.command("fleetlb_cli.sysdump.commands:sysdump", name="sysdump", help="Write down what a fleet says of itself.")
 
 
 def main() -> None:

@@ -49,7 +49,7 @@ def test_help_stays_quick() -> None:
     assert len(modules_of("--help")) < MOST_MODULES
 
 
-@pytest.mark.parametrize("command", ["status", "top", "tail"])
+@pytest.mark.parametrize("command", ["status", "top", "tail", "sysdump"])
 @pytest.mark.parametrize(
     ("where", "code", "text"),
     [
