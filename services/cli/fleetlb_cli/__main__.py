@@ -15,14 +15,13 @@ app.command("fleetlb_cli.bench.commands:bench", name="bench", help="Measure a lo
 app.command("fleetlb_cli.tenants.commands:app", name="tenant", help="Let tenants in, see how they are, see them off.")
 app.command("fleetlb_cli.audit.commands:audit", name="audit", help="Check what a live fleet promises, from outside.")
 app.command("fleetlb_cli.restore.commands:app", name="restore", help="Accept that the hub's store was put back.")
-
 app.command("fleetlb_cli.why.commands:why", name="why", help="Explain where a Service is on its way, and what to do.")
 app.command("fleetlb_cli.why.commands:trace", name="trace", help="Show the stations of a Service's last change.")
-
 app.command("fleetlb_cli.status.commands:status", name="status", help="Show the whole fleet and what is wrong.")
 app.command("fleetlb_cli.top.commands:top", name="top", help="Watch tenants, balancer groups or nodes live.")
 app.command("fleetlb_cli.tail.commands:tail", name="tail", help="Follow the fleet's messages live.")
 app.command("fleetlb_cli.sysdump.commands:sysdump", name="sysdump", help="Write down what a fleet says of itself.")
+app.command("fleetlb_cli.completion:completion", name="completion", help="Print a script for a shell's completion.")
 
 
 def main() -> None:
