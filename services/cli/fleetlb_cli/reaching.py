@@ -46,7 +46,7 @@ def find_target(kubeconfig: Path | None, url: str | None, creds: Path | None, st
 class Hub:
     """The way to NATS, which may be shut for now."""
 
-    def __init__(self, connecting: "asyncio.Task[JetStreamBus | None]") -> None:
+    def __init__(self, connecting: "asyncio.Future[Bus | None]") -> None:
         """Use `hub`."""
         self._connecting = connecting
         self.problem = ""
@@ -76,7 +76,7 @@ async def hub(target: Target, name: str) -> AsyncIterator[Hub]:
     met: FleetlbError | None = None
     async with asyncio.TaskGroup() as tasks:
 
-        async def connect() -> JetStreamBus | None:
+        async def connect() -> Bus | None:
             try:
                 return await _dialled(target, tasks, name)
             except (FleetlbError, OSError) as problem:

@@ -70,6 +70,7 @@ def tail(
         async with connected(target, NAME) as (cluster, bus):
             bus.on_reconnect(lambda: _note("NATS was away; what was sent meanwhile is not shown"))
             async with listening(cluster, bus, choice) as listener:
+                _note("following; Ctrl-C ends it")
                 await _show(listener, limit, output)
         return WELL
 
