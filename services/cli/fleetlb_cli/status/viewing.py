@@ -1,7 +1,7 @@
 """From what was read of a fleet to what an operator sees of it. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from fleetlb.contracts.objects import AddressPool, BalancerGroup, BalancerNode, LoadBalancer
 from fleetlb.contracts.tenants import Tenant, TenantCluster
@@ -30,7 +30,7 @@ def view_of(sight: Sight) -> FleetView:
     """Everything, by name."""
     balancers = sorted(sight.load_balancers, key=_place)
     states = [(each, state_of(each)) for each in balancers]
-    tenants = tuple(_tenant(each, sight, states) for each in sorted(sight.tenants, key=lambda t: t.metadata.name))
+    tenants = tuple(_tenants(sight, states))
     groups = tuple(_group(each, sight) for each in sorted(sight.groups, key=lambda g: g.metadata.name))
     pools = tuple(_pool(each) for each in sorted(sight.pools, key=lambda p: p.metadata.name))
     nats = NatsView(url=sight.nats, problem=sight.nats_problem)
@@ -68,19 +68,23 @@ def _process(name: str, lease: Held) -> ProcessView:
     return ProcessView(name=name, holder=lease.holder if lease.is_held else "", objection=lease.objection)
 
 
-def _tenant(tenant: Tenant, sight: Sight, states: Iterable[tuple[LoadBalancer, State]]) -> TenantView:
-    name = tenant.metadata.name
-    counts = Counter(state for item, state in states if item.spec.tenant == name)
-    own = [cluster for cluster in sight.clusters if cluster.spec.tenant == name]
-    return TenantView(
-        name=name,
-        ready=readiness(tenant).status,
-        state=_state(tenant),
-        load_balancers={state: counts[state] for state in State},
-        addresses=tenant.status.usage.addresses,
-        clusters=len(own),
-        silent_watchers=tuple(sorted(each.metadata.name for each in own if _is_silent(each, sight))),
-    )
+def _tenants(sight: Sight, states: Iterable[tuple[LoadBalancer, State]]) -> Iterator[TenantView]:
+    counts = Counter((item.spec.tenant, state) for item, state in states)
+    clusters: dict[str, list[TenantCluster]] = {}
+    for cluster in sight.clusters:
+        clusters.setdefault(cluster.spec.tenant, []).append(cluster)
+    for tenant in sorted(sight.tenants, key=lambda t: t.metadata.name):
+        name = tenant.metadata.name
+        own = clusters.get(name, [])
+        yield TenantView(
+            name=name,
+            ready=readiness(tenant).status,
+            state=_state(tenant),
+            load_balancers={state: counts[name, state] for state in State},
+            addresses=tenant.status.usage.addresses,
+            clusters=len(own),
+            silent_watchers=tuple(sorted(each.metadata.name for each in own if _is_silent(each, sight))),
+        )
 
 
 def _state(tenant: Tenant) -> str:
