@@ -55,6 +55,8 @@ class Part(NamedTuple):
     title: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    most: int | None = None
+    """So many rows are in the short form, before all those that are not well; None: all."""
 
 
 class Page(NamedTuple):
@@ -97,13 +99,25 @@ def _text(line: Line) -> Text:
 def _part(part: Part, *, wide: bool) -> list[Line]:
     shown = [at for at, column in enumerate(part.columns) if wide or not column.wide]
     head = tuple(part.columns[at].head for at in shown)
-    rows = [tuple(printable(row.cells[at]) for at in shown) for row in part.rows]
+    chosen = part.rows if wide or part.most is None else _chosen(part.rows, part.most)
+    rows = [tuple(printable(row.cells[at]) for at in shown) for row in chosen]
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     title = Line(printable(part.title), Tone.HEAD)
     if not rows:
         return [title, Line(f"{_INDENT}none")]
-    body = [Line(_aligned(cells, widths), row.tone) for cells, row in zip(rows, part.rows, strict=True)]
-    return [title, Line(_aligned(head, widths)), *body]
+    body = [Line(_aligned(cells, widths), row.tone) for cells, row in zip(rows, chosen, strict=True)]
+    left = len(part.rows) - len(chosen)
+    more = [Line(f"{_INDENT}and {left} more, none of them worse: -o wide shows all")] if left else []
+    return [title, Line(_aligned(head, widths)), *body, *more]
+
+
+def _chosen(rows: tuple[Row, ...], most: int) -> tuple[Row, ...]:
+    """The worst, in the order of all."""
+    worst = sorted(range(len(rows)), key=lambda at: (_WORST_FIRST.index(rows[at].tone), at))
+    return tuple(rows[at] for at in sorted(worst[:most]))
+
+
+_WORST_FIRST = (Tone.BAD, Tone.DOUBTFUL, Tone.PLAIN, Tone.HEAD, Tone.GOOD)
 
 
 def _aligned(cells: tuple[str, ...], widths: list[int]) -> str:

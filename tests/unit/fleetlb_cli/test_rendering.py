@@ -43,6 +43,16 @@ def test_a_table_leaves_wide_columns_out() -> None:
     assert shown("wide")[1:3] == ["  NAME   MORE   STATE", "  a      xyz    good"]
 
 
+def test_the_short_form_shows_the_worst() -> None:
+    tones = [Tone.GOOD, Tone.GOOD, Tone.DOUBTFUL, Tone.GOOD, Tone.BAD]
+    rows = tuple(Row(f"thing/{n}", (str(n),), tone) for n, tone in enumerate(tones))
+    page = Page((Part("things", (Column("NAME"),), rows, most=3),), Thing("a", 5))
+    short = [line.text.strip() for line in as_lines(page, "table")]
+    assert short == ["things", "NAME", "0", "2", "4", "and 2 more, none of them worse: -o wide shows all"]
+    assert [line.text.strip() for line in as_lines(page, "wide")][2:] == ["0", "1", "2", "3", "4"]
+    assert len(as_lines(page, "name")) == 5
+
+
 def test_machines() -> None:
     assert shown("json") == ["{", '  "name": "a",', '  "port": 5', "}"]
     assert yaml.safe_load("\n".join(shown("yaml"))) == {"name": "a", "port": 5}

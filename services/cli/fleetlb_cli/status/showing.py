@@ -9,13 +9,15 @@ from fleetlb_cli.status.view import FleetView, GroupView, NodeView, PoolView, St
 from fleetlb_cli.tenants.tables import printable
 
 MOST_TROUBLES = 20
+MOST_ROWS = 15
+"""Of one table: a screen has room for no more."""
 NOBODY = "nobody"
 
 
 def page_of(fleet: FleetView) -> Page:
     """Everything, what is wrong last: that is what stays on the screen."""
     parts = (hub_part(fleet), groups_part(fleet), nodes_part(fleet), pools_part(fleet), tenants_part(fleet))
-    return Page(parts, fleet, tuple(_verdict(fleet)))
+    return Page(tuple(part._replace(most=MOST_ROWS) for part in parts), fleet, tuple(_verdict(fleet)))
 
 
 def hub_part(fleet: FleetView) -> Part:
@@ -94,7 +96,7 @@ def _node(group: GroupView, node: NodeView) -> Row:
         str(node.virtual_servers),
         node.version or "unknown",
     )
-    return Row("", cells, Tone.GOOD if node.is_well else Tone.BAD)
+    return Row(f"balancernode/{node.name}", cells, Tone.GOOD if node.is_well else Tone.BAD)
 
 
 def _pool(pool: PoolView) -> Iterator[Row]:

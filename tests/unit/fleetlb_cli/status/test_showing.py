@@ -73,5 +73,5 @@ def test_machines_get_all_of_it() -> None:
     assert told == json.loads(msgspec.json.encode(view_of(sight)))
     assert told["serving"] is False
     assert told["groups"][0]["nodes"][0]["following"] is False
-    names = "lease/fleetlb-manager lease/fleetlb-status balancergroup/default addresspool/public tenant/acme"
-    assert shown(sight, "name").split() == names.split()
+    names = ["lease/fleetlb-manager", "lease/fleetlb-status", "balancergroup/default", "balancernode/node-1"]
+    assert shown(sight, "name").split() == [*names, "addresspool/public", "tenant/acme"]
