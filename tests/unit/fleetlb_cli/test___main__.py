@@ -8,7 +8,7 @@ import pytest
 from fleetlb import __version__
 from fleetlb_cli.__main__ import app
 
-MOST_MODULES = 400
+MOST_MODULES = 260
 """That `--help` may import: about a fifth of a second on a machine at rest."""
 
 
@@ -47,6 +47,13 @@ def test_help_imports_no_client_library() -> None:
 def test_help_stays_quick() -> None:
     """Its time is that of what it imports, which hardly differs between machines as a number of modules."""
     assert len(modules_of("--help")) < MOST_MODULES
+
+
+@pytest.mark.parametrize("command", ["status", "top", "tail", "sysdump"])
+def test_exit_codes_are_told(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        app([command, "--help"])
+    assert "Exit codes: 0 " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["status", "top", "tail", "sysdump"])
