@@ -32,7 +32,7 @@ def troubles_of(
 ) -> Iterator[Trouble]:
     """What concerns most comes first."""
     if nats.problem:
-        text = f"cannot be asked: {nats.problem}; what is served is served on, and nothing changes"
+        text = f"cannot be asked from here: {nats.problem}: is it up, and are the credentials good?"
         yield Trouble(about="NATS", text=text, next="fleetlb sysdump")
     for process in processes:
         yield from _of_process(process)
