@@ -19,7 +19,8 @@ from fleetlb_cli.status.view import (
 
 DRAINING = "Draining"
 """Reason of a pool that is deleted and waits for its last address: as somebody wanted it."""
-SUSPENDED = "suspended"
+SERVED, SUSPENDED, REMOVAL = "served", "suspended", "removal"
+"""How a tenant is; the last is followed by how far it is."""
 
 
 def troubles_of(
@@ -68,6 +69,8 @@ def _of_pool(pool: PoolView) -> Trouble:
 
 def _of_tenant(tenant: TenantView) -> Iterator[Trouble]:
     about, command = f"tenant {tenant.name}", f"fleetlb tenant show {tenant.name}"
+    if tenant.state.startswith(REMOVAL):
+        return  # as somebody wanted it
     if tenant.ready is not Status.TRUE:
         yield Trouble(about=about, text="is not ready", next=command)
     if tenant.state == SUSPENDED:

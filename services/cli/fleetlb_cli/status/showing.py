@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from fleetlb.contracts.objects import PoolCounts
 from fleetlb.domain.conditions import Status
 from fleetlb_cli.rendering import Column, Line, Page, Part, Row, Tone
+from fleetlb_cli.status.judging import SERVED
 from fleetlb_cli.status.view import FleetView, GroupView, NodeView, PoolView, State, TenantView, Trouble
 from fleetlb_cli.tenants.tables import printable
 
@@ -121,10 +122,18 @@ def _tone(pool: PoolView, counts: PoolCounts) -> Tone:
 def _tenant(tenant: TenantView) -> Row:
     counts = [tenant.load_balancers.get(state, 0) for state in State]
     silent = ", ".join(tenant.silent_watchers) or "none"
-    is_well = tenant.ready is Status.TRUE and not tenant.silent_watchers
-    tone = Tone.BAD if not is_well else Tone.GOOD if sum(counts) == counts[0] else Tone.DOUBTFUL
     cells = (tenant.name, tenant.ready.value, tenant.state, *map(str, counts))
-    return Row(f"tenant/{tenant.name}", (*cells, str(tenant.addresses), str(tenant.clusters), silent), tone)
+    more = (str(tenant.addresses), str(tenant.clusters), silent)
+    return Row(f"tenant/{tenant.name}", (*cells, *more), _tone_of_tenant(tenant))
+
+
+def _tone_of_tenant(tenant: TenantView) -> Tone:
+    if tenant.state != SERVED:
+        return Tone.DOUBTFUL
+    if tenant.ready is not Status.TRUE or tenant.silent_watchers:
+        return Tone.BAD
+    all_serve = sum(tenant.load_balancers.values()) == tenant.load_balancers.get(State.SERVING, 0)
+    return Tone.GOOD if all_serve else Tone.DOUBTFUL
 
 
 def _yes(is_so: bool) -> str:

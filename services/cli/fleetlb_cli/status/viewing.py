@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from fleetlb.contracts.objects import AddressPool, BalancerGroup, BalancerNode, LoadBalancer
 from fleetlb.contracts.tenants import Tenant, TenantCluster
 from fleetlb.domain.conditions import READY, SERVING, Condition, Status
+from fleetlb_cli.audit.times import age_of
 from fleetlb_cli.holding import Held
-from fleetlb_cli.status.judging import troubles_of
+from fleetlb_cli.status.judging import REMOVAL, SERVED, SUSPENDED, troubles_of
 from fleetlb_cli.status.sight import Sight
 from fleetlb_cli.status.view import (
     FleetView,
@@ -24,6 +25,8 @@ from fleetlb_cli.tenants.times import spelled
 
 SILENCE_SECONDS = 60.0
 """A watcher says every 15 s that it lives."""
+NEW_SECONDS = 15.0
+"""So long the hub may be at a new load balancer; somebody makes one all the time."""
 
 
 def view_of(sight: Sight) -> FleetView:
@@ -35,7 +38,8 @@ def view_of(sight: Sight) -> FleetView:
     pools = tuple(_pool(each) for each in sorted(sight.pools, key=lambda p: p.metadata.name))
     nats = NatsView(url=sight.nats, problem=sight.nats_problem)
     processes = (_process("manager", sight.manager), _process("status", sight.status))
-    troubles = tuple(troubles_of(nats, processes, tenants, groups, pools, states))
+    told = [(item, state) for item, state in states if state is not State.PENDING or not _is_new(item, sight)]
+    troubles = tuple(troubles_of(nats, processes, tenants, groups, pools, told))
     return FleetView(
         taken_at=spelled(int(sight.taken_at)),
         serving=not troubles,
@@ -58,6 +62,10 @@ def state_of(item: LoadBalancer) -> State:
     if serving.status is Status.TRUE:
         return State.SERVING
     return State.PENDING if serving.status is Status.UNKNOWN else State.NOT_SERVING
+
+
+def _is_new(item: LoadBalancer, sight: Sight) -> bool:
+    return age_of(item.metadata.creation_timestamp, sight.taken_at) < NEW_SECONDS
 
 
 def _place(item: LoadBalancer) -> tuple[str, str, str]:
@@ -90,8 +98,8 @@ def _tenants(sight: Sight, states: Iterable[tuple[LoadBalancer, State]]) -> Iter
 def _state(tenant: Tenant) -> str:
     if tenant.metadata.deletion_timestamp is not None:
         said = outlook(tenant, tenant.metadata.uid, confirmed=False)
-        return f"removal {said.removal.value}"
-    return "suspended" if tenant.spec.suspended else "served"
+        return f"{REMOVAL} {said.removal.value}"
+    return SUSPENDED if tenant.spec.suspended else SERVED
 
 
 def _is_silent(cluster: TenantCluster, sight: Sight) -> bool:

@@ -4,12 +4,13 @@ import json
 
 import msgspec
 
+from fleetlb.domain.conditions import Status
 from fleetlb.testkit.load_balancers import a_load_balancer
 from fleetlb_cli.rendering import Output, Tone, as_lines
 from fleetlb_cli.status.showing import MOST_TROUBLES, page_of
 from fleetlb_cli.status.sight import Sight
 from fleetlb_cli.status.viewing import view_of
-from tests.unit.fleetlb_cli.status.a_fleet import a_sight
+from tests.unit.fleetlb_cli.status.a_fleet import a_sight, judged
 
 WHOLE = """\
 hub
@@ -60,7 +61,8 @@ def test_what_is_wrong_stands_last_with_the_next_command() -> None:
 
 
 def test_a_screen_stays_one() -> None:
-    many = tuple(a_load_balancer(f"s{n}") for n in range(MOST_TROUBLES + 5))
+    idle = judged(Status.FALSE, "NoReadyBackend")
+    many = tuple(a_load_balancer(f"s{n}", status=idle) for n in range(MOST_TROUBLES + 5))
     lines = shown(a_sight(load_balancers=many)).splitlines()
     assert sum(line.startswith("    next:") for line in lines) == MOST_TROUBLES
     assert lines[-1] == "  and 5 more: -o json names them all"

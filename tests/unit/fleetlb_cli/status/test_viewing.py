@@ -18,7 +18,10 @@ from tests.unit.fleetlb_cli.status.a_fleet import GROUP, NODE, NOW, POOL, TENANT
 REFUSED = a_balancer(refusal=Refusal(Reason.POOL_EXHAUSTED, "pool public: 4 of 4 used"))
 IDLE = a_balancer(status=judged(Status.FALSE, Reason.NO_READY_BACKEND, f"no backend [trace {7:032x}]"))
 UNKNOWN = a_balancer(status=judged(Status.UNKNOWN, Reason.IN_PROGRESS))
-OLDER = replace(a_balancer(), metadata=replace(a_balancer().metadata, generation=2))
+LONG_AGO, JUST_NOW = "2027-01-15T07:59:00Z", "2027-01-15T07:59:50Z"
+OLDER = replace(a_balancer(), metadata=replace(a_balancer().metadata, generation=2, creation_timestamp=LONG_AGO))
+NEW = replace(OLDER, metadata=replace(OLDER.metadata, creation_timestamp=JUST_NOW))
+REMOVED_TENANT = replace(TENANT, metadata=ObjectMeta(name="acme", uid="u", deletion_timestamp=JUST_NOW, generation=2))
 
 
 def pool_that_says(reason: str) -> tuple[Any, ...]:
@@ -124,10 +127,12 @@ def test_without_nats_nothing_is_said_of_those_whom_only_it_knows() -> None:
     [
         {"pools": pool_that_says("Draining")},
         {"tenants": (replace(TENANT, spec=replace(TENANT.spec, suspended=True)),), "watchers": {}},
+        {"tenants": (REMOVED_TENANT,), "watchers": {}},
+        {"load_balancers": (NEW,)},
     ],
-    ids=["a pool that is drained", "a tenant that is suspended"],
+    ids=["a pool that is drained", "a tenant that is suspended", "a tenant that is removed", "a new load balancer"],
 )
-def test_what_somebody_wanted_is_not_wrong(changed: dict[str, Any]) -> None:
+def test_what_somebody_wanted_or_has_just_begun_is_not_wrong(changed: dict[str, Any]) -> None:
     assert view_of(a_sight(**changed)).serving
 
 
