@@ -12,9 +12,10 @@ from fleetlb.domain.traces import mark_of
 from fleetlb.kube.cluster import PatchKind
 from fleetlb.kube.fleet_objects import TENANTS
 from fleetlb.kube.resources import NODES
+from fleetlb_cli.naming import Wanted
 from fleetlb_cli.reaching import connected, find_target
 from fleetlb_cli.why.explaining import Explanation, explain
-from fleetlb_cli.why.looking import Wanted, look
+from fleetlb_cli.why.looking import look
 from fleetlb_cli.why.steps import Stage
 from tests.e2e.fleet import FLEETLB, Fleet, TenantCluster, eventually, next_node_port, tcp
 from tests.stage.pools import pool_for

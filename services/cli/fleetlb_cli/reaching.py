@@ -43,6 +43,57 @@ def find_target(kubeconfig: Path | None, url: str | None, creds: Path | None, st
     return Target(given, url, creds, False)
 
 
+class Hub:
+    """The way to NATS, which may be shut for now."""
+
+    def __init__(self, connecting: "asyncio.Future[Bus | None]") -> None:
+        """Use `hub`."""
+        self._connecting = connecting
+        self.problem = ""
+        """Why there is no bus."""
+
+    async def bus(self, seconds: float) -> Bus | None:
+        """The bus, waited for so long; None, and `problem` says why: it does not answer, or lets nobody in."""
+        await asyncio.wait({self._connecting}, timeout=seconds)
+        bus = self._connecting.result() if self._connecting.done() else None
+        if bus is not None and bus.connected:
+            self.problem = ""
+            return bus
+        self.problem = self.problem or f"no answer for {seconds:g} s"
+        return None
+
+    async def close(self) -> None:
+        """End the connection, if there is one."""
+        if not self._connecting.done():
+            self._connecting.cancel()
+        elif (bus := self._connecting.result()) is not None:
+            await bus.close()
+
+
+@asynccontextmanager
+async def hub(target: Target, name: str) -> AsyncIterator[Hub]:
+    """The way to NATS for a block, which begins at once; a connection that is lost is made again."""
+    met: FleetlbError | None = None
+    async with asyncio.TaskGroup() as tasks:
+
+        async def connect() -> Bus | None:
+            try:
+                return await _dialled(target, tasks, name)
+            except (FleetlbError, OSError) as problem:
+                found.problem = str(problem)
+                return None
+
+        found = Hub(tasks.create_task(connect()))
+        try:
+            yield found
+        except FleetlbError as problem:  # out of the task group it must come as it is
+            met = problem
+        finally:
+            await found.close()
+    if met is not None:
+        raise met
+
+
 @asynccontextmanager
 async def connected(target: Target, name: str) -> AsyncIterator[tuple[Cluster, Bus]]:
     """Connections under a name of their own, for a block. Raises FleetlbError, also for a NATS that is not there."""
@@ -66,7 +117,11 @@ async def connected(target: Target, name: str) -> AsyncIterator[tuple[Cluster, B
 async def _bus(target: Target, tasks: asyncio.TaskGroup, name: str) -> JetStreamBus:
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            return await JetStreamBus.connect(target.nats_url, tasks=tasks, creds=target.nats_creds, name=name)
+            return await _dialled(target, tasks, name)
     except TimeoutError:
         text = f"NATS at {target.nats_url} does not let {target.nats_creds} in, or does not answer"
         raise Transient(f"{text}, for {CONNECT_SECONDS:g} s") from None
+
+
+async def _dialled(target: Target, tasks: asyncio.TaskGroup, name: str) -> JetStreamBus:
+    return await JetStreamBus.connect(target.nats_url, tasks=tasks, creds=target.nats_creds, name=name)

@@ -42,7 +42,7 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 async def audit_once(target: Target, settle: float) -> Sight:
     """Two looks, `settle` seconds apart. Raises FleetlbError or OSError."""
     async with connected(target, NAME) as (cluster, bus):
-        return await _look(cluster, bus, target, settle)
+        return await look(cluster, bus, target, settle)
 
 
 async def audit_for_ever(target: Target, settle: float, every: float, address: tuple[str, int]) -> NoReturn:
@@ -54,7 +54,7 @@ async def audit_for_ever(target: Target, settle: float, every: float, address: t
         while True:
             began = time.monotonic()
             try:
-                _count(await _look(cluster, bus, target, settle))
+                _count(await look(cluster, bus, target, settle))
             except FleetlbError as problem:
                 BLIND.inc()
                 log.warning("the fleet could not be looked at", problem=str(problem))
@@ -65,7 +65,8 @@ async def audit_for_ever(target: Target, settle: float, every: float, address: t
     raise AssertionError("never reached")
 
 
-async def _look(cluster: Cluster, bus: Bus, target: Target, settle: float) -> Sight:
+async def look(cluster: Cluster, bus: Bus, target: Target, settle: float) -> Sight:
+    """Two looks over connections that stand. Raises FleetlbError."""
     first = judge(await gather(cluster, bus), allow_loopback=target.allow_loopback)
     await asyncio.sleep(settle)
     picture = await gather(cluster, bus)

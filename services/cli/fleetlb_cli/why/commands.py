@@ -17,10 +17,11 @@ from fleetlb.domain.traces import trace_id
 from fleetlb.runtime.logs import set_up_logs
 from fleetlb.runtime.settings import LogFormat, LogLevel
 from fleetlb_cli.local.layout import NoFleetError
+from fleetlb_cli.naming import Wanted, wanted_of
 from fleetlb_cli.reaching import Target, connected, find_target
 from fleetlb_cli.why.explaining import explain
 from fleetlb_cli.why.journeying import last_change, passages
-from fleetlb_cli.why.looking import NAME, Wanted, look
+from fleetlb_cli.why.looking import NAME, look
 from fleetlb_cli.why.showing import as_text, as_timeline
 from fleetlb_cli.why.situation import Situation
 
@@ -101,16 +102,6 @@ def trace_service(
     ]
     _print(shown, "\n\n".join(text), output)
     return SERVES
-
-
-def wanted_of(name: str) -> Wanted:
-    """Raises ValueError."""
-    match name.split("/"):
-        case [namespace, service] if namespace and service:
-            return Wanted("", namespace, service)
-        case [tenant, namespace, service] if tenant and namespace and service:
-            return Wanted(tenant, namespace, service)
-    raise ValueError(f"{name[:80]}: write [TENANT/]NAMESPACE/NAME, such as acme/shop/web")
 
 
 def _with_tenant(target: Target, wanted: Wanted, kubeconfig: Path | None) -> Target:

@@ -6,7 +6,6 @@ of an address that is being let go of are found by listing.
 
 import time
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,25 +28,15 @@ from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.errors import NotFound
 from fleetlb.kube.fleet_objects import ADDRESS_CLAIMS, BALANCER_GROUPS, LOAD_BALANCERS, TENANTS
-from fleetlb.kube.lease_marks import objection_of
-from fleetlb.kube.leases import TYPED_LEASES
 from fleetlb.runtime.bus import Bus
+from fleetlb_cli.holding import MANAGER, STATUS, Held, held
+from fleetlb_cli.naming import Wanted
 from fleetlb_cli.reaching import Target
 from fleetlb_cli.reading import Kept, last_message
 from fleetlb_cli.seeing import WATCHED, Service
-from fleetlb_cli.why.situation import Held, Said, Situation
+from fleetlb_cli.why.situation import Said, Situation
 
 NAME = "fleetlb-why"
-SKEW_SECONDS = 5.0
-"""How far the clocks of two machines may be apart."""
-
-
-class Wanted(NamedTuple):
-    """The Service that is asked for; an empty tenant: whoever has one of that name."""
-
-    tenant: str
-    namespace: str
-    name: str
 
 
 class Place(NamedTuple):
@@ -67,7 +56,7 @@ async def look(cluster: Cluster, bus: Bus, target: Target, wanted: Wanted, names
     Raises ApiError and Transient.
     """
     tenants = [t for t in await cluster.list(TENANTS) if wanted.tenant in ("", t.metadata.name)]
-    manager, status = [await _held(cluster, namespace, name) for name in ("fleetlb-manager", "fleetlb-status")]
+    manager, status = [await held(cluster, namespace, name) for name in (MANAGER, STATUS)]
     places = [place for tenant in tenants for place in await _places(cluster, target, tenant, wanted)]
     found = [await _situation(cluster, bus, place, wanted, (manager, status)) for place in places]
     if not found and wanted.tenant:
@@ -206,18 +195,3 @@ async def _realized(
                     word = codec.decode(VirtualServerRealized, kept.data)
                     found.setdefault(node, {})[key] = Said(word, kept.trace, kept.at)
     return found
-
-
-async def _held(cluster: Cluster, namespace: str, name: str) -> Held:
-    """Whether somebody renewed a Lease not long ago, by this machine's clock."""
-    try:
-        lease = await cluster.get(TYPED_LEASES, name, namespace)
-    except NotFound:
-        return Held(name, "", False)
-    spec = lease.spec
-    if not spec.holder_identity or not spec.renew_time:
-        return Held(name, "", False)
-    age = time.time() - datetime.fromisoformat(spec.renew_time).timestamp()
-    return Held(
-        name, spec.holder_identity, age <= (spec.lease_duration_seconds or 0) + SKEW_SECONDS, objection_of(lease)
-    )

@@ -9,17 +9,8 @@ from fleetlb.contracts.tenants import Tenant
 from fleetlb.contracts.v1 import ServiceObserved, VirtualServerDesired, VirtualServerRealized
 from fleetlb.domain.planning import keys_of
 from fleetlb.domain.virtual_servers import VirtualServerKey
+from fleetlb_cli.holding import Held
 from fleetlb_cli.seeing import Service
-
-
-class Held(msgspec.Struct, frozen=True):
-    """Who holds a Lease, if anybody."""
-
-    name: str
-    holder: str
-    is_held: bool
-    objection: str = ""
-    """Why its holder does nothing all the same."""
 
 
 class Said(msgspec.Struct, frozen=True):

@@ -28,6 +28,7 @@ from fleetlb.domain.conditions import PROVISIONED, READY, SERVING, Condition, Re
 from fleetlb.domain.services import ServiceEndpoints
 from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey, parse_key
 from fleetlb.testkit.load_balancers import ADDRESS, CLUSTER, KEY, a_group, a_load_balancer, a_tenant, a_word
+from fleetlb_cli.holding import Held
 from fleetlb_cli.seeing import Condition as Shown
 from fleetlb_cli.seeing import Ingress, Metadata, Service, Spec
 from fleetlb_cli.seeing import LoadBalancerStatus as ShownAddresses
@@ -35,7 +36,7 @@ from fleetlb_cli.seeing import Status as ServiceStatus
 from fleetlb_cli.why.cures import CURES
 from fleetlb_cli.why.explaining import explain
 from fleetlb_cli.why.journeying import last_change, passages
-from fleetlb_cli.why.situation import Held, Said, Situation
+from fleetlb_cli.why.situation import Said, Situation
 from fleetlb_cli.why.steps import SILENCE_SECONDS, Stage
 
 NOW = 1_800_000_000.0

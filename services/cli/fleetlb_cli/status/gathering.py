@@ -1,0 +1,112 @@
+"""Reads what is to be known of a whole fleet: lists of objects, and of NATS who follows. An adapter; writes nothing.
+
+It reads no stream, so it costs one list of each kind and a few requests, however much is served.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+import msgspec
+
+from fleetlb.contracts import subjects
+from fleetlb.contracts.objects import BalancerGroup
+from fleetlb.contracts.streams import observed_stream, realized_stream
+from fleetlb.contracts.tenants import Tenant, TenantCluster
+from fleetlb.domain.errors import FleetlbError
+from fleetlb.kube.cluster import Cluster
+from fleetlb.kube.fleet_objects import ADDRESS_POOLS, BALANCER_GROUPS, LOAD_BALANCERS, TENANT_CLUSTERS, TENANTS
+from fleetlb.runtime.bus import Bus, StreamMissing
+from fleetlb.runtime.jetstream_api import API, read
+from fleetlb_cli.holding import MANAGER, STATUS, held
+from fleetlb_cli.reaching import Hub
+from fleetlb_cli.reading import ASK_SECONDS, last_message
+from fleetlb_cli.status.sight import Sight
+
+NATS_SECONDS = 3.0
+"""So long NATS may take to answer until the fleet is shown without it."""
+LOOKS, LOOK_AGAIN_SECONDS = 3, 0.2
+"""A follower that just got a message asks for the next in a moment, so one look may miss it."""
+
+
+async def gather(cluster: Cluster, hub: Hub, nats: str, namespace: str) -> Sight:
+    """Everything as it is now. `nats`: where it is; `namespace`: of the Leases. Raises ApiError."""
+    tenants, clusters = await cluster.list(TENANTS), await cluster.list(TENANT_CLUSTERS)
+    groups = await cluster.list(BALANCER_GROUPS)
+    seen = Sight(
+        taken_at=time.time(),
+        tenants=tuple(tenants),
+        clusters=tuple(clusters),
+        load_balancers=tuple(await cluster.list(LOAD_BALANCERS)),
+        pools=tuple(await cluster.list(ADDRESS_POOLS)),
+        groups=tuple(groups),
+        manager=await held(cluster, namespace, MANAGER),
+        status=await held(cluster, namespace, STATUS),
+        nats=nats,
+    )
+    bus = await hub.bus(NATS_SECONDS)
+    if bus is None:
+        return msgspec.structs.replace(seen, nats_problem=hub.problem)
+    try:
+        following = {group.metadata.name: await following_nodes(bus, group) for group in groups}
+        watchers = await _watchers(bus, tenants, clusters)
+    except FleetlbError as problem:
+        return msgspec.structs.replace(seen, nats_problem=str(problem))
+    return msgspec.structs.replace(seen, following=following, watchers=watchers, taken_at=time.time())
+
+
+async def following_nodes(bus: Bus, group: BalancerGroup) -> frozenset[str]:
+    """Which nodes of a group follow what the hub holds of them, right now. Raises Transient."""
+    name = group.metadata.name
+    wanted = {subjects.realized_by(name, node): node for node in group.spec.nodes}
+    found: set[str] = set()
+    for look in range(LOOKS):
+        if look:
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        waiting = await _followers(bus, realized_stream(name).name)
+        found |= {node for subject, node in wanted.items() if subject in waiting}
+        if len(found) == len(wanted):
+            break
+    return frozenset(found)
+
+
+async def _watchers(bus: Bus, tenants: Iterable[Tenant], clusters: Iterable[TenantCluster]) -> dict[str, float]:
+    accounts = {tenant.metadata.name: tenant.status.account for tenant in tenants}
+    found = {}
+    for each in clusters:
+        account = accounts.get(each.spec.tenant)
+        if account:
+            subject = subjects.observed_inventory(account, each.metadata.name)
+            kept = await last_message(bus, observed_stream(account).name, subject)
+            if kept is not None:
+                found[each.metadata.name] = kept.at
+    return found
+
+
+class _Config(msgspec.Struct):
+    filter_subject: str = ""
+
+
+class _Consumer(msgspec.Struct):
+    config: _Config
+    num_waiting: int = 0
+    """Requests for messages of a follower that is there."""
+
+
+class _Consumers(msgspec.Struct):
+    total: int
+    consumers: list[_Consumer] | None = None
+
+
+async def _followers(bus: Bus, stream: str) -> set[str]:
+    """What is followed of a stream, as the subjects that are filtered by."""
+    found: list[_Consumer] = []
+    while True:
+        body = msgspec.json.encode({"offset": len(found)})
+        try:
+            page = read(await bus.request(f"{API}.CONSUMER.LIST.{stream}", body, ASK_SECONDS), _Consumers)
+        except StreamMissing:
+            return set()
+        found.extend(page.consumers or ())
+        if not page.consumers or len(found) >= page.total:
+            return {each.config.filter_subject for each in found if each.num_waiting}

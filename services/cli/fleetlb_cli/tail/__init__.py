@@ -1,0 +1,1 @@
+"""`fleetlb tail`: the fleet's messages as they are sent, in words."""
