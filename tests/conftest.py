@@ -5,10 +5,11 @@ it said at first is printed, and when more than a few needed that the run has fa
 """
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from fleetlb_cli.local import kernel
@@ -37,6 +38,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(TIERS[folder])
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SECONDS[folder], func_only=folder in OF_A_FLEET))
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """A command that a test ran in this process may have led the log to a file that is closed by now."""
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -17,6 +17,7 @@ JWT = minting.user_jwt("hub", USER, minting.new_seed(minting.KeyKind.ACCOUNT), i
 PEM = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIB\n-----END EC PRIVATE KEY-----"
 TOKEN = "kubelet-token-0123"
 SECRETS = [*SEEDS, JWT, PEM]
+NAMES = [*(f"{kind.name.lower()} seed" for kind in minting.KeyKind), "JWT", "PEM"]
 
 
 def clean(text: str, *known: str) -> str:
@@ -27,7 +28,7 @@ def encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-@pytest.mark.parametrize("secret", SECRETS, ids=lambda secret: secret[:20])
+@pytest.mark.parametrize("secret", SECRETS, ids=NAMES)
 @pytest.mark.parametrize(
     "around",
     [
@@ -44,7 +45,7 @@ def test_what_has_the_form_of_a_secret_is_taken_out(secret: str, around: str) ->
     assert REMOVED.decode() in found
 
 
-@pytest.mark.parametrize("secret", SECRETS, ids=lambda secret: secret[:20])
+@pytest.mark.parametrize("secret", SECRETS, ids=NAMES)
 def test_also_in_json_and_in_the_data_of_a_secret(secret: str) -> None:
     body = {"kind": "Secret", "data": {"seed": encoded(secret)}, "stringData": {"seed": secret}, "name": "kept"}
     found = clean(json.dumps(body))
