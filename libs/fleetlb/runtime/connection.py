@@ -96,10 +96,14 @@ class Connection:
             self._session.end(reason)
 
     async def session(self) -> Session:
-        """The current session, waiting for one if there is none."""
-        while self._session is None:
-            await self._up.wait()
-        return self._session
+        """The current session, waiting for one if there is none, or for the next if this one has ended."""
+        while True:
+            if self._session is None:
+                await self._up.wait()
+            elif self._session.ended.is_set():
+                await asyncio.sleep(0)  # whoever begins the next one has not had its turn yet, and must have it
+            else:
+                return self._session
 
     def current(self) -> Session:
         """The current session. Raises Transient when there is none."""

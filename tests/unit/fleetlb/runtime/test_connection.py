@@ -253,3 +253,16 @@ async def test_cancelling_at_whatever_step_of_dialling_ends_it() -> None:
             keeper.cancel()
             done, _ = await asyncio.wait([keeper], timeout=5)
             assert done == {keeper}, f"cancelled after {steps} steps it goes on"
+
+
+async def test_who_asks_in_the_moment_of_an_end_gets_the_next_session() -> None:
+    """Whoever keeps the connection has not had its turn then: who asks again and again must not keep it from that."""
+    nats = ScriptedNats()
+    async with nats.listening():
+        connection = connection_to(nats)
+        async with running(connection):
+            ended = await connection.session()
+            ended.end("as when a server shuts down")
+            following = await connection.session()
+            assert following is not ended
+            assert not following.ended.is_set()
