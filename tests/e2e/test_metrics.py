@@ -40,7 +40,7 @@ def promtool() -> str:
     try:
         return find_promtool()
     except PromtoolError as problem:
-        pytest.skip(str(problem))
+        pytest.fail(str(problem))
 
 
 async def page(url: str, accept: str = "") -> str:

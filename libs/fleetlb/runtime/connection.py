@@ -77,6 +77,8 @@ class Connection:
         self._on_greeted = on_greeted
         self._session: Session | None = None
         self._up = asyncio.Event()
+        self._down = asyncio.Event()
+        self._down.set()
         self._lasting: list[_Lasting] = []
         self._callbacks: list[Callback] = []
         self._log = structlog.get_logger("fleetlb.bus").bind(nats=dialling.url)
@@ -101,7 +103,7 @@ class Connection:
             if self._session is None:
                 await self._up.wait()
             elif self._session.ended.is_set():
-                await asyncio.sleep(0)  # whoever begins the next one has not had its turn yet, and must have it
+                await self._down.wait()  # whoever begins the next one has not had its turn yet, and must have it
             else:
                 return self._session
 
@@ -130,6 +132,7 @@ class Connection:
             finally:
                 self._session = None
                 self._up.clear()
+                self._down.set()
                 metrics.BUS_CONNECTED.set(0)
                 await session.close("closed")
             connects += 1
@@ -144,6 +147,7 @@ class Connection:
             session.end(str(problem))
             return
         self._session = session
+        self._down.clear()
         self._up.set()
         metrics.BUS_CONNECTED.set(1)
         metrics.BUS_CONNECTS.inc()

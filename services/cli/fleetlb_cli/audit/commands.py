@@ -3,9 +3,10 @@
 import asyncio
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from cyclopts import Parameter
 from rich.console import Console
 
 from fleetlb.domain.errors import FleetlbError
@@ -21,38 +22,23 @@ NOTHING_FOUND, FOUND, USAGE, BLIND = 0, 1, 2, 3
 
 def audit(
     *,
-    kubeconfig: Path | None = None,
-    nats_url: str | None = None,
-    nats_creds: Path | None = None,
-    state: Path | None = None,
-    settle: float = 5.0,
-    output: Literal["text", "json"] = "text",
-    serve: str | None = None,
-    every: float = 60.0,
+    kubeconfig: Annotated[Path | None, Parameter(help="Of the management cluster; $KUBECONFIG otherwise.")] = None,
+    nats_url: Annotated[str | None, Parameter(help="Where the hub's NATS is.")] = None,
+    nats_creds: Annotated[
+        Path | None, Parameter(help="Credentials file of the hub account; reading streams is enough.")
+    ] = None,
+    state: Annotated[Path | None, Parameter(help="Folder of a local fleet, instead of the three above.")] = None,
+    settle: Annotated[float, Parameter(help="Seconds between the two looks.")] = 5.0,
+    output: Annotated[Literal["text", "json"], Parameter(help="text or json.")] = "text",
+    serve: Annotated[
+        str | None, Parameter(help="HOST:PORT: go on for ever, and show the findings as metrics there.")
+    ] = None,
+    every: Annotated[float, Parameter(help="Seconds between audits then.")] = 60.0,
 ) -> int:
     """Check on a live fleet, from outside and without writing anything, what it promises.
 
     Looks twice and tells what was wrong both times. Exit codes: 0 nothing found, 1 something found, 2 usage, 3 the
     fleet could not be looked at.
-
-    Parameters
-    ----------
-    kubeconfig
-        Of the management cluster; $KUBECONFIG otherwise.
-    nats_url
-        Where the hub's NATS is.
-    nats_creds
-        Credentials file of the hub account; reading streams is enough.
-    state
-        Folder of a local fleet, instead of the three above.
-    settle
-        Seconds between the two looks.
-    output
-        text or json.
-    serve
-        HOST:PORT: go on for ever, and show the findings as metrics there.
-    every
-        Seconds between audits then.
     """
     console = Console(stderr=True)
     set_up_logs("fleetlb-audit", LogLevel.WARNING, LogFormat.CONSOLE, to=sys.stderr)

@@ -101,14 +101,7 @@ def plan(
 
     own = {MANAGEMENT: etcd(f"etcd/{MANAGEMENT}", place.management_etcd)} if wish.own_etcd else {}
     shared = etcd("etcd", place.etcd)
-    listening = [
-        *(f"kube-controller-manager/{name}" for name in names),
-        *replica_names("manager", wish.replicas),
-        *replica_names("status", wish.replicas),
-        *(f"tenant-watcher/{name}" for name in wish.tenants),
-        f"dataplane-programmer/{programs.NODE}",
-    ]
-    ports = {name: port(name) for name in listening}
+    ports = {name: port(name) for name in _listening(wish, names)}
     nats_ports = port("nats"), port("nats/monitor")
     layout.write_json(place.choices, chosen)
     blueprint = Blueprint(
@@ -123,6 +116,17 @@ def plan(
         load_balancer_class=wish.load_balancer_class,
     )
     return Plan(wish=wish, chosen=chosen, blueprint=blueprint, servers=servers, ports=ports)
+
+
+def _listening(wish: Wish, clusters: tuple[str, ...]) -> tuple[str, ...]:
+    """Processes with an HTTP port of their own, beside the API servers."""
+    return (
+        *(f"kube-controller-manager/{name}" for name in clusters),
+        *replica_names("manager", wish.replicas),
+        *replica_names("status", wish.replicas),
+        *(f"tenant-watcher/{name}" for name in wish.tenants),
+        f"dataplane-programmer/{programs.NODE}",
+    )
 
 
 class Fleet:
