@@ -10,7 +10,7 @@ import pytest
 
 from fleetlb.contracts.streams import StreamSpec, observed_stream
 from fleetlb.domain.errors import Transient
-from fleetlb.runtime.bus import Bus, Message, StreamMissing, TooLarge
+from fleetlb.runtime.bus import Ack, Bus, Message, StreamMissing, TooLarge
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb.runtime.nats_accounts import TENANT_MAX_PAYLOAD
 from fleetlb.runtime.nats_resolver import push_account
@@ -182,8 +182,8 @@ class Diary:
             follower.cancel()
 
 
-async def publish(bus: Bus, subject: str, text: str) -> None:
-    await bus.publish(subject, text.encode(), message_id=f"{subject}-{text}")
+async def publish(bus: Bus, subject: str, text: str) -> Ack:
+    return await bus.publish(subject, text.encode(), message_id=f"{subject}-{text}")
 
 
 async def test_publish_is_acknowledged_with_growing_sequences(worlds: Worlds) -> None:
@@ -345,6 +345,22 @@ async def test_a_purged_subject_is_not_replayed(worlds: Worlds) -> None:
         assert diary.lines == ["s.b=2", "replayed"]
         with pytest.raises(StreamMissing):
             await world.bus.purge_subject("T", "s.a")
+
+
+async def test_a_purge_up_to_a_sequence_leaves_what_came_later(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        await world.bus.ensure_stream(SPEC)
+        seen = await publish(world.bus, "s.a", "1")
+        await publish(world.bus, "s.a", "2")
+        await publish(world.bus, "s.b", "3")
+        await world.bus.purge_subject("S", "s.a", seen.sequence)
+        diary = Diary()
+        async with diary.following(world.bus):
+            await eventually(lambda: "replayed" in diary.lines)
+        assert diary.lines == ["s.a=2", "s.b=3", "replayed"]
+        last = await publish(world.bus, "s.b", "4")
+        await world.bus.purge_subject("S", "s.b", last.sequence)
+        assert (await world.bus.ensure_stream(SPEC)).messages == 1
 
 
 async def test_a_stream_that_is_removed_takes_no_message_any_more(worlds: Worlds) -> None:

@@ -276,7 +276,7 @@ class _Bus:
         self._process.kept.effect(f"publish {subject}")
         return Ack("stream", self._sequence)
 
-    async def purge_subject(self, stream: str, subject: str) -> None:
+    async def purge_subject(self, stream: str, subject: str, through: int = 0) -> None:
         self._process.kept.purge(subject)
         self._process.kept.effect(f"purge {subject}")
 

@@ -90,8 +90,8 @@ class MortalBus:
             stream, subject_filter, on_message, on_replayed=on_replayed, on_restart=on_restart
         )
 
-    async def purge_subject(self, stream: str, subject: str) -> None:
-        await self.inner.purge_subject(stream, subject)
+    async def purge_subject(self, stream: str, subject: str, through: int = 0) -> None:
+        await self.inner.purge_subject(stream, subject, through)
         await self._done(f"purge {subject}")
 
     async def delete_stream(self, name: str) -> None:

@@ -126,8 +126,11 @@ class Bus(Protocol):
         `on_restart`, and begins anew. A stream that does not exist yet is waited for.
         """
 
-    async def purge_subject(self, stream: str, subject: str) -> None:
-        """Remove the messages of one subject from a stream; none there is success."""
+    async def purge_subject(self, stream: str, subject: str, through: int = 0) -> None:
+        """Remove the messages of one subject from a stream; none there is success.
+
+        `through`: a stream sequence; what came after it stays. 0: all of them.
+        """
 
     async def delete_stream(self, name: str) -> None:
         """Remove a stream with all that it holds; none there is success."""

@@ -181,9 +181,10 @@ class JetStreamBus:
         handlers = Handlers(on_message, on_replayed, on_restart)
         await Follower(self._connection, stream, subject_filter, handlers, pulling=self._pulling).run()
 
-    async def purge_subject(self, stream: str, subject: str) -> None:
-        """Remove the messages of one subject."""
-        await call(self._connection.current(), f"{API}.STREAM.PURGE.{stream}", {"filter": subject}, _Done)
+    async def purge_subject(self, stream: str, subject: str, through: int = 0) -> None:
+        """Remove the messages of one subject, or those up to a sequence."""
+        bound = {"seq": through + 1} if through else {}  # the server keeps `seq` itself
+        await call(self._connection.current(), f"{API}.STREAM.PURGE.{stream}", {"filter": subject, **bound}, _Done)
 
     async def delete_stream(self, name: str) -> None:
         """Remove a stream with all that it holds."""

@@ -240,13 +240,13 @@ class FakeBus:
             finally:
                 del found.followers[queue]
 
-    async def purge_subject(self, stream: str, subject: str) -> None:
-        """Remove the messages of one subject."""
+    async def purge_subject(self, stream: str, subject: str, through: int = 0) -> None:
+        """Remove the messages of one subject, or those up to a sequence."""
         await self._link(b"")
         found = self.server.streams.get(stream)
         if found is None:
             raise StreamMissing(f"stream not found: {stream}")
-        found.purge(subject)
+        found.purge(subject, through)
 
     async def delete_stream(self, name: str) -> None:
         """Remove a stream with all that it holds."""

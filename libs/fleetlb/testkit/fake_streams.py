@@ -68,9 +68,12 @@ class FakeStream:
         last = (kept[-1] for subject, kept in self.messages.items() if kept and subject_matches(pattern, subject))
         return sorted(last, key=lambda message: message.stream_sequence)
 
-    def purge(self, subject: str) -> None:
-        """Forget the messages of one subject."""
-        self.messages.pop(subject, None)
+    def purge(self, subject: str, through: int = 0) -> None:
+        """Forget the messages of one subject, or those up to a sequence."""
+        kept = self.messages.pop(subject, [])
+        later = [message for message in kept if through and message.stream_sequence > through]
+        if later:
+            self.messages[subject] = later
 
     def interrupt(self) -> None:
         """Make every follower begin anew."""

@@ -65,7 +65,7 @@ class MessageFolding:
             self._unreadable("desired", problem)
             return
         slot = Slot(group, said.key)
-        if not self._memory.desired.note_message(slot, said):
+        if not self._memory.desired.note_message(slot, said, message.stream_sequence):
             log.warning("a manager without the lease overwrote a virtual server", slot=str(slot))
             self._marks.service(_service_of(said.owner))
         if said.server is None or not is_wanted(self._memory.claims.at(said.key.address), slot):
@@ -97,7 +97,7 @@ class MessageFolding:
             self._unreadable("realized", problem)
             return
         self._memory.desired.see(said.revision)
-        slot = self._memory.realized.note(group, said)
+        slot = self._memory.realized.note(group, said, message.stream_sequence)
         published = self._memory.desired.get(slot)
         if published is None or published.removed:
             self._marks.slot(slot)

@@ -43,8 +43,8 @@ class Publisher(Protocol):
     async def publish(self, subject: str, body: bytes, *, message_id: str, trace: str = "") -> Ack:
         """Put a message into its stream."""
 
-    async def purge_subject(self, stream: str, subject: str) -> None:
-        """Remove the messages of one subject."""
+    async def purge_subject(self, stream: str, subject: str, through: int = 0) -> None:
+        """Remove the messages of one subject up to a sequence, which stays out of the purge if it is 0."""
 
 
 class _Pending(NamedTuple):
@@ -203,31 +203,33 @@ class Publishing:
         name = f"{slot}-{message.generation}-{message.revision}"
         trace, began = self._tracing.follow(journey.trace), to_microseconds(self._clock.wall())
         try:
-            await self._bus.publish(subjects.desired(*slot), codec.encode(message), message_id=name, trace=trace)
+            ack = await self._bus.publish(subjects.desired(*slot), codec.encode(message), message_id=name, trace=trace)
         except StreamMissing:
             self._on_stream_missing()
             raise
         self._tracing.record_publish(trace, journey.trace, DESIRED, began, to_microseconds(self._clock.wall()))
-        published = Published(message.generation, message.revision, digest, message.server is None)
+        published = Published(message.generation, message.revision, digest, message.server is None, ack.sequence)
         self._memory.desired.note(slot, published)
         if published.removed:
             self._marks.slot(slot)
 
     async def _purge(self, slot: Slot) -> None:
         """The tombstone first: what remains if the run ends in between says that nothing is served."""
-        if self._memory.desired.get(slot) is not None:
-            await self._purge_subject(streams.desired_stream(slot.group).name, subjects.desired(*slot))
+        published = self._memory.desired.get(slot)
+        if published is not None:
+            stream = streams.desired_stream(slot.group).name
+            await self._purge_subject(stream, subjects.desired(*slot), published.sequence)
             self._memory.desired.forget(slot)
         for node, said in list(self._memory.realized.get(slot).items()):
             subject = subjects.realized(slot.group, node, slot.key)
-            await self._purge_subject(streams.realized_stream(slot.group).name, subject)
+            await self._purge_subject(streams.realized_stream(slot.group).name, subject, said.sequence)
             self._memory.realized.forget(slot, node, said)
 
-    async def _purge_subject(self, stream: str, subject: str) -> None:
-        """A purge carries no generation: nobody could tell that it comes from the past."""
+    async def _purge_subject(self, stream: str, subject: str, through: int) -> None:
+        """A purge carries no generation, and may come late: it takes nothing that came after what was seen."""
         if not self._authority.acting:
             raise Transient(f"{subject}: the right to purge is gone")
-        await self._bus.purge_subject(stream, subject)
+        await self._bus.purge_subject(stream, subject, through)
 
     def _is_replayed(self, group: str) -> bool:
         specs = streams.desired_stream(group), streams.allowed_stream(group), streams.realized_stream(group)

@@ -45,6 +45,8 @@ class Published(NamedTuple):
     revision: int
     digest: str
     removed: bool = False
+    sequence: int = 0
+    """Of its stream; what comes later is of somebody else."""
 
 
 class Acknowledged(NamedTuple):
@@ -53,6 +55,8 @@ class Acknowledged(NamedTuple):
     generation: int
     revision: int
     state: RealizedState
+    sequence: int = 0
+    """Of the last message about the slot, this one or an older one that came late."""
 
     def let_go_of(self, published: Published) -> bool:
         """Whether the node has removed what a tombstone asked it to remove."""
@@ -118,15 +122,15 @@ class DesiredTable:
         known = self._published.get(slot)
         if known is not None and published[:2] < known[:2]:
             if published.generation < known.generation:
-                self._published[slot] = known._replace(digest="", removed=False)
+                self._published[slot] = known._replace(digest="", removed=False, sequence=published.sequence)
                 return False
             return True  # the echo of an earlier message of this manager
         self._published[slot] = published
         self._by_address.add(slot)
         return True
 
-    def note_message(self, slot: Slot, message: VirtualServerDesired) -> bool:
-        """Like `note`, for a message of the stream."""
+    def note_message(self, slot: Slot, message: VirtualServerDesired, sequence: int = 0) -> bool:
+        """Like `note`, for a message of the stream, where it has this sequence."""
         digest = ""
         if message.server is not None:
             content = Content(
@@ -136,7 +140,8 @@ class DesiredTable:
                 load_balancer=message.load_balancer,
             )
             digest = content.digest
-        return self.note(slot, Published(message.generation, message.revision, digest, message.server is None))
+        order = message.generation, message.revision
+        return self.note(slot, Published(*order, digest, message.server is None, sequence))
 
     def forget(self, slot: Slot) -> None:
         """The slot's subject was purged."""
@@ -176,14 +181,14 @@ class RealizedTable:
         """Slots of an address that a node spoke of."""
         return self._by_address.at(address)
 
-    def note(self, group: str, message: VirtualServerRealized) -> Slot:
-        """A node spoke of a slot; its highest (generation, revision) stays."""
+    def note(self, group: str, message: VirtualServerRealized, sequence: int = 0) -> Slot:
+        """A node spoke of a slot; its highest (generation, revision) stays. `sequence`: of the stream."""
         slot = Slot(group, message.key)
         nodes = self._acknowledged.setdefault(slot, {})
-        said = Acknowledged(message.generation, message.revision, message.state)
+        said = Acknowledged(message.generation, message.revision, message.state, sequence)
         known = nodes.get(message.node)
-        if known is None or said[:2] >= known[:2]:
-            nodes[message.node] = said
+        is_old = known is not None and said[:2] < known[:2]
+        nodes[message.node] = known._replace(sequence=sequence) if known is not None and is_old else said
         self._by_address.add(slot)
         return slot
 

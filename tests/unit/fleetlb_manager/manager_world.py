@@ -406,7 +406,7 @@ class World:
         self.kept.effect(f"publish {subject}")
         return Ack("stream", self.sequence)
 
-    async def purge_subject(self, stream: str, subject: str) -> None:
+    async def purge_subject(self, stream: str, subject: str, through: int = 0) -> None:
         self.kept.streams.pop(subject, None)
         self.kept.effect(f"purge {subject}")
 

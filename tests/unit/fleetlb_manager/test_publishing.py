@@ -227,8 +227,8 @@ async def test_nothing_more_is_purged_once_the_right_to_is_gone() -> None:
     acknowledge(world)
     purge = world.purge_subject
 
-    async def last(stream: str, subject: str) -> None:
-        await purge(stream, subject)
+    async def last(stream: str, subject: str, through: int) -> None:
+        await purge(stream, subject, through)
         world.authority.acting = False
 
     world.purge_subject = last  # type: ignore[method-assign]
@@ -249,8 +249,8 @@ async def test_a_word_that_comes_while_others_are_purged_is_not_forgotten() -> N
     said_last = said(world)
     purge = world.purge_subject
 
-    async def slowly(stream: str, subject: str) -> None:
-        await purge(stream, subject)
+    async def slowly(stream: str, subject: str, through: int) -> None:
+        await purge(stream, subject, through)
         if subject != SUBJECT:
             late = VirtualServerRealized(
                 node="node-0",
