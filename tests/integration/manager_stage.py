@@ -75,16 +75,16 @@ class StageClock(SystemClock):
 class CountingCluster:
     """Passes every request on to a Cluster, and counts the writes by kind. Can hold writes back."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = self._writer = cluster
+    def __init__(self, cluster: Cluster, root: "CountingCluster | None" = None) -> None:
+        self._cluster = cluster
+        self._root = root or self
         self.writes: Counter[str] = Counter()
         self.before_write: Callable[[str], None] = lambda what: None
         self.delay_writes = 0.0
 
     def writing_while(self, may_write: Callable[[], bool]) -> "CountingCluster":
-        """From now on all writes but those of leases need this permission."""
-        self._writer = self._cluster.writing_while(may_write)
-        return self
+        """The same, for writes that need this permission; counted together with all others."""
+        return CountingCluster(self._cluster.writing_while(may_write), self._root)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._cluster, name)
@@ -95,11 +95,12 @@ class CountingCluster:
             if res.plural == "leases":
                 return await found(res, *args, **kwargs)
             what = f"{name} {res.plural}{'/status' if kwargs.get('subresource') else ''}"
-            self.before_write(what)
-            self.writes[what] += 1
-            if self.delay_writes:
-                await asyncio.sleep(self.delay_writes)
-            return await getattr(self._writer, name)(res, *args, **kwargs)
+            root = self._root
+            root.before_write(what)
+            root.writes[what] += 1
+            if root.delay_writes:
+                await asyncio.sleep(root.delay_writes)
+            return await found(res, *args, **kwargs)
 
         return counted
 
@@ -115,6 +116,7 @@ class Node:
         self.seen: list[VirtualServerDesired] = []
         self.answering = True
         self.highest: dict[str, tuple[int, int]] = {}
+        self._repeated = 0
 
     async def run(self) -> None:
         queue: asyncio.Queue[VirtualServerDesired] = asyncio.Queue()
@@ -135,7 +137,11 @@ class Node:
     async def _take(self, wish: VirtualServerDesired) -> None:
         order = (wish.generation, wish.revision)
         key = str(wish.key)
-        if order <= self.highest.get(key, (0, 0)):
+        if order < self.highest.get(key, (0, 0)):
+            self._repeated += 1  # who asks for what is past does not know what stands here
+            await self._say(next(seen for seen in reversed(self.seen) if seen.key == wish.key))
+            return
+        if order == self.highest.get(key):
             return
         self.highest[key] = order
         self.seen.append(wish)
@@ -157,7 +163,7 @@ class Node:
             load_balancer=wish.load_balancer,
         )
         subject = subjects.realized(self.group, self.name, wish.key)
-        name = f"{self.name}-{wish.key}-{wish.generation}-{wish.revision}"
+        name = f"{self.name}-{wish.key}-{wish.generation}-{wish.revision}-{self._repeated}"
         await self.bus.publish(subject, codec.encode(said), message_id=name)
 
     async def say_capabilities(self, *capabilities: str) -> None:
@@ -236,6 +242,10 @@ class Stage:
         self.running: asyncio.Task[None] | None = None
         self._others: list[asyncio.Task[None]] = []
         self._manager: Manager | None = None
+        self.partitions = 1
+        self.managers: dict[str, Manager] = {}
+        """By identity, those that run or ran."""
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
     def manager(self) -> Manager:
@@ -282,8 +292,8 @@ class Stage:
         return await self.cluster.create(TENANTS, Tenant(metadata=ObjectMeta(name=name), spec=spec))
 
     def start(self, identity: str = "manager-1") -> None:
-        """Start the manager."""
-        self.running = self.tasks.create_task(self._run(identity))
+        """Start a manager; it is the one that is meant where none is named."""
+        self.running = self._tasks[identity] = self.tasks.create_task(self._run(identity, self.partitions))
 
     async def kill(self) -> None:
         """End the manager wherever it is."""
@@ -291,6 +301,20 @@ class Stage:
         self.running.cancel()
         await asyncio.wait([self.running])
         self.running = None
+
+    async def end(self, identity: str) -> None:
+        """End one of several managers, in order: it hands its Leases back."""
+        task = self._tasks.pop(identity)
+        task.cancel()
+        await asyncio.wait([task])
+        del self.managers[identity]
+
+    def held(self) -> dict[str, tuple[int, ...]]:
+        """For which partitions each manager acts."""
+        return {
+            name: tuple(n for n, a in enumerate(manager.leadership.authorities) if a.acting)
+            for name, manager in self.managers.items()
+        }
 
     async def restart(self) -> None:
         await self.kill()
@@ -300,12 +324,14 @@ class Stage:
     async def close(self) -> None:
         if self.running is not None:
             await self.kill()
+        for identity in list(self._tasks):
+            await self.end(identity)
         for task in self._others:
             task.cancel()
         if self._others:
             await asyncio.wait(self._others)
 
-    async def _run(self, identity: str) -> None:
+    async def _run(self, identity: str, partitions: int) -> None:
         async def push(jwt: str) -> None:
             self.pushed.append(jwt)
 
@@ -313,7 +339,7 @@ class Stage:
             self.forgotten.append((account, jwt))
 
         async with asyncio.TaskGroup() as tasks:
-            self._manager = Manager(
+            self._manager = self.managers[identity] = Manager(
                 Surroundings(
                     cluster=self.counting,  # type: ignore[arg-type]
                     bus=FakeBus(self.server),
@@ -322,6 +348,7 @@ class Stage:
                     operator=self.operator,
                     system_namespace=SYSTEM_NAMESPACE,
                     identity=identity,
+                    partitions=partitions,
                     allow_loopback=False,
                     tasks=tasks,
                     clock=self.clock,

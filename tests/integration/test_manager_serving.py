@@ -28,7 +28,7 @@ async def test_a_new_service_gets_an_address_with_two_writes(stage: Stage) -> No
     claim = (await stage.claims())["192.0.2.0"]
     assert claim.spec.owner.service_uid == "u1"
     assert claim.spec.ports == ("4443/TCP",)
-    assert claim.spec.generation == stage.manager.leadership.generation
+    assert claim.spec.generation == stage.manager.partitions.fleet.generation
     item = (await stage.load_balancers())["u1"]
     assert item.metadata.namespace == "tenant-acme"
     assert item.metadata.labels["fleetlb.dev/origin-name"] == "web"

@@ -18,13 +18,13 @@ async def test_A7_what_was_begun_before_the_lease_was_lost_is_not_finished(stage
     """As after a pause in the middle of a Service: by the time of the next write somebody else decides."""
     node, watcher = await begin(stage)
     leadership = stage.manager.leadership
-    stage.counting.before_write = lambda what: leadership.on_lost() if what == "create loadbalancers" else None
+    stage.counting.before_write = lambda what: leadership.end() if what == "create loadbalancers" else None
     await watcher.say("u1", a_wish())
     await stage.until(lambda: stage.writes["create loadbalancers"])
     await stage.settled()
     assert (list(await stage.claims()), await stage.load_balancers(), node.seen) == (["192.0.2.0"], {}, [])
     stage.counting.before_write = lambda what: None
-    leadership.on_acquired(leadership.generation)
+    leadership.look()
     await stage.until_addresses({"u1": ("192.0.2.0",)})
 
 
@@ -67,7 +67,7 @@ async def test_a_standby_takes_over_and_writes_nothing(stage: Stage) -> None:
     await watcher.say("u1", a_wish())
     await stage.until(lambda: node.serving)
     await at_rest(stage)
-    generation = stage.manager.leadership.generation
+    generation = stage.manager.partitions.fleet.generation
     first = stage.running
     stage.start("manager-2")
     await stage.until(lambda: stage.manager.is_synced)
@@ -77,7 +77,7 @@ async def test_a_standby_takes_over_and_writes_nothing(stage: Stage) -> None:
     first.cancel()
     await stage.acting()
     await stage.settled(1.3)
-    assert stage.manager.leadership.generation > generation
+    assert stage.manager.partitions.fleet.generation > generation
     assert not stage.writes
     seen = len(node.seen)
     await watcher.say("u2", a_wish("other"))

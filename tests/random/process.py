@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
 from fleetlb.contracts import codec
+from fleetlb.domain.partitions import FLEET
 from fleetlb.runtime.bus import Ack, Message
 from fleetlb_manager.allowing import Allowing
 from fleetlb_manager.assembly import Manager
@@ -128,6 +129,7 @@ class Process:
             self.marks,
             self,
             cast(Any, _Silent()),
+            may_create=lambda _: True,
             tasks=cast(Any, SimpleNamespace(create_task=_begin)),
         )
         tenancy = Tenancy(memory, self.marks, allow_loopback=False)
@@ -165,9 +167,14 @@ class Process:
         """Exactly what a manager does when its term begins."""
         given = SimpleNamespace(clock=self.clock)
         stand_in = SimpleNamespace(
-            memory=self.memory, queues=self.marks, streams=_Silent(), _accounts=_Silent(), _given=given
+            memory=self.memory,
+            queues=self.marks,
+            streams=_Silent(),
+            partitions=SimpleNamespace(number=1),
+            _accounts=_Silent(),
+            _given=given,
         )
-        Manager.resume(cast(Manager, stand_in))
+        Manager.resume(cast(Manager, stand_in), (FLEET,))
 
     # Objects.
 

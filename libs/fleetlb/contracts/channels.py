@@ -192,6 +192,14 @@ CHANNELS = (
         stream=streams.MARKS_STREAM.name,
         summary="How far the management cluster's store had come; each service with a Lease says it of its own.",
     ),
+    Channel(
+        name="partitionsHeld",
+        subject=subjects.HELD,
+        message=v1.PartitionsHeld,
+        writer="manager",
+        readers=("manager",),
+        summary="Which partitions of tenants a manager holds.",
+    ),
 )
 
 MESSAGES: tuple[type[v1.Message], ...] = tuple(

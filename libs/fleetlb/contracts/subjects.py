@@ -13,6 +13,8 @@ from fleetlb.domain.errors import Poison
 from fleetlb.domain.virtual_servers import VirtualServerKey
 
 ROOT = "fleetlb.v1"
+HELD = f"{ROOT}.held"
+"""Where managers tell each other which partitions they hold."""
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,253}")
 
 

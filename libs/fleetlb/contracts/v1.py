@@ -195,6 +195,14 @@ class StoreMarked(Message, frozen=True, kw_only=True):
     """Fencing generation of its holder."""
 
 
+class PartitionsHeld(Message, frozen=True, kw_only=True):
+    """Which partitions of tenants a manager holds: a hint to the others, by which they spread them evenly."""
+
+    identity: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
+    """Of the manager, as it stands on its Leases."""
+    partitions: Annotated[tuple[Whole, ...], msgspec.Meta(max_length=64)] = ()
+
+
 class ServiceReleased(Message, frozen=True, kw_only=True):
     """Nothing of a Service is left: no object, no virtual server, no address in use."""
 

@@ -71,6 +71,8 @@ class Verb(enum.Enum):
     CREATE = "create"
     ACQUIRE = "acquire"
     RENEW = "renew"
+    RAISE = "raise"
+    """Go on with the present term, under a higher generation."""
     WAIT = "wait"
 
 
@@ -103,6 +105,8 @@ def decide_lease(
         return Action(Verb.CREATE, max(epoch_seconds, past.tried + 1, past.floor + 1))
     holder = lease.spec.holder_identity
     if holder == identity and past.held and lease.generation == past.held:
+        if past.floor >= past.held:
+            return Action(Verb.RAISE, next_generation(lease, past, epoch_seconds))
         return Action(Verb.RENEW, past.held)
     if not holder or _is_our_own(lease, identity, past) or _has_expired(lease, observed_at, now):
         return Action(Verb.ACQUIRE, next_generation(lease, past, epoch_seconds))
@@ -142,12 +146,13 @@ def new_lease(namespace: str, name: str, identity: str, action: Action, *, durat
 
 
 def term_patch(lease: Lease, identity: str, action: Action, *, duration: int, epoch: float) -> dict[str, Any]:
-    """MERGE: begin or prolong a term, if the Lease is still as it was read."""
+    """MERGE: begin, prolong or raise a term, if the Lease is still as it was read."""
     now = micro_time(epoch)
     metadata: dict[str, Any] = {"resourceVersion": lease.metadata.resource_version}
     spec: dict[str, Any] = {"holderIdentity": identity, "leaseDurationSeconds": duration, "renewTime": now}
-    if action.verb is Verb.ACQUIRE:
+    if action.verb is not Verb.RENEW:
         metadata["annotations"] = {GENERATION: str(action.generation)}
+    if action.verb is Verb.ACQUIRE:
         spec |= {"acquireTime": now, "leaseTransitions": (lease.spec.lease_transitions or 0) + 1}
     return {"metadata": metadata, "spec": spec}
 

@@ -7,6 +7,7 @@ that is older than one that was read before is no Lease to act under: the store 
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import NoReturn, Protocol
@@ -111,11 +112,17 @@ class LeaseHolder:
         """Set while the Lease is held; `is_valid` is stricter."""
         self.on_seen: Callable[[Lease], None] = lambda lease: None
         """Hears of the Lease each time that it was read or written."""
+        self.on_raised: Callable[[int], None] = lambda generation: None
+        """Hears that the present term goes on under a higher generation."""
+        self.restraint: Callable[[], bool] = lambda: False
+        """Whether no term may begin now."""
+        self._hurry = asyncio.Event()
+        self._abstains_until = 0.0
 
     @property
     def generation(self) -> int:
         """The fencing generation of the present term; without one, the highest ever tried (0: none)."""
-        return self._past.tried
+        return self._past.held or self._past.tried
 
     @property
     def known_generation(self) -> int:
@@ -127,15 +134,26 @@ class LeaseHolder:
         return self.held.is_set() and self._clock.monotonic() < self._holds_until
 
     def rise_above(self, generation: int) -> None:
-        """Every term to come has a higher generation than this one, which somebody has used."""
-        self._past = self._past._replace(floor=max(self._past.floor, generation))
+        """Every term to come has a higher generation than this one, which somebody has used; the present one goes on
+        under a higher generation soon."""
+        if generation > self._past.floor:
+            self._past = self._past._replace(floor=generation)
+            self._hurry.set()
+
+    def hand_over(self, seconds: float) -> None:
+        """End the present term at the next step, and begin none for some seconds: somebody else may have the Lease."""
+        self._abstains_until = self._clock.monotonic() + seconds
+        self._hurry.set()
 
     async def run(self) -> NoReturn:
         """Hold the Lease whenever possible, for ever. Raises StoreWentBack."""
         wait = 0.0
         try:
             while True:
-                await asyncio.sleep(wait)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._hurry.wait()
+                self._hurry.clear()
                 wait = await self.step()
         finally:
             await self._release()
@@ -166,13 +184,17 @@ class LeaseHolder:
         return max(0.0, self._holds_until - self._clock.monotonic()) if self.held.is_set() else None
 
     async def _attempt(self) -> float:
+        if self.held.is_set() and self._is_abstaining():
+            self._lose("handed over")
+            await self._give_back()
         if not self._fresh:
             await self._look()
         action = self._decide()
-        if self.held.is_set() and action.verb is not Verb.RENEW:
+        if self.held.is_set() and action.verb not in (Verb.RENEW, Verb.RAISE):
             self._lose("the lease is no longer as we left it")
             action = self._decide()
-        if action.verb is Verb.WAIT:
+        is_restrained = not self.held.is_set() and (self._is_abstaining() or self.restraint())
+        if action.verb is Verb.WAIT or is_restrained:
             self._fresh = False
             return self._timing.retry
         started = self._clock.monotonic()
@@ -181,6 +203,9 @@ class LeaseHolder:
             return self._timing.retry / 10  # somebody was faster: look again
         self._won(action, started)
         return self._timing.renew
+
+    def _is_abstaining(self) -> bool:
+        return self._clock.monotonic() < self._abstains_until
 
     def _decide(self) -> Action:
         return decide_lease(
@@ -235,6 +260,10 @@ class LeaseHolder:
         if action.verb is Verb.RENEW:
             return
         self._past = self._past._replace(held=action.generation)
+        if action.verb is Verb.RAISE:
+            self._log.info("lease raised", generation=action.generation)
+            self.on_raised(action.generation)
+            return
         self.held.set()
         self._master.set(1)
         self._log.info("lease acquired", generation=action.generation)
@@ -252,8 +281,10 @@ class LeaseHolder:
         """Hand back what this process holds, or may hold after a write of unknown outcome."""
         if self.held.is_set():
             self._lose("stopping")
-        if not self._past.tried:
-            return
+        if self._past.tried:
+            await self._give_back()
+
+    async def _give_back(self) -> None:
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await self._look()

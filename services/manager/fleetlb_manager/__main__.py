@@ -18,7 +18,7 @@ from fleetlb_manager.settings import ManagerSettings
 GATE_SECONDS = 0.25
 """How often gates are looked at until all are open; after that a second is soon enough."""
 STANDBY_SECONDS = 3.0
-"""With caches full and no Lease for so long, somebody else holds it: a standby is ready."""
+"""With caches full and no Lease for so long, others hold them all: a standby is ready."""
 NAMESPACE_SECONDS = 1.0
 
 
@@ -47,6 +47,7 @@ async def serve(process: Process, settings: ManagerSettings) -> None:
             operator=operator,
             system_namespace=settings.system_namespace,
             identity=settings.identity,
+            partitions=settings.partitions,
             allow_loopback=settings.allow_loopback_backends,
             rules=settings.rules(),
             life_seconds=settings.credentials_seconds,
@@ -94,13 +95,13 @@ async def _keep_gates(process: Process, manager: Manager, bus: JetStreamBus) -> 
         else:
             health.gate("bus").close("not connected to NATS")
         health.gate("streams").mind(manager.streams.objection)
-        health.gate("store").mind(manager.continuity.objection)
+        health.gate("store").mind(manager.partitions.objection)
         if synced_at is None and manager.is_synced:
             synced_at = loop.time()
             health.gate("caches").open()
         if manager.leadership.acting:
             health.gate("lease").open()
-        elif synced_at is not None and not manager.lease.held.is_set():
+        elif synced_at is not None and not manager.leadership.partitions:
             if loop.time() - synced_at > STANDBY_SECONDS:
                 health.gate("lease").open()
         else:
@@ -109,7 +110,7 @@ async def _keep_gates(process: Process, manager: Manager, bus: JetStreamBus) -> 
 
 
 async def _stop_acting(manager: Manager) -> None:
-    manager.leadership.on_lost()
+    manager.leadership.end()
 
 
 def main() -> None:

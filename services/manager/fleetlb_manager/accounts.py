@@ -132,11 +132,16 @@ class Accounts:
         """The servers may have lost every account."""
         self._pushed.clear()
 
-    def forget(self) -> None:
-        """A term begins: somebody else may have written anything meanwhile."""
-        self._pushed.clear()
-        self._kept.clear()
-        self._tenants.clear()
+    def forget(self, name: str) -> None:
+        """A term begins: somebody else may have written anything about a tenant meanwhile."""
+        self._pushed.pop(name, None)
+        kept = self._kept.pop(name, None)
+        if kept is not None:
+            self._tenants.pop(kept.account, None)
+
+    def tenant_of(self, account: str) -> str:
+        """Whose account it is; empty for one that this process does not look after."""
+        return self._tenants.get(account, "")
 
     def issuer(self, account: str) -> Issuer | None:
         """Who may be issued credentials of an account; None: nobody, or not before the servers know what is void."""

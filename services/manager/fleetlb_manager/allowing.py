@@ -16,7 +16,7 @@ from fleetlb.runtime.bus import StreamMissing
 from fleetlb_manager.allowance_table import said_by
 from fleetlb_manager.allowances import decide_allowance
 from fleetlb_manager.identities import AllowanceKey
-from fleetlb_manager.publishing import Publisher
+from fleetlb_manager.publishing import RAISE_SECONDS, Publisher
 from fleetlb_manager.workbench import Workbench
 
 AGAIN_SECONDS = 0.02
@@ -71,6 +71,9 @@ class Allowing:
 
     async def _say(self, key: AllowanceKey, allowed: Allowance | None) -> None:
         known = self._memory.allowances.get(key)
+        if known is not None and known.generation > self._authority.generation:
+            self._authority.rise_above(known.generation)
+            raise Transient(f"{key}: generation {known.generation} stands there", retry_after=RAISE_SECONDS)
         message = TenantAllowed(
             group=key.group,
             tenant=key.tenant,

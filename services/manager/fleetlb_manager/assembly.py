@@ -13,8 +13,8 @@ from fleetlb.contracts.objects import BalancerGroup
 from fleetlb.contracts.streams import MARKS_STREAM, PARKED_STREAM, observed_stream
 from fleetlb.contracts.tenants import Tenant
 from fleetlb.domain.annotation_policy import AnnotationPolicy
+from fleetlb.domain.partitions import FLEET, partition_of
 from fleetlb.kube.cluster import Cluster
-from fleetlb.kube.continuity import Continuity
 from fleetlb.kube.fleet_objects import (
     ADDRESS_CLAIMS,
     ADDRESS_POOLS,
@@ -23,7 +23,7 @@ from fleetlb.kube.fleet_objects import (
     TENANT_CLUSTERS,
     TENANTS,
 )
-from fleetlb.kube.leases import SYSTEM_CLOCK, Clock, LeaseHolder
+from fleetlb.kube.leases import SYSTEM_CLOCK, Clock
 from fleetlb.kube.watching import Reflector
 from fleetlb.runtime.bus import Bus
 from fleetlb.runtime.marks import BusMarks
@@ -31,31 +31,32 @@ from fleetlb.runtime.nats_accounts import public_key
 from fleetlb.runtime.signing import is_signed, signed
 from fleetlb.runtime.tracing import OFF, Tracing
 from fleetlb_manager.account_objects import AccountObjects
-from fleetlb_manager.accounts import Accounts, Pusher, Telling
+from fleetlb_manager.accounts import Accounts, Issuer, Pusher, Telling
 from fleetlb_manager.allowing import Allowing
 from fleetlb_manager.choosing import Chooser
 from fleetlb_manager.claiming import Claiming
 from fleetlb_manager.clusters import Clusters
 from fleetlb_manager.credential_terms import DEFAULT_LIFE_SECONDS
+from fleetlb_manager.delegating import on_behalf_of_each
 from fleetlb_manager.draining import Draining
 from fleetlb_manager.folding_messages import MessageFolding
 from fleetlb_manager.folding_objects import ObjectFolding
 from fleetlb_manager.following import Following
 from fleetlb_manager.fullness import FULLNESS
-from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.issuing import Issuing
-from fleetlb_manager.leading import Leadership
-from fleetlb_manager.marking import StatusKey
 from fleetlb_manager.memory import Memory
 from fleetlb_manager.minting import Operator
 from fleetlb_manager.objects import ClaimObjects, ClusterObjects, LoadBalancerObjects
+from fleetlb_manager.on_behalf import OnBehalf, under
 from fleetlb_manager.parking import Parking
+from fleetlb_manager.partitions import Candidate, Partitions
 from fleetlb_manager.planning import Planner
 from fleetlb_manager.publishing import Publishing
 from fleetlb_manager.queues import Queues, Work
 from fleetlb_manager.registering import NO_RULES
 from fleetlb_manager.releasing import Releasing
 from fleetlb_manager.removing import Removing
+from fleetlb_manager.resuming import mark_everything
 from fleetlb_manager.serving import Serving
 from fleetlb_manager.statuses import Statuses
 from fleetlb_manager.streams import Streams
@@ -64,7 +65,6 @@ from fleetlb_manager.workbench import Workbench
 
 Forgetter = Callable[[str, str], Awaitable[None]]
 """Makes the NATS servers forget an account, by its public key and the operator's word on it. Raises Transient."""
-LEASE_NAME = "fleetlb-manager"
 
 
 class Surroundings(NamedTuple):
@@ -79,6 +79,8 @@ class Surroundings(NamedTuple):
     identity: str
     allow_loopback: bool
     tasks: asyncio.TaskGroup
+    partitions: int = 1
+    """Between how many Leases the tenants are divided, for every manager of the fleet."""
     tracing: Tracing = OFF
     clock: Clock = SYSTEM_CLOCK
     rules: AnnotationPolicy = NO_RULES
@@ -94,25 +96,17 @@ class Manager:
         """Wires the parts; nothing runs yet."""
         self.memory = Memory()
         self.queues = Queues()
-        self.lease = LeaseHolder(
+        self.partitions = Partitions(
             given.cluster,
-            namespace=given.system_namespace,
-            name=LEASE_NAME,
-            identity=given.identity,
-            clock=given.clock,
-            on_acquired=lambda generation: self.leadership.on_acquired(generation),
-            on_lost=lambda: self.leadership.on_lost(),
+            Candidate(given.system_namespace, given.identity, given.clock),
+            given.partitions,
+            marks=BusMarks(given.bus),
+            synced=self.synced,
+            refresh=self._refresh,
+            on_lost=self._stand_down,
         )
-        self.continuity = Continuity(
-            given.cluster,
-            self.lease,
-            BusMarks(given.bus),
-            on_open=lambda generation: self.leadership.on_acquired(generation),
-        )
-        self.leadership = Leadership(
-            self.lease, synced=self.synced, refresh=self._refresh, objection=lambda: self.continuity.objection
-        )
-        FULLNESS.tell_of(self.memory, self.leadership)
+        self.leadership = self.partitions.leadership
+        FULLNESS.tell_of(self.memory, self.partitions.fleet)
         self._given = given
         self._objects = ObjectFolding(self.memory, self.queues)
         self._parking = Parking(given.bus)
@@ -123,10 +117,18 @@ class Manager:
             given.clock.monotonic,
             is_ours=partial(is_signed, public_key=public_key(given.operator.seed)),
         )
-        self.streams = Streams(given.bus, may_create=lambda: self.leadership.listening)
+        self.streams = Streams(given.bus, may_create=lambda: self.partitions.fleet.listening)
         self.streams.want(PARKED_STREAM)
         self.streams.want(MARKS_STREAM)
-        self._following = Following(self.memory, messages, self.queues, given.bus, self.streams, tasks=given.tasks)
+        self._following = Following(
+            self.memory,
+            messages,
+            self.queues,
+            given.bus,
+            self.streams,
+            may_create=lambda tenant: self.partitions.of(tenant).listening,
+            tasks=given.tasks,
+        )
         self._wire_workers()
         self._reflectors = self._watches()
         given.bus.on_reconnect(self._on_reconnect)
@@ -139,13 +141,12 @@ class Manager:
             **watches,
             "streams": self.streams.run,
             "parking": self._parking.run,
-            "leadership": lambda: self.leadership.run(self.resume),
-            "lease": self.continuity.run,
+            **self.partitions.runs(self.resume, self._given.bus),
         }
 
     async def answer_watchers(self) -> None:
         """Answer those that ask for credentials, from now on."""
-        issuing = Issuing(self._accounts.issuer, self._given.clock)
+        issuing = Issuing(self._issuer, self._given.clock)
         await self._given.bus.serve(subjects.ALL_CREDENTIALS, issuing.respond)
 
     async def synced(self) -> None:
@@ -158,33 +159,21 @@ class Manager:
         """Whether every watch has had its first full set."""
         return all(reflector.synced.is_set() for reflector in self._reflectors)
 
-    def resume(self) -> None:
-        """Look at everything: a term begins, or much was missed."""
-        memory, queues = self.memory, self.queues
-        memory.begin_adoption(self._given.clock.monotonic())
+    def resume(self, partitions: tuple[int, ...]) -> None:
+        """Look at everything in some partitions: their terms begin."""
+        self.memory.begin_adoption(self._given.clock.monotonic())
+        self.memory.let_go.clear()  # others may have served there since
         self.streams.look_now()
-        self._accounts.forget()
-        queues.tenancy()
-        for name in memory.tenants:
-            queues.account(name)
-            queues.status(StatusKey("tenant", name))
-        for name in memory.pools:
-            queues.pool(name)
-            queues.status(StatusKey("pool", name))
-        for name in memory.groups:
-            queues.status(StatusKey("group", name))
-        for cluster in memory.observations.clusters():
-            queues.cluster(cluster)
-        keys: set[ServiceKey] = {*memory.observations.services(), *memory.load_balancers.services()}
-        for key in sorted(keys.union(memory.claims.owners()), key=memory.lines.since):
-            queues.service(key)
-        for slot in memory.slots():
-            queues.slot(slot)
-        for name in memory.registrations:
-            for allowance in memory.allowances_of(name):
-                queues.allowance(allowance)
-        for address in list(memory.claims.passing()):
-            queues.claim(address)
+        number = self.partitions.number
+        for name in self.memory.tenants:
+            if partition_of(name, number) in partitions:
+                self._accounts.forget(name)
+        mark_everything(
+            self.memory,
+            self.queues,
+            is_of=lambda tenant: partition_of(tenant, number) in partitions,
+            is_of_fleet=FLEET in partitions,
+        )
 
     def forget_pushed_accounts(self) -> None:
         """The NATS servers may have lost the accounts: push them again."""
@@ -194,8 +183,9 @@ class Manager:
 
     def _wire_workers(self) -> None:
         given, memory = self._given, self.memory
-        bench = Workbench(memory, self._objects, self.queues, self.leadership, given.clock, given.tracing)
-        cluster = given.cluster.writing_while(lambda: self.leadership.acting)
+        authority = OnBehalf()
+        bench = Workbench(memory, self._objects, self.queues, authority, given.clock, given.tracing)
+        cluster = given.cluster.writing_while(lambda: authority.acting)
         claims, load_balancers, store = ClaimObjects(cluster), LoadBalancerObjects(cluster), AccountObjects(cluster)
         chooser = Chooser(memory.book, memory.lines, memory.capabilities, self._objects.address_free)
         draining = Draining(bench, store, chooser)
@@ -212,17 +202,24 @@ class Manager:
             releasing=releasing,
             planner=Planner(bench, publishing),
         )
+        clusters, accounts = Clusters(bench, ClusterObjects(cluster), given.bus), self._wire_accounts(bench, store)
+        tenancy = Tenancy(memory, self.queues, allow_loopback=given.allow_loopback, rules=given.rules)
         self.queues.begin(
-            Work(
-                service=serving.reconcile,
-                slot=publishing.reconcile,
-                allowance=allowing.reconcile,
-                claim=releasing.reconcile_claim,
-                cluster=Clusters(bench, ClusterObjects(cluster), given.bus).reconcile,
-                account=self._wire_accounts(bench, store).reconcile,
-                tenancy=Tenancy(memory, self.queues, allow_loopback=given.allow_loopback, rules=given.rules).reconcile,
-                pool=draining.reconcile,
-                status=Statuses(bench, store).reconcile,
+            on_behalf_of_each(
+                Work(
+                    service=serving.reconcile,
+                    slot=publishing.reconcile,
+                    allowance=allowing.reconcile,
+                    claim=releasing.reconcile_claim,
+                    cluster=clusters.reconcile,
+                    account=accounts.reconcile,
+                    tenancy=tenancy.reconcile,
+                    pool=draining.reconcile,
+                    status=Statuses(bench, store).reconcile,
+                ),
+                memory,
+                self.partitions,
+                stand_down=serving.stand_down,
             )
         )
 
@@ -258,7 +255,7 @@ class Manager:
         )
 
     def _watching(self, reflector: Reflector[Any]) -> Callable[[], Coroutine[Any, Any, object]]:
-        return lambda: self.continuity.guard(reflector.run())
+        return lambda: self.partitions.continuity.guard(reflector.run())
 
     def _tenant_set(self, tenant: Tenant) -> None:
         self._objects.tenant_set(tenant)
@@ -277,6 +274,16 @@ class Manager:
     def _group_set(self, group: BalancerGroup) -> None:
         self._objects.group_set(group)
         self._following.group(group)
+
+    def _issuer(self, account: str) -> Issuer | None:
+        with under(self.partitions.of(self._accounts.tenant_of(account))):
+            return self._accounts.issuer(account)
+
+    def _stand_down(self, partition: int) -> None:
+        """Nothing is kept here for the Services of a partition that others act for. O(all)."""
+        for key in self.memory.services():
+            if partition_of(key.tenant, self.partitions.number) == partition:
+                self.queues.service(key)
 
     def _on_reconnect(self) -> None:
         self.streams.look_now()

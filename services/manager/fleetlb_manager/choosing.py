@@ -18,6 +18,7 @@ from fleetlb.domain.services import TenantService
 from fleetlb.domain.tenancy import Grant
 from fleetlb_manager.eligible_pools import Capabilities, EligiblePools
 from fleetlb_manager.identities import ServiceKey
+from fleetlb_manager.offering import units_left
 from fleetlb_manager.proposals import Proposals
 from fleetlb_manager.shares import is_shareable, judge_share, share_of
 from fleetlb_manager.waiting_lines import WaitingLines, address_resource, pool_resource
@@ -277,7 +278,19 @@ class Chooser:
 
     def _has_free(self, wish: Wish, pool: str, family: Family) -> bool:
         """Whether a pool has more free addresses than are kept for others."""
-        return self._book.counts(pool, family).free > self._lines.kept_from(wish.key, pool_resource(pool, family))
+        kept = self._lines.kept_from(wish.key, pool_resource(pool, family))
+        return units_left(self._book, self._lines, pool, family) > kept
+
+    def _next_free(self, key: ServiceKey, pool: str, family: Family) -> str | None:
+        """A free address that is not kept for somebody else by its name."""
+        kept: list[str] = []
+        while (free := self._book.choose(pool, family)) is not None:
+            if not self._lines.kept_from(key, address_resource(free)):
+                break
+            kept.append(free)
+        for address in kept:
+            self._book.decline(pool, address)
+        return free
 
     def _choose_one(self, wish: Wish, family: Family, pools: Sequence[str]) -> Holding | Denial:
         regained = self._regained(wish, family, pools)
@@ -289,7 +302,7 @@ class Chooser:
             return Denial(Refusal(Reason.UNSUPPORTED, text))
         for pool in sized:
             if self._has_free(wish, pool, family):
-                free = self._book.choose(pool, family)
+                free = self._next_free(wish.key, pool, family)
                 if free is not None:
                     return Holding(free, pool, self._book.pools[pool].group)
         total = sum(self._book.size(pool, family) for pool in sized)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from fleetlb.contracts import codec
+from fleetlb.contracts.objects import AddressClaim
 from fleetlb.contracts.v1 import NodeRealized, Owner, TenantAllowed, VirtualServerDesired, VirtualServerRealized
 from fleetlb.domain.errors import Poison
 from fleetlb.runtime.bus import Message
@@ -18,6 +19,7 @@ from fleetlb_manager.marking import Marks, StatusKey
 from fleetlb_manager.memory import Memory
 from fleetlb_manager.observations import NodesChanged, ServiceChanged
 from fleetlb_manager.parking import Parking
+from fleetlb_manager.shares import owner_at
 
 log = structlog.get_logger(__name__)
 
@@ -65,11 +67,13 @@ class MessageFolding:
             self._unreadable("desired", problem)
             return
         slot = Slot(group, said.key)
+        claim = self._memory.claims.at(said.key.address)
         if not self._memory.desired.note_message(slot, said, message.stream_sequence):
             log.warning("a manager without the lease overwrote a virtual server", slot=str(slot))
             self._marks.service(_service_of(said.owner))
-        if said.server is None or not is_wanted(self._memory.claims.at(said.key.address), slot):
+        if said.server is None or not is_wanted(claim, slot):
             self._marks.slot(slot)
+            self._owner_looks(slot, claim)
 
     def allowed(self, group: str, message: Message) -> None:
         """The same about tenants. What a node would not believe is said again."""
@@ -101,6 +105,13 @@ class MessageFolding:
         published = self._memory.desired.get(slot)
         if published is None or published.removed:
             self._marks.slot(slot)
+        elif said.generation > published.generation:
+            self._owner_looks(slot, self._memory.claims.at(said.key.address))
+
+    def _owner_looks(self, slot: Slot, claim: AddressClaim | None) -> None:
+        """What stands in a slot may not be what its owner wants there."""
+        if claim is not None and is_wanted(claim, slot) and (owner := owner_at(claim, slot)) is not None:
+            self._marks.service(owner)
 
     def _service_changed(self, key: ServiceKey) -> None:
         absences = self._memory.absences.get(key.cluster_key)

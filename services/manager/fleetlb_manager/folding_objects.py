@@ -12,7 +12,6 @@ from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.contracts.objects import AddressClaim, AddressPool, BalancerGroup, ClaimPhase, LoadBalancer
 from fleetlb.contracts.tenants import CONFIRM_REMOVAL, Tenant, TenantCluster
 from fleetlb.domain.address_pools import AddressRange, parse_intervals
-from fleetlb.domain.addresses import family_of
 from fleetlb.domain.pool_networks import PoolNetworks, parse_pool_networks
 from fleetlb_manager.balancer_groups import carries_alike
 from fleetlb_manager.doubting import Doubts
@@ -20,8 +19,9 @@ from fleetlb_manager.load_balancers import key_of
 from fleetlb_manager.marking import Marks, StatusKey
 from fleetlb_manager.memory import Memory
 from fleetlb_manager.newest import Deleted, HasMeta, is_newer
+from fleetlb_manager.offering import Offering
 from fleetlb_manager.shares import live_shares, owners_of, service_of
-from fleetlb_manager.waiting_lines import address_resource, pool_resource, quota_resource, sharing_resource
+from fleetlb_manager.waiting_lines import address_resource, quota_resource, sharing_resource
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +35,7 @@ class ObjectFolding:
         self._marks = marks
         self._deleted = Deleted()
         self._doubts = Doubts(memory, marks)
+        self._offering = Offering(memory.book, memory.lines, marks)
 
     def tenant_set(self, tenant: Tenant) -> None:
         """A Tenant is there."""
@@ -127,11 +128,13 @@ class ObjectFolding:
         before = self._memory.usage.of(tenant)
         if not self._memory.claims.put(claim):
             return
+        for owner in owners_of(claim):
+            self._memory.adoption.done(owner)
         if claim.spec.phase is not ClaimPhase.BOUND or claim.spec.leaving:
             self._marks.claim(claim.spec.address)
         self._claim_changed(claim, known)
         if self._memory.usage.of(tenant) != before:
-            self._call(quota_resource(tenant))
+            self._offering.call(quota_resource(tenant))
 
     def claim_gone(self, claim: AddressClaim) -> None:
         """An AddressClaim was deleted: its address is free, the oldest who waits for one is next."""
@@ -142,15 +145,14 @@ class ObjectFolding:
         self._claim_changed(claim, known)
         self.address_free(claim.spec.address, claim.spec.pool)
         if self._memory.usage.of(tenant) != before:
-            self._call(quota_resource(tenant))
+            self._offering.call(quota_resource(tenant))
 
     def address_free(self, address: str, given_from: str) -> None:
         """An address can be given again, by the pool that it was given from if that has not lost it since."""
-        self._call(address_resource(address))
         self._marks.status(StatusKey("pool", given_from))
         for pool in self._memory.book.pools_of(address):
             self._marks.status(StatusKey("pool", pool))
-            self._call(pool_resource(pool, family_of(address)))
+        self._offering.offer(address)
 
     def load_balancer_set(self, item: LoadBalancer) -> None:
         """A LoadBalancer is there."""
@@ -158,6 +160,8 @@ class ObjectFolding:
         key = self._memory.load_balancers.put(item)
         if key is not None:
             self._marks.service(key)
+            if item.spec.refusal is not None:
+                self._memory.adoption.done(key)
             self._doubts.of_load_balancer(key.tenant, item.spec, *([known.spec] if known is not None else []))
 
     def load_balancer_gone(self, item: LoadBalancer) -> None:
@@ -184,8 +188,7 @@ class ObjectFolding:
 
     def call_next(self, resources: Iterable[str]) -> None:
         """Units of resources were kept for a Service that did not need them."""
-        for resource in resources:
-            self._call(resource)
+        self._offering.call_next(resources)
 
     def _is_news(self, item: HasMeta, known: HasMeta | None) -> bool:
         """A watch may tell of a version older than the answer to our own write, and of an end before that answer."""
@@ -251,11 +254,6 @@ class ObjectFolding:
             self._doubts.of_tenant(name)
         elif tenant.metadata.deletion_timestamp is not None:
             self._marks.account(name)
-
-    def _call(self, resource: str) -> None:
-        key = self._memory.lines.call(resource)
-        if key is not None:
-            self._marks.service(key)
 
     def _wake_sharing(self, versions: Iterable[AddressClaim]) -> None:
         """Several may now find their ports free, or their key somewhere: all who wait look again, the oldest first."""

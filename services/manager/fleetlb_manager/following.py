@@ -49,9 +49,11 @@ class Following:
         bus: FollowedBus,
         keeper: Streams,
         *,
+        may_create: Callable[[str], bool],
         tasks: asyncio.TaskGroup,
     ) -> None:
-        """`tasks` owns the followers."""
+        """`may_create`: whether this process sees to a tenant's stream; `tasks` owns the followers."""
+        self._may_create = may_create
         self._memory = memory
         self._folding = folding
         self._marks = marks
@@ -71,7 +73,7 @@ class Following:
         if not account:
             return
         self._accounts[name] = account
-        self._keeper.want(streams.observed_stream(account))
+        self._keeper.want(streams.observed_stream(account), partial(self._may_create, name))
         self._follow(
             streams.observed_stream(account).name,
             subjects.observed_of(account),

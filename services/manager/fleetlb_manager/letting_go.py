@@ -37,11 +37,23 @@ def decide_removal(
         if proof_needed or any(said.state is not RealizedState.REMOVED for said in acknowledged.values()):
             return Step.TOMBSTONE
         return Step.PURGE if acknowledged else Step.NOTHING
-    if not published.removed:
+    if not published.removed or _stands_above(published, acknowledged):
         return Step.TOMBSTONE
     if nodes is None or missing_nodes(published, acknowledged, nodes):
         return Step.WAIT
     return Step.PURGE
+
+
+def highest_generation(published: Published | None, acknowledged: Mapping[str, Acknowledged]) -> int:
+    """The highest that is known to have been used about a slot; 0: none."""
+    said = max((said.generation for said in acknowledged.values()), default=0)
+    return max(said, published.generation if published is not None else 0)
+
+
+def _stands_above(published: Published, acknowledged: Mapping[str, Acknowledged]) -> bool:
+    """Whether a node serves by a wish of a higher generation than the tombstone's, which it will not hear of."""
+    served = (said for said in acknowledged.values() if said.state is not RealizedState.REMOVED)
+    return any(said.generation > published.generation for said in served)
 
 
 def missing_nodes(published: Published, acknowledged: Mapping[str, Acknowledged], nodes: Iterable[str]) -> list[str]:

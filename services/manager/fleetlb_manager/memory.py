@@ -62,6 +62,11 @@ class Memory:
         said = self.observations.service(key)
         return said is not None and said.service is not None and bool(said.shown) and not self.claims.of(key)
 
+    def tenant_at(self, slot: Slot) -> str:
+        """Whose virtual server it is, by the claim of its address; empty: nobody's."""
+        claim = self.claims.at(slot.key.address)
+        return claim.spec.owner.tenant if claim is not None else ""
+
     def begin_adoption(self, now: float) -> None:
         """A term begins: whoever lost its addresses chooses first. O(all)."""
         self.adoption.begin(filter(self.is_orphan, self.observations.services()), now)
@@ -125,6 +130,11 @@ class Memory:
     def _prefix_in(self, pool: str, address: str, group: str) -> str:
         networks = self.networks.get(pool)
         return networks.around(address) if networks is not None and networks.group == group else ""
+
+    def services(self) -> list[ServiceKey]:
+        """Every Service that anything is known of, who waited longest first. O(all)."""
+        known: set[ServiceKey] = {*self.observations.services(), *self.load_balancers.services()}
+        return sorted(known.union(self.claims.owners()), key=self.lines.since)
 
     def services_in(self, cluster: ClusterKey) -> set[ServiceKey]:
         """Every Service of a cluster that anything is known of."""

@@ -17,7 +17,7 @@ from fleetlb.domain.errors import Transient
 from fleetlb.runtime.bus import Ack, StreamMissing
 from fleetlb_manager.claims import is_wanted, owner_of
 from fleetlb_manager.identities import AllowanceKey, ServiceKey, Slot
-from fleetlb_manager.letting_go import Step, decide_removal
+from fleetlb_manager.letting_go import Step, decide_removal, highest_generation
 from fleetlb_manager.shares import is_shareable, leaving_slots, owner_at, slots_of
 from fleetlb_manager.timestamps import to_microseconds
 from fleetlb_manager.virtual_server_tables import Content, Published
@@ -32,6 +32,8 @@ NOBODY = Owner(tenant="", cluster_uid="", service_uid="")
 DESIRED = "fleetlb.v1.desired.{group}.{virtual-server}"
 ASK_AGAIN_SECONDS = 30.0
 """A node that has not acknowledged a removal for so long is asked once more."""
+RAISE_SECONDS = 0.2
+"""Until the Lease says a higher generation, most likely."""
 REMAKE_SECONDS = 10.0
 """For so long a claim that vanished without having been released may be made again: its Service still wants it, and
 letting go at once would cut what lives."""
@@ -134,7 +136,7 @@ class Publishing:
             return
         message = VirtualServerDesired(
             key=slot.key,
-            generation=self._authority.generation,
+            generation=self._generation(slot),
             revision=self._memory.desired.next_revision(),
             owner=content.owner,
             load_balancer=content.load_balancer,
@@ -180,16 +182,30 @@ class Publishing:
         journey = asked.journey if asked else NOT_TRAVELLED
         message = VirtualServerDesired(
             key=slot.key,
-            generation=self._authority.generation,
+            generation=self._generation(slot),
             revision=self._memory.desired.next_revision(),
             owner=owner_of_service(owner) if owner else NOBODY,
             hops=journey.hops,
         )
         await self._publish(slot, message, "", journey)
 
+    def _generation(self, slot: Slot) -> int:
+        """Ours, where nothing of a higher one stands: an address may come from a partition whose terms have those.
+
+        Raises Transient until ours is above it, which only the holder of the Lease can bring about.
+        """
+        highest = highest_generation(self._memory.desired.get(slot), self._memory.realized.get(slot))
+        if highest > self._authority.generation:
+            self._authority.rise_above(highest)
+            raise Transient(f"{slot}: generation {highest} stands there", retry_after=RAISE_SECONDS)
+        return self._authority.generation
+
     def _stands(self, slot: Slot, content: Content) -> bool:
+        """Whether the stream says so, and no node stands by a wish of a higher generation."""
         published = self._memory.desired.get(slot)
-        return published is not None and not published.removed and published.digest == content.digest
+        if published is None or published.removed or published.digest != content.digest:
+            return False
+        return published.generation >= highest_generation(published, self._memory.realized.get(slot))
 
     def _is_proof_needed(self, slot: Slot, claim: AddressClaim | None) -> bool:
         """A claim that is released waits for the word of every node about each of its virtual servers, in this run; so

@@ -18,15 +18,15 @@ ALL_TENANTS = "all"
 class Work(NamedTuple):
     """What is done about a key of each kind."""
 
-    service: Callable[[ServiceKey], Awaitable[None]]
+    service: Callable[[ServiceKey], Awaitable[float | None]]
     slot: Callable[[Slot], Awaitable[float | None]]
-    allowance: Callable[[AllowanceKey], Awaitable[None]]
+    allowance: Callable[[AllowanceKey], Awaitable[float | None]]
     claim: Callable[[str], Awaitable[float | None]]
     cluster: Callable[[ClusterKey], Awaitable[float | None]]
     account: Callable[[str], Awaitable[float | None]]
-    tenancy: Callable[[str], Awaitable[None]]
+    tenancy: Callable[[str], Awaitable[float | None]]
     pool: Callable[[str], Awaitable[float | None]]
-    status: Callable[[StatusKey], Awaitable[None]]
+    status: Callable[[StatusKey], Awaitable[float | None]]
 
 
 class Queues:
@@ -107,17 +107,17 @@ class Queues:
         """See `Marks`."""
         self._statuses.add_after(key, COALESCE_SECONDS)
 
-    async def _service(self, key: ServiceKey) -> None:
+    async def _service(self, key: ServiceKey) -> float | None:
         try:
-            await self._begun.service(key)
+            return await self._begun.service(key)
         finally:
             self._turns.done(key)
 
     async def _slot(self, slot: Slot) -> float | None:
         return await self._begun.slot(slot)
 
-    async def _allowance(self, key: AllowanceKey) -> None:
-        await self._begun.allowance(key)
+    async def _allowance(self, key: AllowanceKey) -> float | None:
+        return await self._begun.allowance(key)
 
     async def _claim(self, address: str) -> float | None:
         return await self._begun.claim(address)
@@ -128,14 +128,14 @@ class Queues:
     async def _account(self, tenant: str) -> float | None:
         return await self._begun.account(tenant)
 
-    async def _judge_tenants(self, which: str) -> None:
-        await self._begun.tenancy(which)
+    async def _judge_tenants(self, which: str) -> float | None:
+        return await self._begun.tenancy(which)
 
     async def _pool(self, name: str) -> float | None:
         return await self._begun.pool(name)
 
-    async def _status(self, key: StatusKey) -> None:
-        await self._begun.status(key)
+    async def _status(self, key: StatusKey) -> float | None:
+        return await self._begun.status(key)
 
     @property
     def _begun(self) -> Work:

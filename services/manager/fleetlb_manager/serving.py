@@ -109,6 +109,11 @@ class Serving:
         self._releasing = releasing
         self._planner = planner
 
+    def stand_down(self, key: ServiceKey) -> None:
+        """Others act for a Service: it keeps nothing from anybody here."""
+        self._chooser.abandon(key)
+        self._folding.call_next(self._memory.lines.leave(key))
+
     async def reconcile(self, key: ServiceKey) -> None:
         """Do what is left to do for one Service. Raises Transient."""
         if not self._authority.acting or key.tenant not in self._memory.registrations:

@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 
 from fleetlb.domain.annotation_policy import AnnotationPolicy, parse_policy
+from fleetlb.domain.partitions import MAX_PARTITIONS
 from fleetlb.runtime.settings import ProcessSettings, variable_of
 from fleetlb_manager.credential_terms import DEFAULT_LIFE_SECONDS
 
@@ -28,8 +29,16 @@ class ManagerSettings(ProcessSettings, frozen=True, kw_only=True):
         Path | None, msgspec.Meta(description="path of the management cluster's kubeconfig; in a pod it is not needed")
     ] = None
     system_namespace: Annotated[
-        str, msgspec.Meta(description="namespace of the Lease and of the tenants' account seeds")
+        str, msgspec.Meta(description="namespace of the Leases and of the tenants' account seeds")
     ] = "fleetlb-system"
+    partitions: Annotated[
+        int,
+        msgspec.Meta(
+            description="how many Leases the tenants are divided between; the same for every manager of a fleet",
+            ge=1,
+            le=MAX_PARTITIONS,
+        ),
+    ] = 1
     allow_loopback_backends: Annotated[
         bool, msgspec.Meta(description="true lets tenants have backends on loopback: for a fleet on one machine only")
     ] = False

@@ -41,10 +41,11 @@ class Streams:
     """The streams that must exist."""
 
     def __init__(self, bus: StreamBus, *, may_create: Permission) -> None:
-        """`may_create`: a standby makes nothing."""
+        """`may_create`: a standby makes nothing; for streams of which nothing else was said."""
         self._bus = bus
         self._may_create = may_create
         self._wanted: dict[str, StreamSpec] = {}
+        self._permissions: dict[str, Permission] = {}
         self._hurry = asyncio.Event()
         self._failing: set[str] = set()
         self._misconfigured: dict[str, str] = {}
@@ -53,12 +54,14 @@ class Streams:
     @property
     def objection(self) -> str:
         """What an operator must do about a stream before all is well; empty: nothing."""
-        found = list(self._misconfigured.values()) if self._may_create() else []
+        found = [problem for name, problem in self._misconfigured.items() if self._may(name)]
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         return f"{found[0]}{more}" if found else ""
 
-    def want(self, spec: StreamSpec) -> None:
-        """From now on this stream must exist."""
+    def want(self, spec: StreamSpec, may_create: Permission | None = None) -> None:
+        """From now on this stream must exist; `may_create`: whether it is for this process to see to that."""
+        if may_create is not None:
+            self._permissions[spec.name] = may_create
         if self._wanted.get(spec.name) != spec:
             self._wanted[spec.name] = spec
             self._hurry.set()
@@ -66,6 +69,7 @@ class Streams:
     def forget(self, name: str) -> None:
         """The stream is not looked after any more; it stays."""
         self._wanted.pop(name, None)
+        self._permissions.pop(name, None)
         self._misconfigured.pop(name, None)
 
     def look_now(self) -> None:
@@ -89,13 +93,16 @@ class Streams:
         """Look after the streams for ever."""
         while True:
             self._hurry.clear()
-            if self._may_create():
-                for spec in list(self._wanted.values()):
+            for spec in list(self._wanted.values()):
+                if self._may(spec.name):
                     await self._look(spec)
                     await asyncio.sleep(PACE_SECONDS)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._hurry.wait()
+
+    def _may(self, name: str) -> bool:
+        return self._permissions.get(name, self._may_create)()
 
     async def _alone(self, name: str, act: Callable[[], Awaitable[object]]) -> None:
         """Do this while nobody else makes or removes a stream. Raises Transient."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from fleetlb.domain.addresses import Family
 from fleetlb_manager.identities import ServiceKey
 
+_ADDRESS = "address/"
 SLACK = 64
 """Entries of those who left that a line may carry before it is cleaned."""
 
@@ -49,14 +50,18 @@ class _Line:
         self.members.pop(key, None)
         self.called.discard(key)
 
+    def first(self) -> Since | None:
+        while self.heap and self.members.get(self.heap[0][1]) != self.heap[0][0]:
+            heapq.heappop(self.heap)
+        return self.heap[0][0] if self.heap else None
+
     def call(self) -> ServiceKey | None:
-        while self.heap:
-            since, key = heapq.heappop(self.heap)
-            if self.members.get(key) == since:
-                del self.members[key]
-                self.called.add(key)
-                return key
-        return None
+        if self.first() is None:
+            return None
+        _, key = heapq.heappop(self.heap)
+        del self.members[key]
+        self.called.add(key)
+        return key
 
 
 class WaitingLines:
@@ -66,6 +71,7 @@ class WaitingLines:
         """Nobody waits."""
         self._lines: dict[str, _Line] = {}
         self._places: dict[ServiceKey, _Place] = {}
+        self._kept_by_name: dict[str, None] = {}
         self._arrivals = 0
 
     def wait(self, key: ServiceKey, resources: Iterable[str], created: str) -> list[str]:
@@ -81,7 +87,9 @@ class WaitingLines:
         given_up = self._abandon(key, (name for name in place.resources if name not in wanted))
         self._places[key] = _Place(place.since, wanted)
         for name in wanted:
-            self._lines.setdefault(name, _Line()).join(key, place.since)
+            line = self._lines.setdefault(name, _Line())
+            line.join(key, place.since)
+            self._note_kept(name, line)
         return given_up
 
     def leave(self, key: ServiceKey) -> list[str]:
@@ -97,7 +105,24 @@ class WaitingLines:
     def call(self, resource: str) -> ServiceKey | None:
         """One unit is free: the oldest Service that waits for it and was not called yet."""
         line = self._lines.get(resource)
-        return line.call() if line else None
+        key = line.call() if line else None
+        if line and key:
+            self._note_kept(resource, line)
+        return key
+
+    def first(self, resource: str) -> Since | None:
+        """Since when the oldest waits that `call` would call; None: there is nobody to call."""
+        line = self._lines.get(resource)
+        return line.first() if line else None
+
+    def called(self, resource: str) -> int:
+        """How many are called and have not come back: for each of them one unit is kept."""
+        line = self._lines.get(resource)
+        return len(line.called) if line else 0
+
+    def kept_by_name(self) -> list[str]:
+        """Free addresses that are kept for somebody who asked for them by name: few, and not for long."""
+        return list(self._kept_by_name)
 
     def members(self, resources: Iterable[str]) -> list[ServiceKey]:
         """All who wait for any of these, the oldest first."""
@@ -123,14 +148,35 @@ class WaitingLines:
             if key in line.called:
                 kept.append(name)
             line.leave(key)
+            self._note_kept(name, line)
             if not line.members and not line.called:
                 del self._lines[name]
         return kept
+
+    def _note_kept(self, resource: str, line: _Line) -> None:
+        if resource.startswith(_ADDRESS):
+            address = resource.removeprefix(_ADDRESS)
+            if line.called:
+                self._kept_by_name[address] = None
+            else:
+                self._kept_by_name.pop(address, None)
 
 
 def pool_resource(pool: str, family: Family) -> str:
     """The free addresses of a pool."""
     return f"pool/{pool}/{family}"
+
+
+def pool_of(resource: str) -> tuple[str, Family] | None:
+    """The pool and family whose addresses a resource stands for."""
+    kind, _, rest = resource.partition("/")
+    pool, _, family = rest.rpartition("/")
+    return (pool, Family(family)) if kind == "pool" else None
+
+
+def address_of(resource: str) -> str:
+    """The address that a resource stands for; empty: none."""
+    return resource.removeprefix(_ADDRESS) if resource.startswith(_ADDRESS) else ""
 
 
 def quota_resource(tenant: str) -> str:
@@ -145,4 +191,4 @@ def sharing_resource(tenant: str, sharing_key: str) -> str:
 
 def address_resource(address: str) -> str:
     """One address asked for by name."""
-    return f"address/{address}"
+    return f"{_ADDRESS}{address}"

@@ -23,6 +23,9 @@ class Authority(Protocol):
     def acting(self) -> bool:
         """Whether work may be done now."""
 
+    def rise_above(self, generation: int) -> None:
+        """Somebody has used this generation: go on under a higher one soon."""
+
 
 class Workbench(NamedTuple):
     """Shared by all workers of one manager."""

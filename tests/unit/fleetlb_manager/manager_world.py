@@ -133,6 +133,9 @@ class Always:
         self.generation = generation
         self.acting = True
 
+    def rise_above(self, generation: int) -> None:
+        self.generation = max(self.generation, generation + 1)
+
 
 class Kept:
     """What outlives a process: objects and streams."""

@@ -180,7 +180,7 @@ async def test_credentials_of_another_account_are_replaced() -> None:
     minted = fresh()
     await minted.accounts.reconcile("acme")
     del minted.secrets["fleetlb-system", "fleetlb-account-acme"]
-    minted.accounts.forget()
+    minted.accounts.forget("acme")
     await minted.accounts.reconcile("acme")
     account = minted.world.memory.account_of("acme")
     assert "replace fleetlb-watcher-creds" in minted.order
@@ -355,7 +355,7 @@ async def test_what_was_void_once_stays_void_whatever_the_spec_says_later() -> N
     for rules in (CredentialRules(revoked=notice), CredentialRules()):
         minted.edit(credentials=rules)
         await minted.accounts.reconcile("acme")
-        minted.accounts.forget()
+        minted.accounts.forget("acme")
         await minted.accounts.reconcile("acme")
         assert minted.revocations() == {"*": cut - 1}
         issuer = minted.accounts.issuer(account)
@@ -388,7 +388,7 @@ async def test_who_does_not_act_issues_nothing() -> None:
     minted.world.authority.acting = False
     assert minted.accounts.issuer(account) is None
     minted.world.authority.acting = True
-    minted.accounts.forget()
+    minted.accounts.forget("acme")
     assert minted.accounts.issuer(account) is None
 
 

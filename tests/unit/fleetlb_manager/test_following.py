@@ -31,7 +31,9 @@ class Followed:
         keeper = Streams(self.bus, may_create=lambda: True)
         self.keeping = tasks.create_task(keeper.run())
         folding = MessageFolding(self.memory, self.marks, Parking(self.bus), lambda: 1.0, is_ours=lambda _: True)
-        self.following = Following(self.memory, folding, self.marks, self.bus, keeper, tasks=tasks)
+        self.following = Following(
+            self.memory, folding, self.marks, self.bus, keeper, may_create=lambda _: True, tasks=tasks
+        )
 
     async def say(self, uid: str) -> None:
         message = ServiceObserved(digest=uid, service=a_wish(), endpoints=READY)

@@ -227,7 +227,7 @@ async def test_nothing_more_is_purged_once_the_right_to_is_gone() -> None:
     acknowledge(world)
     purge = world.purge_subject
 
-    async def last(stream: str, subject: str, through: int) -> None:
+    async def last(stream: str, subject: str, through: int = 0) -> None:
         await purge(stream, subject, through)
         world.authority.acting = False
 
@@ -249,7 +249,7 @@ async def test_a_word_that_comes_while_others_are_purged_is_not_forgotten() -> N
     said_last = said(world)
     purge = world.purge_subject
 
-    async def slowly(stream: str, subject: str, through: int) -> None:
+    async def slowly(stream: str, subject: str, through: int = 0) -> None:
         await purge(stream, subject, through)
         if subject != SUBJECT:
             late = VirtualServerRealized(

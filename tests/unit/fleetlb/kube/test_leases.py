@@ -91,6 +91,7 @@ class Candidate:
             on_acquired=self.told.append,
             on_lost=lambda: self.told.append("lost"),
         )
+        self.holder.on_raised = lambda generation: self.told.append(f"raised {generation}")
 
 
 @pytest.fixture
@@ -321,3 +322,72 @@ async def test_stopping_without_an_api_server_is_quick(store: LeaseStore, cluste
         store.fault = refusal(503)
         task.cancel()
     assert a.told == [EPOCH, "lost"]
+
+
+async def test_a_term_goes_on_above_a_generation_that_somebody_has_used(
+    store: LeaseStore, cluster: Cluster, clock: Clock
+) -> None:
+    a = Candidate(cluster, clock)
+    await a.holder.step()
+    clock.now += 1
+    a.holder.rise_above(EPOCH + 100)
+    assert a.holder.generation == EPOCH, "not before it is written"
+    await a.holder.step()
+    assert a.told == [EPOCH, f"raised {EPOCH + 101}"]
+    assert (a.holder.generation, a.holder.is_valid()) == (EPOCH + 101, True)
+    assert store.lease is not None
+    assert store.lease["metadata"]["annotations"][GENERATION] == str(EPOCH + 101)
+    assert store.lease["spec"]["leaseTransitions"] == 0, "the holder is the same"
+    clock.now += 1
+    a.holder.rise_above(EPOCH + 50)
+    await a.holder.step()
+    assert a.holder.generation == EPOCH + 101
+
+
+async def test_who_has_lost_the_lease_cannot_raise_it(store: LeaseStore, cluster: Cluster, clock: Clock) -> None:
+    a = Candidate(cluster, clock)
+    await a.holder.step()
+    assert store.lease is not None
+    taken = {"metadata": {"annotations": {GENERATION: str(EPOCH + 7)}}, "spec": {"holderIdentity": "b"}}
+    store.write(store.lease, taken)
+    a.holder.rise_above(EPOCH + 100)
+    await a.holder.step()
+    assert a.holder.generation == EPOCH, "nothing was written"
+    await a.holder.step()
+    assert (a.told, a.holder.is_valid()) == ([EPOCH, "lost"], False)
+
+
+async def test_a_lease_that_is_handed_over_is_anybody_elses(store: LeaseStore, cluster: Cluster, clock: Clock) -> None:
+    a, b = Candidate(cluster, clock, "a"), Candidate(cluster, clock, "b")
+    await a.holder.step()
+    a.holder.hand_over(10.0)
+    await a.holder.step()
+    assert (a.told, store.holder) == ([EPOCH, "lost"], "")
+    await a.holder.step()
+    assert store.holder == "", "it abstains"
+    await b.holder.step()
+    assert store.holder == "b"
+
+
+async def test_a_lease_that_nobody_wants_is_taken_again(store: LeaseStore, cluster: Cluster, clock: Clock) -> None:
+    a = Candidate(cluster, clock)
+    await a.holder.step()
+    a.holder.hand_over(10.0)
+    await a.holder.step()
+    clock.now += 10.0
+    await a.holder.step()
+    assert a.told == [EPOCH, "lost", EPOCH + 11]
+
+
+async def test_no_term_begins_against_a_restraint(store: LeaseStore, cluster: Cluster, clock: Clock) -> None:
+    a, restrained = Candidate(cluster, clock), [True]
+    a.holder.restraint = lambda: restrained[0]
+    assert await a.holder.step() == 2.0
+    assert store.lease is None
+    restrained[0] = False
+    await a.holder.step()
+    assert store.holder == "a"
+    restrained[0] = True
+    clock.now += 5
+    await a.holder.step()
+    assert a.told == [EPOCH], "a term that has begun goes on"
