@@ -1,9 +1,13 @@
 """Several managers that share the tenants of a fleet, against a real API server (ADR 11)."""
 
+import time
+from functools import partial
+
 import pytest
 
 from fleetlb.kube.leases import TYPED_LEASES
 from fleetlb.kube.partition_leases import MANAGER_LEASE, partitions_of
+from fleetlb_manager import timestamps
 from tests.integration.manager_stage import CIDRS, SYSTEM_NAMESPACE, Stage, Watcher, a_wish
 
 pytestmark = pytest.mark.integration
@@ -127,3 +131,39 @@ async def test_the_number_does_not_change_while_one_of_the_old_ones_acts(stage: 
     await stage.until(lambda: newcomer.leases[0].is_valid() or 0 in stage.held()[other], 30)
     assert stage.held()["newcomer"] == ()
     assert set(stays[other]) <= set(stage.held()[other])
+
+
+async def test_A5_an_address_that_becomes_free_goes_to_the_oldest_of_all_managers(stage: Stage) -> None:
+    stage.add_node()
+    watchers = await share(stage, "manager-1", "manager-2", pool="192.0.2.0/32")
+    await stage.until(lambda: all(stage.held().values()), 30)
+    of_first = held_tenants(stage, "manager-1")
+    pairs = [(mine, other) for mine in of_first for other in set(TENANTS) - set(of_first)]
+    for number, (older, younger) in enumerate((*pairs, *(pair[::-1] for pair in pairs))):
+        holder, first, second = (f"{name}-{number}" for name in ("holder", "first", "second"))
+        await watchers["acme"].say(holder, a_wish(holder))
+        await stage.until_addresses({holder: ("192.0.2.0",)})
+        await watchers[older].say(first, a_wish(first))
+        await stage.until(partial(is_refused, stage, first))
+        created = (await stage.load_balancers())[first].metadata.creation_timestamp
+        await stage.until(partial(is_past, created))
+        await watchers[younger].say(second, a_wish(second))
+        await stage.until(partial(is_refused, stage, second))
+        await watchers["acme"].say(holder, None)
+        await stage.until_addresses({first: ("192.0.2.0",), second: ()})
+        await watchers[older].say(first, None)
+        await stage.until_addresses({second: ("192.0.2.0",)})
+        await watchers[younger].say(second, None)
+        await stage.until_addresses({})
+
+
+def is_past(second: str) -> bool:
+    return timestamps.to_text(time.time()) > second
+
+
+def held_tenants(stage: Stage, manager: str) -> list[str]:
+    return [name for name in TENANTS if stage.managers[manager].partitions.of(name).acting]
+
+
+async def is_refused(stage: Stage, uid: str) -> bool:
+    return uid in await stage.refusals()

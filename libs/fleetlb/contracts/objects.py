@@ -142,6 +142,8 @@ class LoadBalancerSpec(Part, frozen=True, kw_only=True):
     keeps_client_address: bool = False
     """Whether backends see who the client is."""
     refusal: Refusal | None = None
+    waits_for: tuple[str, ...] = ()
+    """What would have to become free, such as `pool/default/IPv4`: every manager keeps the order of all who wait."""
     trace: str = ""
     """W3C trace context of the change that the spec or its refusal answers."""
 

@@ -58,6 +58,7 @@ from fleetlb_manager.releasing import Releasing
 from fleetlb_manager.removing import Removing
 from fleetlb_manager.resuming import mark_everything
 from fleetlb_manager.serving import Serving
+from fleetlb_manager.standing_by import StandingBy
 from fleetlb_manager.statuses import Statuses
 from fleetlb_manager.streams import Streams
 from fleetlb_manager.tenancy import Tenancy
@@ -219,7 +220,7 @@ class Manager:
                 ),
                 memory,
                 self.partitions,
-                stand_down=serving.stand_down,
+                stand_by=StandingBy(bench, chooser).look,
             )
         )
 

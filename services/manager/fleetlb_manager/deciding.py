@@ -27,7 +27,7 @@ from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.observations import ObservedService
 from fleetlb_manager.registering import NOT_READY, Registration
 from fleetlb_manager.shares import is_shareable, judge_share, owners_of, port_texts
-from fleetlb_manager.waiting_lines import quota_resource
+from fleetlb_manager.waiting_lines import for_anybody, quota_resource
 
 
 class Course(enum.Enum):
@@ -162,6 +162,7 @@ def granted_spec(
         group=choice.group,
         pool=choice.holdings[0].pool,
         addresses=tuple(holding.address for holding in choice.holdings),
+        waits_for=for_anybody(choice.short.waits_for) if choice.short else (),
         ip_mode=delivery.ip_mode,
         keeps_client_address=delivery.keeps_client_address,
     )
@@ -186,10 +187,18 @@ def refused_spec(
     refusal: Refusal,
     standing: LoadBalancerSpec | None,
     delivery: Delivery,
+    waits_for: tuple[str, ...] = (),
 ) -> LoadBalancerSpec:
     """What the object says of a refused wish. `standing`: the wish that was granted last, which stays in force."""
     if standing is None:
-        return LoadBalancerSpec(tenant=key.tenant, cluster_uid=key.cluster, wish=wish, service=service, refusal=refusal)
+        return LoadBalancerSpec(
+            tenant=key.tenant,
+            cluster_uid=key.cluster,
+            wish=wish,
+            service=service,
+            refusal=refusal,
+            waits_for=waits_for,
+        )
     return LoadBalancerSpec(
         tenant=key.tenant,
         cluster_uid=key.cluster,
@@ -201,4 +210,5 @@ def refused_spec(
         ip_mode=delivery.ip_mode,
         keeps_client_address=delivery.keeps_client_address,
         refusal=refusal,
+        waits_for=waits_for,
     )

@@ -23,11 +23,11 @@ class Authorities(Protocol):
 
 
 def on_behalf_of_each(
-    work: Work, memory: Memory, authorities: Authorities, *, stand_down: Callable[[ServiceKey], None]
+    work: Work, memory: Memory, authorities: Authorities, *, stand_by: Callable[[ServiceKey], float | None]
 ) -> Work:
     """The same work, each run under the authority over what it is about.
 
-    A virtual server and a claim are of the tenant that has the address; what nobody has is of the fleet. `stand_down`
+    A virtual server and a claim are of the tenant that has the address; what nobody has is of the fleet. `stand_by`
     hears of Services that others act for. The judgement over all tenants is memory, and needs no authority.
     """
 
@@ -43,7 +43,7 @@ def on_behalf_of_each(
         return authorities.of(key.name) if key.kind == "tenant" else authorities.fleet
 
     return Work(
-        service=acting_for(lambda key: authorities.of(key.tenant), work.service, otherwise=stand_down),
+        service=acting_for(lambda key: authorities.of(key.tenant), work.service, otherwise=stand_by),
         slot=acting_for(at, work.slot),
         allowance=acting_for(lambda key: authorities.of(key.tenant), work.allowance),
         claim=acting_for(over, work.claim),

@@ -50,15 +50,14 @@ def acting_for(
     authority_of: Callable[[K], Authority],
     work: Callable[[K], Awaitable[float | None]],
     *,
-    otherwise: Callable[[K], None] = lambda key: None,
+    otherwise: Callable[[K], float | None] = lambda key: None,
 ) -> Callable[[K], Awaitable[float | None]]:
     """The same work, done where this process acts for a key; elsewhere `otherwise`."""
 
     async def run(key: K) -> float | None:
         authority = authority_of(key)
         if not authority.acting:
-            otherwise(key)
-            return None
+            return otherwise(key)
         with under(authority):
             return await work(key)
 

@@ -58,7 +58,7 @@ from fleetlb_manager.releasing import Releasing
 from fleetlb_manager.runs import Run
 from fleetlb_manager.standing import Standing
 from fleetlb_manager.usage import plus
-from fleetlb_manager.waiting_lines import quota_resource, sharing_resource
+from fleetlb_manager.waiting_lines import for_anybody, quota_resource, sharing_resource
 from fleetlb_manager.workbench import Workbench
 
 REFUSALS = Counter("fleetlb_refusals_total", "Wishes refused, by reason.", ["reason"])
@@ -108,11 +108,6 @@ class Serving:
         self._claiming = claiming
         self._releasing = releasing
         self._planner = planner
-
-    def stand_down(self, key: ServiceKey) -> None:
-        """Others act for a Service: it keeps nothing from anybody here."""
-        self._chooser.abandon(key)
-        self._folding.call_next(self._memory.lines.leave(key))
 
     async def reconcile(self, key: ServiceKey) -> None:
         """Do what is left to do for one Service. Raises Transient."""
@@ -167,15 +162,16 @@ class Serving:
         self, key: ServiceKey, wish: str, service: TenantService, denial: Denial, trace: str
     ) -> LoadBalancer:
         known = self._memory.load_balancers.get(key)
-        refusal = denial.refusal
+        refusal, waits_for = denial.refusal, for_anybody(denial.waits_for)
         if denial.is_passing and known is not None and known.spec.wish == wish:
             # Two who decline one unit in turn, each for its own reason, would write for ever.
-            refusal = known.spec.refusal or refusal
+            refusal, waits_for = known.spec.refusal or refusal, known.spec.waits_for
         if known is None or known.spec.refusal != refusal:
             REFUSALS.labels(refusal.reason).inc()
         delivery = self._delivery(key, known.spec.group if known else "")
         standing = still_standing(known, self._memory.claims.of(key))
-        item = await self._write(key, refused_spec(key, wish, service, refusal, standing, delivery), trace)
+        spec = refused_spec(key, wish, service, refusal, standing, delivery, waits_for)
+        item = await self._write(key, spec, trace)
         if self._memory.registrations[key.tenant].grant is not None:
             await self._give_up_surplus(key, item)
         return item

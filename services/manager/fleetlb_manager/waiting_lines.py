@@ -97,6 +97,15 @@ class WaitingLines:
         place = self._places.pop(key, None)
         return self._abandon(key, place.resources) if place else []
 
+    def resources(self, key: ServiceKey) -> tuple[str, ...]:
+        """What a Service waits for."""
+        place = self._places.get(key)
+        return place.resources if place else ()
+
+    def is_called(self, key: ServiceKey) -> bool:
+        """Whether a unit of anything is kept for a Service."""
+        return any(key in self._lines[name].called for name in self.resources(key))
+
     def since(self, key: ServiceKey) -> Since:
         """Since when a Service waits; one that does not comes last."""
         place = self._places.get(key)
@@ -165,6 +174,11 @@ class WaitingLines:
 def pool_resource(pool: str, family: Family) -> str:
     """The free addresses of a pool."""
     return f"pool/{pool}/{family}"
+
+
+def for_anybody(resources: Iterable[str]) -> tuple[str, ...]:
+    """Those that Services of any tenant may wait for."""
+    return tuple(name for name in resources if address_of(name) or pool_of(name))
 
 
 def pool_of(resource: str) -> tuple[str, Family] | None:

@@ -18,7 +18,7 @@ from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.fleet_objects import ADDRESS_POOLS, BALANCER_GROUPS, LOAD_BALANCERS, TENANT_CLUSTERS, TENANTS
 from fleetlb.runtime.bus import Bus, StreamMissing
 from fleetlb.runtime.jetstream_api import API, read
-from fleetlb_cli.holding import MANAGER, STATUS, held
+from fleetlb_cli.holding import STATUS, held, managers
 from fleetlb_cli.reaching import Hub
 from fleetlb_cli.reading import ASK_SECONDS, last_message
 from fleetlb_cli.status.sight import Sight
@@ -40,7 +40,7 @@ async def gather(cluster: Cluster, hub: Hub, nats: str, namespace: str) -> Sight
         load_balancers=tuple(await cluster.list(LOAD_BALANCERS)),
         pools=tuple(await cluster.list(ADDRESS_POOLS)),
         groups=tuple(groups),
-        manager=await held(cluster, namespace, MANAGER),
+        managers=await managers(cluster, namespace),
         status=await held(cluster, namespace, STATUS),
         nats=nats,
     )

@@ -19,7 +19,8 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
     load_balancers: tuple[LoadBalancer, ...] = ()
     pools: tuple[AddressPool, ...] = ()
     groups: tuple[BalancerGroup, ...] = ()
-    manager: Held
+    managers: tuple[Held, ...]
+    """Of each partition of tenants, by number."""
     status: Held
     nats: str
     """Where NATS is."""

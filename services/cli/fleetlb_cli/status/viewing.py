@@ -37,7 +37,7 @@ def view_of(sight: Sight) -> FleetView:
     groups = tuple(_group(each, sight) for each in sorted(sight.groups, key=lambda g: g.metadata.name))
     pools = tuple(_pool(each) for each in sorted(sight.pools, key=lambda p: p.metadata.name))
     nats = NatsView(url=sight.nats, problem=sight.nats_problem)
-    processes = (_process("manager", sight.manager), _process("status", sight.status))
+    processes = tuple(_process(lease) for lease in (*sight.managers, sight.status))
     told = [(item, state) for item, state in states if state is not State.PENDING or not _is_new(item, sight)]
     troubles = tuple(troubles_of(nats, processes, tenants, groups, pools, told))
     return FleetView(
@@ -72,8 +72,12 @@ def _place(item: LoadBalancer) -> tuple[str, str, str]:
     return item.spec.tenant, item.spec.service.namespace, item.spec.service.name
 
 
-def _process(name: str, lease: Held) -> ProcessView:
-    return ProcessView(name=name, holder=lease.holder if lease.is_held else "", objection=lease.objection)
+def _process(lease: Held) -> ProcessView:
+    return ProcessView(
+        name=lease.name.removeprefix("fleetlb-"),
+        holder=lease.holder if lease.is_held else "",
+        objection=lease.objection,
+    )
 
 
 def _tenants(sight: Sight, states: Iterable[tuple[LoadBalancer, State]]) -> Iterator[TenantView]:

@@ -29,7 +29,7 @@ from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.errors import NotFound
 from fleetlb.kube.fleet_objects import ADDRESS_CLAIMS, BALANCER_GROUPS, LOAD_BALANCERS, TENANTS
 from fleetlb.runtime.bus import Bus
-from fleetlb_cli.holding import MANAGER, STATUS, Held, held
+from fleetlb_cli.holding import STATUS, Held, held, manager_of, managers
 from fleetlb_cli.naming import Wanted
 from fleetlb_cli.reaching import Target
 from fleetlb_cli.reading import Kept, last_message
@@ -37,6 +37,13 @@ from fleetlb_cli.seeing import WATCHED, Service
 from fleetlb_cli.why.situation import Said, Situation
 
 NAME = "fleetlb-why"
+
+
+class Leases(NamedTuple):
+    """Who does the hub's work."""
+
+    managers: tuple[Held, ...]
+    status: Held
 
 
 class Place(NamedTuple):
@@ -56,12 +63,12 @@ async def look(cluster: Cluster, bus: Bus, target: Target, wanted: Wanted, names
     Raises ApiError and Transient.
     """
     tenants = [t for t in await cluster.list(TENANTS) if wanted.tenant in ("", t.metadata.name)]
-    manager, status = [await held(cluster, namespace, name) for name in (MANAGER, STATUS)]
+    leases = Leases(await managers(cluster, namespace), await held(cluster, namespace, STATUS))
     places = [place for tenant in tenants for place in await _places(cluster, target, tenant, wanted)]
-    found = [await _situation(cluster, bus, place, wanted, (manager, status)) for place in places]
+    found = [await _situation(cluster, bus, place, wanted, leases) for place in places]
     if not found and wanted.tenant:
         named = next((t for t in tenants), None)
-        found.append(_nothing(named, wanted, named is not None and wanted.tenant in target.tenants, (manager, status)))
+        found.append(_nothing(named, wanted, named is not None and wanted.tenant in target.tenants, leases))
     return found
 
 
@@ -98,7 +105,7 @@ async def _own_view(kubeconfig: Path, wanted: Wanted) -> tuple[str, Service | No
         await own.close()
 
 
-async def _situation(cluster: Cluster, bus: Bus, place: Place, wanted: Wanted, leases: tuple[Held, Held]) -> Situation:
+async def _situation(cluster: Cluster, bus: Bus, place: Place, wanted: Wanted, leases: Leases) -> Situation:
     account, balancer = place.tenant.status.account, place.balancer
     observed = inventory = None
     if account:
@@ -122,12 +129,12 @@ async def _situation(cluster: Cluster, bus: Bus, place: Place, wanted: Wanted, l
         group=group,
         desired=await _desired(bus, group, keys),
         realized=await _realized(bus, group, keys),
-        manager=leases[0],
-        status=leases[1],
+        manager=manager_of(place.tenant.metadata.name, leases.managers),
+        status=leases.status,
     )
 
 
-def _nothing(tenant: Tenant | None, wanted: Wanted, is_seen: bool, leases: tuple[Held, Held]) -> Situation:
+def _nothing(tenant: Tenant | None, wanted: Wanted, is_seen: bool, leases: Leases) -> Situation:
     """Nobody knows such a Service."""
     return Situation(
         tenant_name=wanted.tenant,
@@ -138,8 +145,8 @@ def _nothing(tenant: Tenant | None, wanted: Wanted, is_seen: bool, leases: tuple
         is_tenant_seen=is_seen,
         desired={},
         realized={},
-        manager=leases[0],
-        status=leases[1],
+        manager=manager_of(wanted.tenant, leases.managers),
+        status=leases.status,
     )
 
 

@@ -55,7 +55,7 @@ def a_sight(**changed: Any) -> Sight:
         "load_balancers": (a_balancer(),),
         "pools": (POOL,),
         "groups": (GROUP,),
-        "manager": Held("fleetlb-manager", "m-1", True),
+        "managers": (Held("fleetlb-manager", "m-1", True),),
         "status": Held("fleetlb-status", "s-1", True),
         "nats": "nats://hub:4222",
         "following": {"default": frozenset({"node-1"})},

@@ -16,14 +16,17 @@ from fleetlb.kube.fleet_objects import ADDRESS_POOLS, BALANCER_GROUPS, LOAD_BALA
 from fleetlb.kube.lease_marks import WENT_BACK
 from fleetlb.kube.lease_terms import Lease, LeaseMeta, LeaseSpec, micro_time
 from fleetlb.kube.leases import TYPED_LEASES
+from fleetlb.kube.partition_leases import MANAGER_LEASE, PARTITIONS
 from fleetlb.kube.resources import NAMESPACES
 from fleetlb.runtime.bus import Bus
 from fleetlb.testkit.fake_bus import FakeBus
 from fleetlb.testkit.fake_kube import FakeKube
 from fleetlb.testkit.fake_wire import FakeWire
 from fleetlb.testkit.load_balancers import ACCOUNT, CLUSTER, a_group, a_load_balancer, a_tenant
+from fleetlb_cli.holding import manager_of, managers
 from fleetlb_cli.reaching import Hub
 from fleetlb_cli.status.gathering import following_nodes, gather
+from fleetlb_cli.status.viewing import view_of
 from tests.unit.fleetlb_cli.status.a_fleet import POOL
 
 SYSTEM = "fleetlb-system"
@@ -101,8 +104,9 @@ async def test_everything_is_read(cluster: Cluster) -> None:
     assert [len(each) for each in (seen.tenants, seen.clusters, seen.load_balancers, seen.pools, seen.groups)] == [
         1
     ] * 5
-    assert (seen.manager.holder, seen.manager.is_held) == ("m-1", True)
-    assert "went back in time" in seen.manager.objection
+    (manager,) = seen.managers
+    assert (manager.holder, manager.is_held) == ("m-1", True)
+    assert "went back in time" in manager.objection
     assert (seen.status.is_held, seen.status.objection) == (False, "")
 
 
@@ -132,3 +136,28 @@ async def test_a_bus_that_was_lost_is_none() -> None:
     assert (await hub.bus(0), hub.problem) == (None, "no answer for 0 s")
     bus.reconnect()
     assert (await hub.bus(0), hub.problem) == (bus, "")
+
+
+async def test_each_partition_has_its_manager(cluster: Cluster) -> None:
+    await cluster.patch(
+        TYPED_LEASES,
+        MANAGER_LEASE,
+        {"metadata": {"annotations": {PARTITIONS: "3"}}},
+        kind=PatchKind.MERGE,
+        namespace=SYSTEM,
+    )
+    await cluster.create(TYPED_LEASES, a_lease("fleetlb-manager-1", 600))
+    held = await managers(cluster, SYSTEM)
+    assert [(each.name, each.is_held) for each in held] == [
+        ("fleetlb-manager", True),
+        ("fleetlb-manager-1", False),
+        ("fleetlb-manager-2", False),
+    ]
+    assert all("went back in time" in each.objection for each in held), "it stands on the first, for all"
+    assert manager_of("globex", held).name == "fleetlb-manager-1"
+    assert [process.holder for process in view_of(await gather(cluster, a_hub(None), NATS, SYSTEM)).processes] == [
+        "m-1",
+        "",
+        "",
+        "",
+    ]

@@ -66,10 +66,10 @@ def test_how_a_load_balancer_is(item: LoadBalancer, state: State) -> None:
     ("changed", "about", "text", "command"),
     [
         ({"nats_problem": "no answer"}, "NATS", "no answer", "fleetlb sysdump"),
-        ({"manager": Held("fleetlb-manager", "m-1", False)}, "manager", "nobody holds", "fleetlb sysdump"),
+        ({"managers": (Held("fleetlb-manager", "m-1", False),)}, "manager", "nobody holds", "fleetlb sysdump"),
         ({"status": Held("fleetlb-status", "", False)}, "status", "nobody holds", "fleetlb sysdump"),
         (
-            {"manager": Held("fleetlb-manager", "m-1", True, "the store went back")},
+            {"managers": (Held("fleetlb-manager", "m-1", True, "the store went back"),)},
             "manager",
             "the store went back",
             "fleetlb restore show",
