@@ -157,8 +157,8 @@ async def test_A5_an_address_that_becomes_free_goes_to_the_oldest_of_all_manager
         await stage.until_addresses({})
 
 
-def is_past(second: str) -> bool:
-    return timestamps.to_text(time.time()) > second
+def is_past(second: str | None) -> bool:
+    return second is not None and timestamps.to_text(time.time()) > second
 
 
 def held_tenants(stage: Stage, manager: str) -> list[str]:

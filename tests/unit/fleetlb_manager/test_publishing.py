@@ -9,7 +9,7 @@ from fleetlb.contracts.objects import ClaimPhase
 from fleetlb.contracts.v1 import Hop, RealizedState, VirtualServerDesired, VirtualServerRealized
 from fleetlb.domain.errors import Transient
 from fleetlb.domain.virtual_servers import parse_key
-from fleetlb.runtime.bus import Ack, StreamMissing
+from fleetlb.runtime.bus import Ack, Message, StreamMissing
 from fleetlb.testkit.wishes import a_virtual_server
 from fleetlb_manager.identities import AllowanceKey, Slot
 from fleetlb_manager.publishing import ASK_AGAIN_SECONDS, NOBODY, REMAKE_SECONDS, Publishing, owner_of_service
@@ -323,3 +323,62 @@ async def test_without_its_group_nothing_is_taken_as_let_go() -> None:
     world.folding.group_set(replace(group, metadata=replace(group.metadata, uid="again", resource_version="99")))
     await world.publishing.reconcile(SLOT)
     assert world.memory.let_go == {SLOT}
+
+
+async def test_a_generation_that_stands_somewhere_is_risen_above_before_anything_is_said() -> None:
+    """The address comes from a tenant of another partition, whose terms have higher ones; its subject was purged."""
+    world = bound()
+    world.publishing.want(SLOT, a_content())
+    node = VirtualServerRealized(
+        node="node-1", key=SLOT.key, generation=9, revision=4, state=RealizedState.REMOVED, owner=NOBODY
+    )
+    world.memory.realized.note("default", node)
+    with pytest.raises(Transient, match="generation 9 stands there"):
+        await world.publishing.reconcile(SLOT)
+    assert not world.kept.effects
+    await world.publishing.reconcile(SLOT)
+    assert said(world).generation == 10
+
+
+async def test_what_a_node_will_not_hear_of_does_not_stand() -> None:
+    world = bound()
+    world.publishing.want(SLOT, a_content())
+    await world.publishing.reconcile(SLOT)
+    word = VirtualServerRealized(
+        node="node-1", key=SLOT.key, generation=9, revision=4, state=RealizedState.REMOVED, owner=NOBODY
+    )
+    world.marks.clear()
+    body, subject = codec.encode(word), subjects.realized("default", "node-1", SLOT.key)
+    world.messages.realized("default", Message(subject, body, 3))
+    assert list(world.marks.services) == [a_key()], "its owner looks"
+    assert world.publishing.want(SLOT, a_content())
+    with pytest.raises(Transient):
+        await world.publishing.reconcile(SLOT)
+    await world.publishing.reconcile(SLOT)
+    assert said(world).generation == 10
+
+
+async def test_a_purge_takes_nothing_that_came_after_what_was_seen() -> None:
+    world, purged = bound(), {}
+    world.publishing.want(SLOT, a_content())
+    await world.publishing.reconcile(SLOT)
+    world.folding.claim_set(a_claim(phase=ClaimPhase.RELEASING, version=2))
+    await world.publishing.reconcile(SLOT)
+    tombstone = world.sequence
+    word = VirtualServerRealized(
+        node="node-1",
+        key=SLOT.key,
+        generation=said(world).generation,
+        revision=said(world).revision,
+        state=RealizedState.REMOVED,
+        owner=NOBODY,
+    )
+    world.memory.realized.note("default", word, 70)
+    world.memory.realized.note("default", replace(word, revision=0), 71)
+
+    async def purge_subject(stream: str, subject: str, through: int = 0) -> None:
+        purged[subject] = through
+
+    world.purge_subject = purge_subject  # type: ignore[method-assign]
+    await world.publishing.reconcile(SLOT)
+    assert purged == {SUBJECT: tombstone, subjects.realized("default", "node-1", SLOT.key): 71}
