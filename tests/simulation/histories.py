@@ -129,6 +129,10 @@ BASE: dict[str, History] = {
     "seen_off": seen_off,
 }
 
+DIVIDED = "_divided"
+STORIES = BASE | {f"{name}{DIVIDED}": BASE[name] for name in ("let_in", "scarce", "seen_off")}
+"""Those with that ending play on a fleet whose tenants are divided between two managers."""
+
 
 def ports_of(*ports: int) -> list[dict[str, object]]:
     """As a Service lists them."""

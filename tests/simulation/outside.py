@@ -48,6 +48,8 @@ class Outside:
         """Those that the NATS servers know, and their JWTs."""
         self.renames_replicas = False
         """Whether a process that is started again has another identity, as another pod has."""
+        self.partitions = 1
+        """Between which the managers divide the tenants."""
         self._buses: list[tuple[str, FakeBus]] = []
 
     def identity(self, name: str, number: int) -> str:

@@ -20,6 +20,8 @@ from tests.simulation.resting import untruths
 from tests.simulation.wandering import some_fate, wander
 
 REPLICAS = ("manager", "manager-b")
+PARTITIONS = 3
+"""Of a fleet that is divided; each tenant is in another one."""
 SAID_AGAIN = re.compile(r"^publish observed\.|^notify fleetlb\.v1\.reported\.|^push account |/leases/")
 
 
@@ -33,24 +35,33 @@ class Played(NamedTuple):
     broken: tuple[str, ...]
 
 
-def play(history: History, disks: Path, fates: Mapping[int, Fate], seed: int = 1) -> Played:
+def play(
+    history: History, disks: Path, fates: Mapping[int, Fate], seed: int = 1, *, is_divided: bool = False
+) -> Played:
     """From the first process to the last rest. `disks`: an empty folder. The same arguments give the same answer."""
+    managers, partitions = (REPLICAS, PARTITIONS) if is_divided else (REPLICAS[:1], 1)
     with chance_by(seed), asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(_play(history, disks, fates.get))
+        return runner.run(_play(history, disks, fates.get, managers, partitions))
 
 
 def play_at_random(seed: int, disks: Path) -> Played:
     """A history, fates and troubles that follow from a seed alone."""
     chance = random.Random(seed)
     with chance_by(seed), asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(_play(partial(wander, chance), disks, partial(some_fate, chance), REPLICAS))
+        partitions = PARTITIONS if seed % 2 else 1
+        return runner.run(_play(partial(wander, chance), disks, partial(some_fate, chance), REPLICAS, partitions))
 
 
 async def _play(
-    history: History, disks: Path, fate_of: Callable[[int], Fate | None], managers: tuple[str, ...] = REPLICAS[:1]
+    history: History,
+    disks: Path,
+    fate_of: Callable[[int], Fate | None],
+    managers: tuple[str, ...],
+    partitions: int,
 ) -> Played:
     loop = asyncio.get_running_loop()
     outside = Outside(disks, loop.time)
+    outside.partitions = partitions
     outside.install()
     picture, effects = Picture(outside), outside.effects
     promises = Promises(picture)

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
+from fleetlb.contracts import subjects
 from fleetlb.contracts.streams import StreamSpec
 from fleetlb.contracts.subjects import ROOT
 from fleetlb.domain.errors import Transient
@@ -59,7 +60,7 @@ class MortalBus:
 
     async def notify(self, subject: str, body: bytes, *, trace: str = "") -> None:
         await self.inner.notify(subject, body, trace=trace)
-        await self._done(f"notify {subject}", body)
+        await self._done(f"notify {subject}", body, resting=subject == subjects.HELD)
 
     async def request(self, subject: str, body: bytes, timeout: float = REQUEST_SECONDS) -> bytes:
         return await self.inner.request(subject, body, timeout)

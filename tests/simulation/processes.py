@@ -77,6 +77,7 @@ class Processes:
                 operator=self._operator,
                 system_namespace=SYSTEM_NAMESPACE,
                 identity=outside.identity(life.name, life.number),
+                partitions=outside.partitions,
                 allow_loopback=False,
                 tasks=tasks,
                 clock=self._clock,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.simulation.effects import Fate
-from tests.simulation.histories import BASE
+from tests.simulation.histories import DIVIDED, STORIES
 from tests.simulation.playing import Played, play, play_at_random
 
 RANDOM = "random"
@@ -13,7 +13,7 @@ TOLD = 5
 
 
 class Case(NamedTuple):
-    """One run: a history of `BASE` with a fate after one effect (0: with none), or with a seed all by chance."""
+    """One run: a history of `STORIES` with a fate after one effect (0: with none), or with a seed all by chance."""
 
     history: str
     number: int
@@ -29,15 +29,16 @@ class Case(NamedTuple):
             if self.history == RANDOM:
                 return play_at_random(self.number, Path(disks))
             fates = {self.number: self.fate} if self.fate else {}
-            return play(BASE[self.history], Path(disks), fates)
+            is_divided = self.history.endswith(DIVIDED)
+            return play(STORIES[self.history], Path(disks), fates, is_divided=is_divided)
 
 
 def parse_case(text: str) -> Case:
     """The inverse of `str(case)`. Raises ValueError."""
     history, _, rest = text.partition(":")
     number, _, fate = rest.partition(":")
-    if history not in (RANDOM, *BASE):
-        raise ValueError(f"{history!r} is none of {', '.join((*BASE, RANDOM))}")
+    if history not in (RANDOM, *STORIES):
+        raise ValueError(f"{history!r} is none of {', '.join((*STORIES, RANDOM))}")
     return Case(history, int(number or 0), Fate(fate) if fate else None)
 
 

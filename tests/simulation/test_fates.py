@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import pytest
 
 from tests.simulation.effects import Effect, Fate
-from tests.simulation.histories import BASE
+from tests.simulation.histories import STORIES
 from tests.simulation.outside import NETWORKS, NODES
 from tests.simulation.playing import REPLICAS, Played
 from tests.simulation.telling import RANDOM, TOLD, Case, sentence
@@ -39,7 +39,7 @@ def cases_of(name: str, undisturbed: Played) -> Iterable[Case]:
 
 
 @pytest.mark.timeout(0)
-@pytest.mark.parametrize("name", BASE)
+@pytest.mark.parametrize("name", STORIES)
 def test_promises_are_kept_whoever_ends_after_whatever_effect(name: str) -> None:
     undisturbed = Case(name, 0).play()
     assert not undisturbed.broken, sentence(Case(name, 0), undisturbed)
