@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fleetlb.testkit.nats_server import NatsServer
 from fleetlb_cli.local import controlplane, kubernetes, probes
 from fleetlb_cli.local.controlplane import ControlPlane
 from fleetlb_cli.local.kubernetes import ApiServer, Etcd
@@ -102,3 +103,27 @@ async def stage(manager_api: Path) -> AsyncIterator[Stage]:
     """A stage for one manager, with nothing on it."""
     async with a_stage_on(manager_api) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def process_api(kube_apis: KubeApis) -> Path:
+    """Kubeconfig of the API server that managers have for themselves that are processes of their own."""
+    return kube_apis.start("manager-process").kubeconfig
+
+
+@pytest.fixture
+async def process_stage(process_api: Path) -> AsyncIterator[Stage]:
+    """A stage for them, with nothing on it."""
+    async with a_stage_on(process_api) as made:
+        yield made
+
+
+@pytest.fixture
+def nats(tmp_path: Path) -> Iterator[NatsServer]:
+    """A NATS server in operator mode that is not started; it ends with the test."""
+    folder = tmp_path / "nats"
+    folder.mkdir()
+    server = NatsServer(folder)
+    server.reserve_port()
+    yield server
+    server.kill()

@@ -1,122 +1,37 @@
 """The manager as its own process: a real NATS server in operator mode, a real API server, the environment."""
 
 import asyncio
-import base64
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import msgspec
 import pytest
 
 from fleetlb.contracts.streams import PARKED_STREAM
-from fleetlb.contracts.tenants import WATCHER_CREDENTIALS_SECRET
 from fleetlb.domain.services import TenantNode
-from fleetlb.kube.resources import LEASES, SECRETS
+from fleetlb.kube.resources import LEASES
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb.runtime.stream_config import stream_config
 from fleetlb.testkit.nats_server import NatsServer
-from tests.integration.conftest import KubeApis
-from tests.integration.manager_stage import Node, Stage, Watcher, a_stage_on, a_wish
+from tests.integration.manager_process import ManagerProcess, credentials_of
+from tests.integration.manager_stage import Node, Stage, Watcher, a_wish
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 RSS_LIMIT_KIB = 90 * 1024
 
 
-@pytest.fixture(scope="module")
-def kubeconfig(kube_apis: KubeApis) -> Path:
-    return kube_apis.start("manager-process").kubeconfig
-
-
 @pytest.fixture
-def nats(tmp_path: Path) -> Iterator[NatsServer]:
-    folder = tmp_path / "nats"
-    folder.mkdir()
-    server = NatsServer(folder)
-    server.reserve_port()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-async def stage(kubeconfig: Path) -> AsyncIterator[Stage]:
-    async with a_stage_on(kubeconfig) as made:
-        yield made
-
-
-class ManagerProcess:
-    """One `fleetlb-manager`."""
-
-    def __init__(self, kubeconfig: Path, nats: NatsServer, folder: Path, **more: str) -> None:
-        seed = folder / "operator.seed"
-        seed.write_text(nats.operator_seed)
-        self.environ = {
-            "PATH": os.defpath,
-            "FLEETLB_KUBECONFIG": str(kubeconfig),
-            "FLEETLB_NATS_URL": nats.url,
-            "FLEETLB_NATS_CREDS": str(nats.hub_creds),
-            "FLEETLB_NATS_SYSTEM_CREDS": str(nats.system_creds),
-            "FLEETLB_NATS_OPERATOR_SEED": str(seed),
-            "FLEETLB_NATS_HUB_ACCOUNT": nats.hub_account,
-            "FLEETLB_HTTP_ADDRESS": "127.0.0.1:0",
-            "FLEETLB_IDENTITY": "manager-1",
-            **more,
-        }
-        self.log = folder / "manager.log"
-        self.command = Path(sys.executable).with_name("fleetlb-manager")
-        self.child: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.child = subprocess.Popen([self.command], env=self.environ, stdout=log, stderr=log)
-
-    def lines(self) -> list[dict[str, Any]]:
-        return [msgspec.json.decode(line) for line in self.log.read_bytes().splitlines()]
-
-    async def get(self, page: str) -> tuple[int, bytes]:
-        address = next(line["http"][0] for line in self.lines() if line["msg"] == "listening")
-        async with aiohttp.ClientSession() as session, session.get(f"http://{address}/{page}") as answer:
-            return answer.status, await answer.read()
-
-    async def is_listening(self) -> bool:
-        return any(line["msg"] == "listening" for line in self.lines())
-
-    async def is_ready(self) -> bool:
-        return (await self.get("readyz"))[0] == 200
-
-    def rss_kib(self) -> int:
-        assert self.child is not None
-        status = Path(f"/proc/{self.child.pid}/status").read_text()
-        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
-
-    def end(self, how: signal.Signals = signal.SIGKILL) -> int:
-        assert self.child is not None
-        self.child.send_signal(how)
-        return self.child.wait(timeout=15)
-
-
-@pytest.fixture
-def manager(kubeconfig: Path, nats: NatsServer, tmp_path: Path) -> Iterator[ManagerProcess]:
-    made = ManagerProcess(kubeconfig, nats, tmp_path)
+def manager(process_api: Path, nats: NatsServer, tmp_path: Path) -> Iterator[ManagerProcess]:
+    made = ManagerProcess(process_api, nats, tmp_path)
     yield made
     if made.child is not None and made.child.poll() is None:
         made.end()
-
-
-async def credentials_of(stage: Stage, tenant: str, folder: Path) -> tuple[str, Path]:
-    """A tenant's account, and its watcher's credentials as a file."""
-    account = (await stage.until_status(tenant)).status.account
-    secret = await stage.cluster.get(SECRETS, WATCHER_CREDENTIALS_SECRET, f"tenant-{tenant}")
-    path = folder / f"{tenant}.creds"
-    path.write_bytes(base64.b64decode(secret["data"]["nats.creds"]))
-    return account, path
 
 
 def test_settings_are_checked_all_at_once() -> None:
@@ -129,20 +44,20 @@ def test_settings_are_checked_all_at_once() -> None:
 
 
 async def test_it_waits_for_nats_serves_and_hands_the_lease_back(
-    stage: Stage, nats: NatsServer, manager: ManagerProcess, tmp_path: Path
+    process_stage: Stage, nats: NatsServer, manager: ManagerProcess, tmp_path: Path
 ) -> None:
-    await stage.set_up("acme")
+    await process_stage.set_up("acme")
     manager.start()
-    await stage.until(manager.is_listening)
+    await process_stage.until(manager.is_listening)
     await asyncio.sleep(1)
     status, page = await manager.get("readyz")
     assert (status, {gate["gate"] for gate in msgspec.json.decode(page)["closed"]}) == (503, {"bus", "caches", "lease"})
     assert (await manager.get("healthz"))[0] == 200
     nats.start()
-    await stage.until(manager.is_ready)
+    await process_stage.until(manager.is_ready)
     warnings = [line for line in manager.lines() if line["level"] in ("warning", "error")]
     assert len(warnings) <= 2, warnings  # one for each of its two connections
-    account, creds = await credentials_of(stage, "acme", tmp_path)
+    account, creds = await credentials_of(process_stage, "acme", tmp_path)
     async with asyncio.TaskGroup() as tasks:
         hub = await JetStreamBus.connect(nats.url, tasks=tasks, creds=nats.hub_creds)
         node = Node(hub)
@@ -151,27 +66,27 @@ async def test_it_waits_for_nats_serves_and_hands_the_lease_back(
         watcher = Watcher(tenant, account, "cluster-1")
         await watcher.say_nodes(TenantNode(name="node-a", addresses=("10.1.0.1",)))
         await watcher.say("u1", a_wish())
-        await stage.until(lambda: node.serving)
+        await process_stage.until(lambda: node.serving)
         await watcher.say("u1", None)
-        await stage.until(lambda: not node.serving)
+        await process_stage.until(lambda: not node.serving)
         playing.cancel()
         await tenant.close()
         await hub.close()
     status, page = await manager.get("metrics")
     assert (status, b"fleetlb_reconcile_total" in page) == (200, True)
     assert manager.end(signal.SIGTERM) == 0
-    lease = await stage.cluster.get(LEASES, "fleetlb-manager", "fleetlb-system")
+    lease = await process_stage.cluster.get(LEASES, "fleetlb-manager", "fleetlb-system")
     assert not lease["spec"].get("holderIdentity")
 
 
 async def test_accounts_are_pushed_again_to_a_server_that_lost_them(
-    stage: Stage, nats: NatsServer, manager: ManagerProcess, tmp_path: Path
+    process_stage: Stage, nats: NatsServer, manager: ManagerProcess, tmp_path: Path
 ) -> None:
-    await stage.set_up("acme")
+    await process_stage.set_up("acme")
     nats.start()
     manager.start()
-    await stage.until(manager.is_listening)
-    account, creds = await credentials_of(stage, "acme", tmp_path)
+    await process_stage.until(manager.is_listening)
+    account, creds = await credentials_of(process_stage, "acme", tmp_path)
     nats.kill()
     for path in (nats.directory / "accounts").glob("*.jwt"):
         path.unlink()
@@ -187,13 +102,13 @@ async def test_accounts_are_pushed_again_to_a_server_that_lost_them(
                 return False
             return True
 
-        await stage.until(is_heard, seconds=60)
+        await process_stage.until(is_heard, seconds=60)
         await tenant.close()
-    await stage.until_addresses({"u1": ("192.0.2.0",)})
+    await process_stage.until_addresses({"u1": ("192.0.2.0",)})
 
 
 async def test_a_stream_that_only_an_operator_can_mend_is_named_until_it_is_mended(
-    stage: Stage, nats: NatsServer, manager: ManagerProcess
+    process_stage: Stage, nats: NatsServer, manager: ManagerProcess
 ) -> None:
     nats.start()
     async with asyncio.TaskGroup() as tasks:
@@ -201,16 +116,16 @@ async def test_a_stream_that_only_an_operator_can_mend_is_named_until_it_is_mend
         wrong = stream_config(PARKED_STREAM) | {"storage": "memory"}
         await hub.request(f"$JS.API.STREAM.CREATE.{PARKED_STREAM.name}", msgspec.json.encode(wrong))
         manager.start()
-        await stage.until(manager.is_listening)
+        await process_stage.until(manager.is_listening)
 
         async def is_named() -> bool:
             _, page = await manager.get("readyz")
             closed = {gate["gate"]: gate["reason"] for gate in msgspec.json.decode(page)["closed"]}
             return 'storage is "memory", not "file"' in closed.get("streams", "")
 
-        await stage.until(is_named)
+        await process_stage.until(is_named)
         await hub.delete_stream(PARKED_STREAM.name)
-        await stage.until(manager.is_ready)
+        await process_stage.until(manager.is_ready)
         await hub.close()
     told = [line for line in manager.lines() if "nats stream rm FLEETLB_PARKED" in str(line)]
     assert len(told) == 1, told
@@ -218,13 +133,13 @@ async def test_a_stream_that_only_an_operator_can_mend_is_named_until_it_is_mend
 
 
 async def test_a_thousand_services_fit_into_its_memory(
-    stage: Stage, nats: NatsServer, manager: ManagerProcess, tmp_path: Path
+    process_stage: Stage, nats: NatsServer, manager: ManagerProcess, tmp_path: Path
 ) -> None:
     nats.start()
-    await stage.set_up("acme", pool="10.200.0.0/16")
+    await process_stage.set_up("acme", pool="10.200.0.0/16")
     manager.start()
-    await stage.until(manager.is_listening)
-    account, creds = await credentials_of(stage, "acme", tmp_path)
+    await process_stage.until(manager.is_listening)
+    account, creds = await credentials_of(process_stage, "acme", tmp_path)
     async with asyncio.TaskGroup() as tasks:
         hub = await JetStreamBus.connect(nats.url, tasks=tasks, creds=nats.hub_creds)
         node = Node(hub)
@@ -236,7 +151,7 @@ async def test_a_thousand_services_fit_into_its_memory(
         async with asyncio.TaskGroup() as saying:
             for number in range(1000):
                 saying.create_task(watcher.say(f"u{number}", a_wish(f"u{number}")))
-        await stage.until(lambda: len(node.serving) == 1000, 120)
+        await process_stage.until(lambda: len(node.serving) == 1000, 120)
         print(f"1000 services in {time.monotonic() - began:.1f} s, {manager.rss_kib() / 1024:.0f} MiB")
         playing.cancel()
         await tenant.close()
