@@ -110,6 +110,7 @@ async def test_it_does_not_act_against_an_objection_and_begins_when_that_is_gone
     await eventually(lambda: resumed == [5])
     assert (leadership.acting, leadership.authorities[0].listening) == (True, True)
     said[0] = "again"
+    assert not leadership.acting, "at once"
     leadership.look()
     said[0] = ""
     assert not leadership.acting, "what was missed meanwhile is read first"

@@ -15,6 +15,7 @@ import msgspec
 
 from fleetlb.domain.addresses import Family, IPNetwork
 from fleetlb.domain.capabilities import EngineName
+from fleetlb.domain.partitions import MAX_PARTITIONS
 from fleetlb.domain.virtual_servers import Forwarding
 from fleetlb_cli.local.ports import is_free
 
@@ -57,6 +58,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     attached: Mapping[str, Path] = {}
     """Kubeconfigs of tenants whose clusters run already, elsewhere."""
     replicas: int = 1
+    partitions: int = 1
+    """Of tenants, between the managers."""
     load_balancer_class: str | None = None
     ipv6: bool = False
     """Also where no IPv6 range is given."""
@@ -118,6 +121,8 @@ def check(wish: Wish) -> None:
         problems.append(f"--forwarding {wish.forwarding} needs --engine ipvs: the other engine dials backends itself")
     if wish.replicas < 1:
         problems.append(f"--replicas {wish.replicas}: at least 1")
+    if not 1 <= wish.partitions <= MAX_PARTITIONS:
+        problems.append(f"--partitions {wish.partitions}: from 1 to {MAX_PARTITIONS}")
     if problems:
         raise WishError("\n".join(problems))
 

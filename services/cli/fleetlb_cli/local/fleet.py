@@ -201,10 +201,10 @@ class Fleet:
 
     def _hub_services(self) -> list[Program]:
         plan, blueprint, replicas = self._plan, self._plan.blueprint, self._plan.wish.replicas
-        managers = replica_names("manager", replicas)
+        managers, partitions = replica_names("manager", replicas), self._plan.wish.partitions
         statuses = replica_names("status", replicas)
         return [
-            *(programs.manager(blueprint, name, plan.ports[name], plan.management) for name in managers),
+            *(programs.manager(blueprint, name, plan.ports[name], plan.management, partitions) for name in managers),
             *(programs.status(blueprint, name, plan.ports[name], plan.management) for name in statuses),
         ]
 

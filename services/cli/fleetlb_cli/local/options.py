@@ -65,6 +65,7 @@ class Options:
         ),
     ] = ()
     replicas: Annotated[int, Parameter(help="How many managers and status services.")] = 1
+    partitions: Annotated[int, Parameter(help="Between how many Leases the managers divide the tenants.")] = 1
     load_balancer_class: Annotated[
         str | None, Parameter(help="Serve only Services with this spec.loadBalancerClass.")
     ] = None
@@ -94,6 +95,7 @@ def wish_of(options: Options) -> Wish:
         pods={tenant: tuple(cidrs) for tenant, cidrs in _by_tenant("--pod-cidr", options.pod_cidr).items()},
         attached=_attached(options.attach),
         replicas=options.replicas,
+        partitions=options.partitions,
         load_balancer_class=options.load_balancer_class,
         ipv6=options.ipv6,
         own_etcd=options.own_etcd,

@@ -98,7 +98,7 @@ def nats(blueprint: Blueprint) -> Program:
     )
 
 
-def manager(blueprint: Blueprint, name: str, port: int, management: ApiServer) -> Program:
+def manager(blueprint: Blueprint, name: str, port: int, management: ApiServer, partitions: int = 1) -> Program:
     """One replica of the manager."""
     hub = blueprint.hub
     settings = {
@@ -107,6 +107,7 @@ def manager(blueprint: Blueprint, name: str, port: int, management: ApiServer) -
         "NATS_SYSTEM_CREDS": str(hub.system_creds),
         "NATS_OPERATOR_SEED": str(hub.operator_seed),
         "NATS_HUB_ACCOUNT": hub.hub_account,
+        "PARTITIONS": str(partitions),
         **_loopback(blueprint),
     }
     return _service(blueprint, name, "fleetlb-manager", port, settings)

@@ -61,6 +61,8 @@ def problems(wish: Wish) -> str:
         (Wish(tenants=("a", "a")), "given twice"),
         (Wish(tenants=("management",)), "management cluster"),
         (Wish(replicas=0), "--replicas 0"),
+        (Wish(partitions=0), "--partitions 0: from 1 to 64"),
+        (Wish(partitions=65), "--partitions 65"),
         (Wish(forwarding=Forwarding.DIRECT), "--forwarding direct needs --engine ipvs"),
         (Wish(pool=cidrs("10.0.0.1/8")), "--pool-cidr: 10.0.0.1/8 has host bits set"),
         (Wish(pool=cidrs("fd00::1/64")), "--pool-cidr: fd00::1/64 has host bits set"),

@@ -39,7 +39,7 @@ def test_children_inherit_only_what_cannot_mislead_them() -> None:
 
 
 def test_the_manager() -> None:
-    program = programs.manager(blueprint(), "manager-2", 5, SERVER)
+    program = programs.manager(blueprint(), "manager-2", 5, SERVER, 3)
     assert program.command[0].endswith("/fleetlb-manager")
     assert program.http == "http://127.0.0.1:5"
     assert program.ready is not None
@@ -54,6 +54,7 @@ def test_the_manager() -> None:
         "FLEETLB_NATS_SYSTEM_CREDS": "/s/nats/system.creds",
         "FLEETLB_NATS_OPERATOR_SEED": "/s/nats/operator.seed",
         "FLEETLB_NATS_HUB_ACCOUNT": "AHUB",
+        "FLEETLB_PARTITIONS": "3",
         "FLEETLB_ALLOW_LOOPBACK_BACKENDS": "true",
     }
 
