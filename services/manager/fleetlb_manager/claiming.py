@@ -15,7 +15,8 @@ from fleetlb.domain.addresses import claim_name
 from fleetlb.domain.errors import Transient
 from fleetlb.domain.services import TenantService
 from fleetlb.kube.errors import AlreadyExists, Conflict, NotFound
-from fleetlb_manager.choosing import Choice, Chooser, Holding
+from fleetlb_manager.choices import Choice, Holding
+from fleetlb_manager.choosing import Chooser
 from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.shares import is_served, judge_share, narrowed, port_texts, share_of, widened, with_share
 from fleetlb_manager.workbench import Workbench

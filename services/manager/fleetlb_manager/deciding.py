@@ -21,7 +21,7 @@ from fleetlb.domain.conditions import Reason, Refusal
 from fleetlb.domain.services import TenantService
 from fleetlb.domain.tenancy import Usage, judge_wish
 from fleetlb_manager.balancer_groups import Delivery, delivery_of
-from fleetlb_manager.choosing import Choice, Denial, Holding
+from fleetlb_manager.choices import Choice, Denial, Holding
 from fleetlb_manager.claims import owner_of
 from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.observations import ObservedService

@@ -128,7 +128,7 @@ class MessageFolding:
             return
         self._marks.status(StatusKey("group", group))
         if self._memory.capabilities(group) != before:
-            for key in sorted(self._memory.load_balancers.wanting(), key=self._memory.lines.since):
+            for key in self._memory.wanting():
                 self._marks.service(key)
 
     def _unreadable(self, stream: str, problem: Poison) -> None:

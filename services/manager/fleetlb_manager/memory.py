@@ -131,6 +131,10 @@ class Memory:
         networks = self.networks.get(pool)
         return networks.around(address) if networks is not None and networks.group == group else ""
 
+    def wanting(self) -> list[ServiceKey]:
+        """Services that want more than they have, who waited longest first. O(those)."""
+        return sorted(self.load_balancers.wanting(), key=self.lines.since)
+
     def services(self) -> list[ServiceKey]:
         """Every Service that anything is known of, who waited longest first. O(all)."""
         known: set[ServiceKey] = {*self.observations.services(), *self.load_balancers.services()}

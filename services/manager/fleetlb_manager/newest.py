@@ -42,6 +42,16 @@ class Deleted:
         if len(self._uids) > DELETED_REMEMBERED:
             self._uids.popitem(last=False)
 
+    def is_news(self, item: HasMeta, known: HasMeta | None) -> bool:
+        """Whether to believe it: a watch may tell of a version older than the answer to our own write, and of an end
+        before that answer."""
+        return item.metadata.uid not in self and (known is None or is_newer(item.metadata, known.metadata))
+
+    def is_end(self, item: HasMeta, known: HasMeta | None) -> bool:
+        """Note that an object is gone; whether that is the one that is known. A namesake made later stays."""
+        self.note(item.metadata.uid)
+        return known is not None and known.metadata.uid == item.metadata.uid
+
 
 class Newest(Generic[K]):
     """Objects of one kind. Every operation is O(1)."""

@@ -7,34 +7,27 @@ and does what is missing, so it can be interrupted after any write.
 """
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import msgspec
 import structlog
 from prometheus_client import Counter
 
-from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.contracts.objects import (
-    CLUSTER_LABEL,
-    NAME_LABEL,
-    NAMESPACE_LABEL,
-    TENANT_LABEL,
     AddressClaim,
     ClaimPhase,
     LoadBalancer,
-    LoadBalancerSpec,
 )
 from fleetlb.domain.annotation_policy import with_defaults
 from fleetlb.domain.conditions import WAITING_REASONS
 from fleetlb.domain.errors import Transient
 from fleetlb.domain.services import TenantService
 from fleetlb.domain.tenancy import Grant, Usage
-from fleetlb.domain.traces import trace_id
-from fleetlb.kube.errors import AlreadyExists, Conflict, NotFound
 from fleetlb_manager import timestamps
 from fleetlb_manager.adopting import ASK_AGAIN_SECONDS
+from fleetlb_manager.answering import Answering, LoadBalancerStore
 from fleetlb_manager.balancer_groups import Delivery
-from fleetlb_manager.choosing import Choice, Chooser, Denial, Wish
+from fleetlb_manager.choices import Choice, Denial, Wish
+from fleetlb_manager.choosing import Chooser
 from fleetlb_manager.claiming import Claiming
 from fleetlb_manager.deciding import (
     Course,
@@ -49,8 +42,7 @@ from fleetlb_manager.deciding import (
     standing_choice,
     still_standing,
 )
-from fleetlb_manager.identities import ServiceKey, namespace_of
-from fleetlb_manager.load_balancers import key_of
+from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.marking import StatusKey
 from fleetlb_manager.observations import ObservedService
 from fleetlb_manager.planning import Planner
@@ -68,19 +60,6 @@ MAX_RACES = 16
 """Addresses tried in one run; after so many lost races the memory is plainly old."""
 
 log = structlog.get_logger(__name__)
-
-
-class LoadBalancerStore(Protocol):
-    """LoadBalancers in the API server."""
-
-    async def create(self, item: LoadBalancer) -> LoadBalancer:
-        """Make the object of a Service. Raises AlreadyExists."""
-
-    async def read(self, name: str, namespace: str) -> LoadBalancer:
-        """The object as it is. Raises NotFound."""
-
-    async def set_spec(self, item: LoadBalancer, spec: LoadBalancerSpec) -> LoadBalancer:
-        """Replace the spec. Raises Conflict, NotFound."""
 
 
 class Serving:
@@ -103,7 +82,7 @@ class Serving:
         self._authority = bench.authority
         self._clock = bench.clock
         self._tracing = bench.tracing
-        self._load_balancers = load_balancers
+        self._answering = Answering(bench, load_balancers)
         self._chooser = chooser
         self._claiming = claiming
         self._releasing = releasing
@@ -151,7 +130,7 @@ class Serving:
                 if await self._claiming.claim_all(key, service, outcome):
                     delivery = self._delivery(key, outcome.group)
                     spec = granted_spec(key, observed.wish, service, outcome, delivery)
-                    item = await self._write(key, spec, run.trace)
+                    item = await self._answering.write(key, spec, run.trace)
                     await self._give_up_surplus(key, item)
                     return item
             finally:
@@ -171,7 +150,7 @@ class Serving:
         delivery = self._delivery(key, known.spec.group if known else "")
         standing = still_standing(known, self._memory.claims.of(key))
         spec = refused_spec(key, wish, service, refusal, standing, delivery, waits_for)
-        item = await self._write(key, spec, trace)
+        item = await self._answering.write(key, spec, trace)
         if self._memory.registrations[key.tenant].grant is not None:
             await self._give_up_surplus(key, item)
         return item
@@ -262,47 +241,6 @@ class Serving:
         else:
             self._folding.call_next(lines.leave(key))
 
-    async def _write(self, key: ServiceKey, spec: LoadBalancerSpec, trace: str) -> LoadBalancer:
-        """Make the object say this, because of a change; writes nothing if it does already."""
-        known = self._memory.load_balancers.get(key)
-        if known is not None and known.spec.says_the_same(spec):
-            return known
-        spec = msgspec.structs.replace(spec, trace=trace)
-        namespace = namespace_of(key.tenant)
-        try:
-            if known is None:
-                item = await self._load_balancers.create(new_load_balancer(key, spec))
-            else:
-                item = await self._load_balancers.set_spec(known, spec)
-        except NotFound as problem:
-            if known is not None:
-                self._folding.load_balancer_gone(known)
-            raise Transient(f"load balancer {namespace}/{key.uid}: {problem}") from problem
-        except (AlreadyExists, Conflict) as problem:
-            await self._look_again(key, known, problem)
-            raise Transient(f"load balancer {namespace}/{key.uid} changed meanwhile") from problem
-        self._folding.load_balancer_set(item)
-        log.info(
-            "answered a wish",
-            service=str(key),
-            addresses=spec.addresses,
-            refusal=spec.refusal.reason if spec.refusal else None,
-            trace_id=trace_id(trace),
-        )
-        return item
-
-    async def _look_again(self, key: ServiceKey, known: LoadBalancer | None, problem: Exception) -> None:
-        try:
-            found = await self._load_balancers.read(key.uid, namespace_of(key.tenant))
-        except NotFound:
-            raise Transient(f"{key}: the object came and went") from problem
-        if key_of(found) != key:
-            log.warning("two clusters of a tenant have a Service of one UID", service=str(key))
-            raise Transient(f"{key}: the object belongs to another cluster", retry_after=300.0) from problem
-        if known is not None and _revision_of(found) == _revision_of(known):
-            raise problem  # not an old picture: the API server refuses the spec itself
-        self._folding.load_balancer_set(found)
-
     async def _give_up_surplus(self, key: ServiceKey, item: LoadBalancer) -> None:
         """What the object does not name: addresses and ports asked for no more, and those of a grant that was not
         completed."""
@@ -310,18 +248,3 @@ class Serving:
         for claim in self._memory.claims.of(key):
             if claim.spec.phase is ClaimPhase.BOUND and claim.spec.address not in item.spec.addresses:
                 await self._releasing.begin(key, claim.spec.address)
-
-
-def new_load_balancer(key: ServiceKey, spec: LoadBalancerSpec) -> LoadBalancer:
-    """The object of a Service, named by its UID in its tenant's namespace."""
-    labels = {
-        TENANT_LABEL: key.tenant,
-        CLUSTER_LABEL: key.cluster,
-        NAMESPACE_LABEL: spec.service.namespace,
-        NAME_LABEL: spec.service.name,
-    }
-    return LoadBalancer(metadata=ObjectMeta(name=key.uid, namespace=namespace_of(key.tenant), labels=labels), spec=spec)
-
-
-def _revision_of(item: LoadBalancer) -> tuple[str, int]:
-    return item.metadata.uid, item.metadata.generation

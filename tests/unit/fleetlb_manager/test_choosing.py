@@ -9,7 +9,8 @@ from fleetlb.domain.addresses import Family, Protocol
 from fleetlb.domain.allocation import AddressBook
 from fleetlb.domain.pool_selectors import PoolSelector
 from fleetlb.domain.services import ServicePort
-from fleetlb_manager.choosing import Choice, Chooser, Denial, Wish
+from fleetlb_manager.choices import Choice, Denial, Wish
+from fleetlb_manager.choosing import Chooser
 from fleetlb_manager.registering import grant_of
 from fleetlb_manager.waiting_lines import WaitingLines, address_resource, pool_resource
 from tests.unit.fleetlb_manager.manager_world import a_claim, a_key, a_tenant, a_wish

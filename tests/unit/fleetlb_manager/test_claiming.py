@@ -2,7 +2,7 @@ import pytest
 
 from fleetlb.contracts.objects import ClaimPhase
 from fleetlb.domain.errors import Transient
-from fleetlb_manager.choosing import Choice, Holding
+from fleetlb_manager.choices import Choice, Holding
 from tests.unit.fleetlb_manager.manager_world import World, a_claim, a_key, a_wish, a_world
 
 CHOICE = Choice("default", (Holding("192.0.2.1", "default", "default"),))

@@ -9,7 +9,7 @@ from fleetlb.domain.conditions import Reason
 from fleetlb.domain.services import TenantService
 from fleetlb.domain.tenancy import Usage
 from fleetlb_manager.balancer_groups import Delivery
-from fleetlb_manager.choosing import Choice, Holding
+from fleetlb_manager.choices import Choice, Holding
 from fleetlb_manager.deciding import (
     Course,
     decide_course,

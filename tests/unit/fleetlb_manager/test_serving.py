@@ -15,9 +15,10 @@ from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints, Te
 from fleetlb.domain.virtual_servers import Forwarding, Scheduler, VirtualServer
 from fleetlb.kube.errors import Conflict
 from fleetlb.runtime.bus import Ack
+from fleetlb_manager.answering import new_load_balancer
 from fleetlb_manager.marking import StatusKey
 from fleetlb_manager.registering import NOT_READY, Registration, register
-from fleetlb_manager.serving import MAX_RACES, new_load_balancer
+from fleetlb_manager.serving import MAX_RACES
 from fleetlb_manager.tenancy import Tenancy
 from tests.unit.fleetlb_manager.manager_world import (
     READY,
@@ -436,7 +437,7 @@ async def test_a_spec_that_the_api_server_refuses_is_a_bug_and_no_loop() -> None
     async def refuse(item: object, spec: object) -> None:
         raise Conflict("schema")
 
-    world.serving._load_balancers.set_spec = refuse  # type: ignore[method-assign, assignment]
+    world.serving._answering._load_balancers.set_spec = refuse  # type: ignore[method-assign, assignment]
     world.say(a_key(), a_wish(ports=(8443,)))
     with pytest.raises(Conflict):
         await world.serving.reconcile(a_key())
