@@ -39,6 +39,8 @@ class Claims:
         self.of_pools = PoolHoldings()
         self.in_phase = dict.fromkeys(ClaimPhase, 0)
         """How many claims there are of each phase."""
+        self.freed_generation = 0
+        """The highest fencing generation of a claim that is gone: its address may come to another partition."""
 
     def __len__(self) -> int:
         """How many addresses are claimed."""
@@ -96,6 +98,7 @@ class Claims:
         if known is None:
             return False
         self._forget(known)
+        self.freed_generation = max(self.freed_generation, known.spec.generation)
         if self._book.holder(known.spec.address) == str(owner_of(known)):
             self._book.give_back(known.spec.address)
         return True

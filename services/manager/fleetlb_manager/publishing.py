@@ -190,11 +190,13 @@ class Publishing:
         await self._publish(slot, message, "", journey)
 
     def _generation(self, slot: Slot) -> int:
-        """Ours, where nothing of a higher one stands: an address may come from a partition whose terms have those.
+        """Ours, where nothing of a higher one stands or is on its way: an address may come from a partition whose terms
+        have those, and a node that lost its disk knows no more of it.
 
         Raises Transient until ours is above it, which only the holder of the Lease can bring about.
         """
         highest = highest_generation(self._memory.desired.get(slot), self._memory.realized.get(slot))
+        highest = max(highest, self._memory.claims.freed_generation)
         if highest > self._authority.generation:
             self._authority.rise_above(highest)
             raise Transient(f"{slot}: generation {highest} stands there", retry_after=RAISE_SECONDS)

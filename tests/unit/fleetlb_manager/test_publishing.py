@@ -382,3 +382,17 @@ async def test_a_purge_takes_nothing_that_came_after_what_was_seen() -> None:
     world.purge_subject = purge_subject  # type: ignore[method-assign]
     await world.publishing.reconcile(SLOT)
     assert purged == {SUBJECT: tombstone, subjects.realized("default", "node-1", SLOT.key): 71}
+
+
+async def test_an_address_that_was_freed_under_a_higher_generation_is_published_above_that() -> None:
+    """No stream and no node may know any more what was said of it, and yet it may be on its way."""
+    world = a_world()
+    before = a_claim(owner=a_key("theirs", "globex"), phase=ClaimPhase.QUARANTINED, uid="before", generation=6)
+    world.folding.claim_set(before)
+    world.folding.claim_gone(before)
+    world.folding.claim_set(a_claim(version=2))
+    world.publishing.want(SLOT, a_content())
+    with pytest.raises(Transient, match="generation 6 stands there"):
+        await world.publishing.reconcile(SLOT)
+    await world.publishing.reconcile(SLOT)
+    assert said(world).generation == 7
