@@ -435,6 +435,13 @@ BUGS = (
         (f"{OF_MANAGER}/test_publishing.py",),
     ),
     Bug(
+        "an address that another partition freed is published under a generation that it outranks",
+        f"{MANAGER}/claims.py",
+        "        self.freed_generation = max(self.freed_generation, known.spec.generation)\n",
+        "",
+        (f"{OF_MANAGER}/test_publishing.py",),
+    ),
+    Bug(
         "a purge takes what came after it was decided on",
         f"{MANAGER}/publishing.py",
         "        await self._bus.purge_subject(stream, subject, through)\n",
