@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from fleetlb.contracts.codec import encode
-from fleetlb.contracts.v1 import ServiceReleased
+from fleetlb.contracts.v1 import NodeRealized, ServiceReleased
 from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.kube.cluster import Cluster
@@ -19,6 +19,8 @@ from fleetlb.testkit.scripted_kube import ScriptedKube
 from fleetlb_status.replica import Replica
 
 KEY = ("tenant-acme", "service-1")
+NODE = NodeRealized(node="node-1", group="default", engine="envoy", ready=True)
+NODE_SUBJECT = "fleetlb.v1.realized.default.node-1.node"
 
 
 @pytest.fixture
@@ -73,7 +75,24 @@ def test_other_words_are_counted_and_dropped(replica: Replica, refused: list[flo
     refused.append(1)
 
 
-def test_purges_and_nodes_are_no_words(replica: Replica, refused: list[float]) -> None:
+async def test_purges_and_nodes_are_no_words(replica: Replica, refused: list[float]) -> None:
     assert not hear(replica, msgspec.structs.replace(as_message(a_word()), data=b""))
-    assert not hear(replica, Message("fleetlb.v1.realized.default.node-1.node", b"{}", 1))
+    assert not hear(replica, Message(NODE_SUBJECT, encode(NODE), 1))
     refused.append(0)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"{}",
+        encode(msgspec.structs.replace(NODE, node="node-2")),
+        encode(msgspec.structs.replace(NODE, node="*")),
+        encode(msgspec.structs.replace(NODE, group="another")),
+    ],
+    ids=["garbage", "for another node", "for every node", "of another group"],
+)
+def test_what_is_not_said_by_the_node_itself_is_counted_and_dropped(
+    replica: Replica, refused: list[float], data: bytes
+) -> None:
+    assert not hear(replica, Message(NODE_SUBJECT, data, 1))
+    refused.append(1)
