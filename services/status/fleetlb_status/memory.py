@@ -187,6 +187,12 @@ class Memory:
         """The tenant's NATS account, empty while unknown."""
         return self._accounts.get(tenant, "")
 
+    def has(self, place: tuple[str, str, str]) -> bool:
+        """Whether there is a load balancer of a Service: account, cluster, UID."""
+        account, cluster, uid = place
+        balancer = self.load_balancers.get((f"tenant-{self._tenants.get(account, '')}", uid))
+        return balancer is not None and balancer.spec.cluster_uid == cluster
+
     def of_cluster(self, account: str, cluster: str) -> tuple[Key, ...]:
         """The load balancers of one cluster of the tenant behind an account."""
         tenant = self._tenants.get(account, "")

@@ -10,7 +10,7 @@ import structlog
 from fleetlb.contracts import subjects
 from fleetlb.contracts.codec import decode, encode
 from fleetlb.contracts.journeys import Journey
-from fleetlb.contracts.objects import BalancerGroup
+from fleetlb.contracts.objects import BalancerGroup, LoadBalancer
 from fleetlb.contracts.streams import StreamSpec, events_stream, realized_stream
 from fleetlb.contracts.v1 import (
     NodeRealized,
@@ -78,7 +78,7 @@ class Replica:
         self._reflectors = (
             Reflector(cluster, TENANTS, on_set=memory.set_tenant, on_gone=memory.drop_tenant),
             Reflector(cluster, BALANCER_GROUPS, on_set=self._on_group, on_gone=self._on_group_gone),
-            Reflector(cluster, LOAD_BALANCERS, on_set=memory.set_load_balancer, on_gone=memory.drop_load_balancer),
+            Reflector(cluster, LOAD_BALANCERS, on_set=memory.set_load_balancer, on_gone=self._on_balancer_gone),
         )
         self.lease = LeaseHolder(
             cluster,
@@ -155,6 +155,12 @@ class Replica:
         elif key not in self.memory.load_balancers:
             self.memory.forget_trace(key)
 
+    def _on_balancer_gone(self, balancer: LoadBalancer) -> None:
+        self.memory.drop_load_balancer(balancer)
+        place = self.memory.account(balancer.spec.tenant), balancer.spec.cluster_uid, balancer.metadata.name
+        if place in self._released:
+            self.releases.add(place)
+
     def _on_group_gone(self, group: BalancerGroup) -> None:
         self.memory.drop_group(group)
         self.integrations.nodes.drop_group(group)
@@ -213,9 +219,13 @@ class Replica:
         self._log.warning("a message cannot be read", subject=subject[:200], problem=str(problem))
 
     async def _release(self, place: Place) -> None:
-        journey = self._released[place]
+        """A word that was on its way for long may be about an earlier life of the Service: while there is an object
+        of it, something is left."""
+        journey = self._released.get(place)
+        if journey is None or self.memory.has(place):
+            return
         await self._reporter.forward_release(place, journey)
-        if self._released[place] is journey:
+        if self._released.get(place) is journey:
             del self._released[place]
 
     async def _answer_snapshots(self) -> None:
