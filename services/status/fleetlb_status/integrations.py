@@ -28,7 +28,7 @@ class Integrations:
         """`events`: their stream; what was told is told again when half of its time is over."""
         self._judging = judging
         self.nodes = Nodes(self._node_changed)
-        self.streams = EventStreams(bus, events)
+        self.streams = EventStreams(bus, events, on_new=self._tell_again)
         self._of_services: Records[Key, ServiceTold] = Records(
             bus,
             ServiceTold,
@@ -36,6 +36,7 @@ class Integrations:
             key_of=_service_of,
             subject_of=lambda key: subjects.told_service(key[0].removeprefix("tenant-"), key[1]),
             on_complete=self.begin_term,
+            term=term,
         )
         self._of_nodes: Records[NodeKey, NodeTold] = Records(
             bus,
@@ -44,6 +45,7 @@ class Integrations:
             key_of=subjects.parse_told,
             subject_of=lambda key: subjects.told_node(*key),
             on_complete=self.begin_term,
+            term=term,
         )
         tell_services: Teller[Key, ServiceTold] = Teller(
             ServiceNews(judging, clock.monotonic),
@@ -80,6 +82,12 @@ class Integrations:
             self.service_changed(key)
         for node in {*self.nodes.known(), *self._of_nodes.keys()}:
             self._node_changed(node)
+
+    def _tell_again(self) -> None:
+        """The history of events is empty: who reads it shall find all that stands."""
+        self._of_services.doubt()
+        self._of_nodes.doubt()
+        self.begin_term()
 
     def service_changed(self, key: Key) -> None:
         """There may be news of a Service."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Generic, NoReturn, Protocol, TypeVar
 
+import msgspec
 import structlog
 
 from fleetlb.contracts import codec
@@ -11,6 +12,7 @@ from fleetlb.contracts.told import Told
 from fleetlb.domain.errors import Poison
 from fleetlb.runtime.bus import NO_HEADERS, Ack, Callback, Message, MessageHandler
 from fleetlb.runtime.metrics import UNREADABLE
+from fleetlb_status.judging import Term
 
 log = structlog.get_logger(__name__)
 
@@ -53,14 +55,17 @@ class Records(Generic[K, T]):
         key_of: Callable[[str], K],
         subject_of: Callable[[K], str],
         on_complete: Callback,
+        term: Term,
     ) -> None:
-        """`key_of` raises Poison; `on_complete`: all records are known, for the first time or anew."""
+        """`key_of` raises Poison; `on_complete`: all records are known, for the first time or anew; `term`: who has one
+        is the only one who writes and forgets."""
         self._bus = bus
         self._kind = kind
         self._filter = subject_filter
         self._key_of = key_of
         self._subject_of = subject_of
         self._on_complete = on_complete
+        self._term = term
         self._records: dict[K, T] = {}
         self._seen: set[K] = set()
         self._replaying = True
@@ -106,8 +111,8 @@ class Records(Generic[K, T]):
             UNREADABLE.labels("told").inc()
             log.warning("a record cannot be read", subject=message.subject[:200], problem=str(problem))
             return
-        if record.is_over and not self._replaying:
-            self._records.pop(key, None)
+        if record.is_over and not self._replaying and self._term() is None:
+            self._records.pop(key, None)  # whoever tells forgets it in the stream too
         else:
             self._keep(key, record)
 
@@ -123,9 +128,23 @@ class Records(Generic[K, T]):
         self._seen.clear()
 
     def _on_replayed(self) -> None:
-        """What the stream has lost was never told, as far as its readers know."""
+        """What is missing was forgotten by somebody else, or is lost: then who tells still knows it and tells again."""
         for key in self._records.keys() - self._seen:
-            del self._records[key]
+            if self._term() is None or self._records[key].is_over:
+                del self._records[key]
+            else:
+                self._doubt(key)
         self._seen.clear()
         self._replaying = False
         self._on_complete()
+
+    def doubt(self) -> None:
+        """Nobody knows any more of what was told."""
+        for key in self.keys():
+            self._doubt(key)
+
+    def _doubt(self, key: K) -> None:
+        """A record without a number is so old that it is told again."""
+        record = self._records[key]
+        if not record.on_its_way and not record.is_over:
+            self._records[key] = msgspec.structs.replace(record, revision=0)

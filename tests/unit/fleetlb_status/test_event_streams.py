@@ -8,6 +8,7 @@ from fleetlb.testkit.fake_bus import FakeBus, FakeServer
 from fleetlb_status.event_streams import LOOK_SECONDS, EventStreams
 from tests.unit.fleetlb_status.test_telling import play
 
+EVENTS = events_stream()
 COMPLAINT = "stream FLEETLB_TOLD has settings that must not be: storage is memory"
 
 
@@ -26,7 +27,7 @@ def test_what_only_an_operator_can_mend_is_an_objection_until_it_is_mended_and_t
     async def scene(tasks: asyncio.TaskGroup, server: FakeServer) -> None:
         bus = StubbornBus(server)
         bus.wrong = TOLD_STREAM.name
-        streams = EventStreams(bus, events_stream())
+        streams = EventStreams(bus, events_stream(), on_new=lambda: None)
         work = tasks.create_task(streams.run())
         await asyncio.sleep(LOOK_SECONDS / 2)
         assert streams.objection == COMPLAINT
@@ -44,10 +45,32 @@ def test_a_bus_that_is_away_is_no_objection() -> None:
     async def scene(tasks: asyncio.TaskGroup, server: FakeServer) -> None:
         bus = FakeBus(server)
         bus.disconnect()
-        streams = EventStreams(bus, events_stream())
+        streams = EventStreams(bus, events_stream(), on_new=lambda: None)
         work = tasks.create_task(streams.run())
         await asyncio.sleep(LOOK_SECONDS * 2)
         assert streams.objection == ""
+        work.cancel()
+
+    play(scene)
+
+
+def test_a_history_that_begins_is_noticed_whoever_made_its_stream() -> None:
+    async def scene(tasks: asyncio.TaskGroup, server: FakeServer) -> None:
+        begun: list[float] = []
+        bus, other, clock = FakeBus(server), FakeBus(server), asyncio.get_running_loop().time
+        work = tasks.create_task(EventStreams(bus, EVENTS, on_new=lambda: begun.append(clock())).run())
+        await asyncio.sleep(LOOK_SECONDS * 2.5)
+        assert begun == [0.0]
+        server.delete_stream(EVENTS.name)
+        await other.ensure_stream(EVENTS)
+        await other.publish("fleetlb.v1.events.acme.serving", b"{}", message_id="1")
+        await asyncio.sleep(LOOK_SECONDS * 2)
+        assert begun == [0.0, LOOK_SECONDS * 3]
+        work.cancel()
+        again: list[float] = []
+        work = tasks.create_task(EventStreams(bus, EVENTS, on_new=lambda: again.append(clock())).run())
+        await asyncio.sleep(LOOK_SECONDS * 2)
+        assert again == [], "what has a history is not new to who comes"
         work.cancel()
 
     play(scene)

@@ -225,15 +225,57 @@ def test_failures_and_events_are_counted() -> None:
     play(scene)
 
 
-def test_records_that_are_lost_have_all_that_stands_told_again() -> None:
+@pytest.mark.parametrize(
+    ("lost", "times"), [([TOLD_STREAM.name], 2), ([EVENTS.name], 1), ([EVENTS.name, TOLD_STREAM.name], 1)]
+)
+def test_what_is_lost_has_all_that_stands_told_again(lost: list[str], times: int) -> None:
     async def scene(tasks: asyncio.TaskGroup, server: FakeServer) -> None:
         status = Status(tasks, MortalBus(server))
         serve(status)
         await settle()
-        server.delete_stream(TOLD_STREAM.name)
+        for name in lost:
+            server.delete_stream(name)
         await settle(60)
-        assert words(server) == ["address-allocated", "serving"] * 2
+        assert words(server) == ["address-allocated", "serving"] * times
         await status.end()
+
+    play(scene)
+
+
+def test_what_goes_in_the_moment_in_which_the_records_are_lost_is_told_all_the_same() -> None:
+    async def scene(tasks: asyncio.TaskGroup, server: FakeServer) -> None:
+        status = Status(tasks, MortalBus(server))
+        serve(status)
+        await settle()
+        for name in (TOLD_STREAM.name, EVENTS.name):
+            server.delete_stream(name)
+        delete(status)
+        await settle(60)
+        assert words(server) == ["address-allocated", "serving", "not-serving", "address-released"]
+        await status.end()
+
+    play(scene)
+
+
+def test_who_stands_by_tells_nothing_of_what_went_while_it_was_cut_off() -> None:
+    async def scene(tasks: asyncio.TaskGroup, server: FakeServer) -> None:
+        status, other = Status(tasks, MortalBus(server)), Status(tasks, MortalBus(server))
+        other.term = None
+        for each in (status, other):
+            serve(each)
+        await settle()
+        other.bus.disconnect()
+        for each in (status, other):
+            delete(each)
+        await settle()
+        await status.end()
+        other.bus.reconnect()
+        await settle()
+        other.term = 8
+        other.integrations.begin_term()
+        await settle()
+        assert words(server) == ["address-allocated", "serving", "not-serving", "address-released"]
+        await other.end()
 
     play(scene)
 
