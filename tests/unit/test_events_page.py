@@ -24,7 +24,7 @@ def rows(heading: str) -> list[str]:
 
 
 def test_every_type_has_its_line() -> None:
-    kinds = (*events.SERVICE_EVENTS, *events.NODE_EVENTS)
+    kinds: tuple[type[events.Event], ...] = (*events.SERVICE_EVENTS, *events.NODE_EVENTS)
     assert rows("Subjects") == [f"`{events.word_of(kind)}`" for kind in kinds]
 
 

@@ -90,7 +90,7 @@ class Teller(Generic[K, T]):
             await self._leave(key, told)
             return None
         if not self._matter.events(key, wanted) and not wanted.is_over:
-            return self._seconds_to_repetition(told)
+            return self._seconds_to_repetition(told) or None
         if wait := self._wait(key):
             return wait
         revision = max(told.revision + 1 if told else 0, int(self._clock.wall() * 1_000_000))
@@ -105,7 +105,9 @@ class Teller(Generic[K, T]):
     def _wanted(self, key: K, told: T | None) -> T | None:
         at = moment(self._clock.wall())
         if told is not None and self._seconds_to_repetition(told) == 0:
-            return self._matter.again(told, at)
+            again = self._matter.again(told, at)
+            if self._matter.events(key, again):
+                return again
         return self._matter.look(key, told, at)
 
     def _seconds_to_repetition(self, told: T | None) -> float | None:

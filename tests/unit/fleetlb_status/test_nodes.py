@@ -73,3 +73,20 @@ def test_a_node_taken_out_while_nobody_was_there_is_told_as_lost() -> None:
         await status.end()
 
     play(scene)
+
+
+def test_a_node_of_which_nothing_stands_is_not_told_of_again() -> None:
+    async def scene(tasks: asyncio.TaskGroup, server: FakeServer) -> None:
+        status = Status(tasks, MortalBus(server))
+        for ready in (True, False):
+            status.integrations.nodes.fold(word(ready=ready))
+            await settle()
+        server.delete_stream("FLEETLB_EVENTS")
+        await settle(60)
+        assert words(server) == []
+        status.integrations.nodes.fold(word())
+        await settle()
+        assert words(server) == ["node-joined"]
+        await status.end()
+
+    play(scene)

@@ -8,6 +8,7 @@ import pytest
 from fleetlb.contracts import subjects
 from fleetlb.contracts.streams import TOLD_STREAM, events_stream
 from fleetlb.domain.conditions import Reason, Refusal
+from fleetlb.runtime.bus import Callback, MessageHandler
 from fleetlb.runtime.metrics import UNREADABLE
 from fleetlb.testkit.fake_bus import FakeServer
 from fleetlb.testkit.load_balancers import ADDRESS, a_load_balancer, a_word
@@ -182,6 +183,43 @@ def test_nothing_is_told_without_the_lease_and_nothing_twice_over_a_restart() ->
         serve(status)
         await settle()
         assert bus.writes == 0
+        await status.end()
+
+    play(scene)
+
+
+class SlowBus(MortalBus):
+    """Its followers read for a while before they know everything."""
+
+    async def replay_and_follow(
+        self,
+        stream: str,
+        subject_filter: str,
+        on_message: MessageHandler,
+        *,
+        on_replayed: Callback,
+        on_restart: Callback,
+    ) -> None:
+        await asyncio.sleep(10)
+        await super().replay_and_follow(
+            stream, subject_filter, on_message, on_replayed=on_replayed, on_restart=on_restart
+        )
+
+
+def test_nothing_is_told_before_all_that_was_told_is_known() -> None:
+    async def scene(tasks: asyncio.TaskGroup, server: FakeServer) -> None:
+        status = Status(tasks, MortalBus(server))
+        serve(status)
+        await settle()
+        await status.end()
+        bus = SlowBus(server)
+        status = Status(tasks, bus)
+        serve(status)
+        await settle(60)
+        assert bus.writes == 0
+        fail(status)
+        await settle()
+        assert words(server)[2:] == ["not-serving"]
         await status.end()
 
     play(scene)
