@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import msgspec
 import nats
 import pytest
 from nats.aio.client import Client
@@ -15,11 +16,12 @@ from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.raw_nats import RawNats
 from tests.integration.hostile_subjects import FAMILIES
 from tests.integration.test_isolation_rights import refusals
-from tests.integration.walled import EVENT, SECRET, Site, neighbours, sites
+from tests.integration.walled import DESIRED, EVENT, SECRET, Site, neighbours, sites
 
 pytestmark = pytest.mark.integration
 
 STREAM, ALL = "FLEETLB_EVENTS", "fleetlb.v1.events.>"
+GROUPS = "FLEETLB_DESIRED_default"
 INBOX = b"_INBOX_integration"
 OTHERS = ("FLEETLB_TOLD", "FLEETLB_DESIRED_default", "FLEETLB_PARKED")
 MAY_SAY = (
@@ -123,3 +125,25 @@ async def test_an_integration_hears_nothing_else_and_no_inbox_of_others(site: Si
                 integration.subscribe(subject)
                 expected = f"'Permissions Violation for Subscription to \"{subject}\"'"
                 assert await refusals(integration) == [expected]
+
+
+@pytest.mark.parametrize("deliver", [{"deliver_subject": DESIRED}, {}], ids=["pushed", "pulled"])
+async def test_what_it_has_delivered_elsewhere_takes_the_place_of_nothing(
+    site: Site, client: Client, deliver: dict[str, str]
+) -> None:
+    hub = await nats.connect(site.server.url, user_credentials=str(site.server.hub_creds))
+    streams = hub.jetstream()
+    before = await streams.get_last_msg(GROUPS, DESIRED)
+    ears = await hub.subscribe(DESIRED)
+    await hub.flush()
+    name = f"aimed-{len(deliver)}"
+    config = {"name": name, "durable_name": name, "ack_policy": "none", "deliver_policy": "last", **deliver}
+    body = msgspec.json.encode({"stream_name": STREAM, "config": config})
+    answer = await client.request(f"$JS.API.CONSUMER.CREATE.{STREAM}.{name}", body, timeout=5)
+    assert b'"error"' not in answer.data
+    if not deliver:
+        await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{name}", b'{"batch":1}', reply=DESIRED)
+    heard = await ears.next_msg(5)
+    assert heard.subject == EVENT
+    assert await streams.get_last_msg(GROUPS, DESIRED) == before
+    await hub.close()
