@@ -25,7 +25,7 @@ from fleetlb_status.writing import moment
 REST_SECONDS = 1.0
 """So long after one change of a thing the next is told: what flaps costs no more than this."""
 
-EVENTS = Counter("fleetlb_events_published_total", "Events that integrations were told.", ["type"])
+EVENTS = Counter("fleetlb_events_published_total", "Events that integrations were told.", ["kind"])
 FAILED = Counter("fleetlb_events_failed_total", "Attempts to tell an event that failed; each is made again.")
 
 K = TypeVar("K", bound=Hashable)
