@@ -99,7 +99,7 @@ def test_an_event_goes_on_saying_all_that_it_ever_said(path: Path) -> None:
 
 def test_there_are_examples_of_every_event() -> None:
     assert {path.name.split(".")[0] for path in OF_EVENTS} == {
-        events.word_of(kind).replace("-", "_") for kind in (*events.SERVICE_EVENTS, *events.NODE_EVENTS)
+        events.word_of(kind).replace("-", "_") for kind in events.ALL_EVENTS
     }
 
 

@@ -24,8 +24,7 @@ def rows(heading: str) -> list[str]:
 
 
 def test_every_type_has_its_line() -> None:
-    kinds: tuple[type[events.Event], ...] = (*events.SERVICE_EVENTS, *events.NODE_EVENTS)
-    assert rows("Subjects") == [f"`{events.word_of(kind)}`" for kind in kinds]
+    assert rows("Subjects") == [f"`{events.word_of(kind)}`" for kind in events.ALL_EVENTS]
 
 
 def test_every_header_has_its_line() -> None:

@@ -128,6 +128,7 @@ SERVICE_EVENTS: tuple[type[ServiceEvent], ...] = (
 )
 NODE_EVENTS: tuple[type[NodeEvent], ...] = (NodeJoined, NodeLost, DriftRepaired)
 Event = ServiceEvent | NodeEvent
+ALL_EVENTS: tuple[type[Event], ...] = (*SERVICE_EVENTS, *NODE_EVENTS)
 
 
 def word_of(kind: type[Event]) -> str:

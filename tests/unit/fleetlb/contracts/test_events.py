@@ -41,7 +41,7 @@ def test_an_event_writes_out_everything_that_it_knows() -> None:
     }
 
 
-@pytest.mark.parametrize("kind", [*events.SERVICE_EVENTS, *events.NODE_EVENTS], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", events.ALL_EVENTS, ids=lambda kind: kind.__name__)
 def test_the_word_of_an_event_is_its_type_as_one_token(kind: type[events.Event]) -> None:
     word = events.word_of(kind)
     assert word == "-".join("".join(" " + c.lower() if c.isupper() else c for c in kind.__name__).split())
