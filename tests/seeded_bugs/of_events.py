@@ -1,6 +1,7 @@
 """Bugs of what integrations are told and may do."""
 
 from tests.seeded_bugs.bugs import STATUS, UNIT, Bug
+from tests.seeded_bugs.found_by_killing import KILLED_IN
 
 _TELLING = (f"{UNIT}/fleetlb_status/test_telling.py",)
 _WRITTEN = "        await self._records.write(key, record)\n        self._rests"
@@ -33,6 +34,13 @@ OF_EVENTS = (
         "{*self._judging.memory.load_balancers, *self._of_services.keys()}",
         "{*self._judging.memory.load_balancers}",
         _TELLING,
+    ),
+    Bug(
+        "integrations go on believing in a Service that was deleted while nobody told",
+        f"{STATUS}/integrations.py",
+        "{*self._judging.memory.load_balancers, *self._of_services.keys()}",
+        "{*self._judging.memory.load_balancers}",
+        (f"{KILLED_IN}[deleted]",),
     ),
     Bug(
         "a replica that stands by tells",
