@@ -195,6 +195,35 @@ async def test_publish_is_acknowledged_with_growing_sequences(worlds: Worlds) ->
         assert second.sequence == 2
 
 
+async def test_what_stands_beside_a_body_arrives_with_it(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        await world.bus.ensure_stream(SPEC)
+        beside = {"ce-subject": "shop/web", "content-type": "application/json"}
+        await world.bus.publish("s.a", b"1", message_id="m1", trace=TRACE, headers=beside)
+        diary = Diary()
+        async with diary.following(world.bus):
+            await eventually(lambda: diary.messages)
+        assert dict(diary.messages[0].headers) == {**beside, "Nats-Msg-Id": "m1", "traceparent": TRACE}
+
+
+async def test_the_oldest_of_a_subject_go_where_each_is_bounded(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        spec = StreamSpec(
+            name="S",
+            subjects=("s.>",),
+            max_bytes=10_000,
+            max_message_bytes=100,
+            discard_new=False,
+            compacted=False,
+            max_messages_per_subject=2,
+        )
+        await world.bus.ensure_stream(spec)
+        for text in ("1", "2", "3"):
+            await publish(world.bus, "s.a", text)
+        await publish(world.bus, "s.b", "1")
+        assert (await world.bus.ensure_stream(spec)).messages == 3
+
+
 async def test_the_same_id_is_stored_once(worlds: Worlds) -> None:
     async with worlds.open() as world:
         await world.bus.ensure_stream(SPEC)

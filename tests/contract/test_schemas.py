@@ -11,9 +11,11 @@ import msgspec
 import pytest
 import yaml
 
+from fleetlb.contracts import events
 from fleetlb.contracts.channels import MESSAGES, name_of
 from fleetlb.contracts.codec import decode, encode
 from fleetlb.contracts.crds import all_crds
+from fleetlb.contracts.events import NodeEvent, ServiceEvent
 from fleetlb.contracts.v1 import Message
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,6 +23,8 @@ GENERATE = ROOT / "deploy" / "schemas" / "generate.py"
 SCHEMAS = ROOT / "proto-schemas" / "v1"
 EXAMPLES = sorted((SCHEMAS / "examples").glob("*.json"))
 KINDS: dict[str, type[Message]] = {name_of(kind): kind for kind in MESSAGES}
+OF_EVENTS = [path for path in EXAMPLES if issubclass(KINDS[path.name.split(".")[0]], ServiceEvent | NodeEvent)]
+OF_TOMORROW = "ofTomorrow"
 
 
 def generate(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -83,6 +87,22 @@ def test_every_example_decodes_and_is_valid(path: Path) -> None:
     assert decode(KINDS[name], written) == message
 
 
+@pytest.mark.parametrize("path", OF_EVENTS, ids=lambda path: path.stem)
+def test_an_event_goes_on_saying_all_that_it_ever_said(path: Path) -> None:
+    """Readers are programs of others: no field may go, be renamed or be left out."""
+    said = json.loads(path.read_bytes())
+    written = json.loads(encode(decode(KINDS[path.name.split(".")[0]], path.read_bytes())))
+    assert {field: written[field] for field in said if field != OF_TOMORROW} == {
+        field: value for field, value in said.items() if field != OF_TOMORROW
+    }
+
+
+def test_there_are_examples_of_every_event() -> None:
+    assert {path.name.split(".")[0] for path in OF_EVENTS} == {
+        events.word_of(kind).replace("-", "_") for kind in events.ALL_EVENTS
+    }
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_schema_and_decoder_refuse_the_same_missing_fields(path: Path) -> None:
     name = path.name.split(".")[0]
@@ -143,6 +163,14 @@ def test_the_asyncapi_document_speaks_of_every_message_and_parameter() -> None:
         assert names <= set(document["components"]["parameters"])
     actions = [operation["action"] for operation in document["operations"].values()]
     assert actions.count("send") == len(document["channels"])
+
+
+def test_the_asyncapi_document_describes_the_envelope_of_events_and_of_nothing_else() -> None:
+    document = yaml.safe_load((ROOT / "proto-schemas" / "asyncapi.yaml").read_text())
+    enveloped = {name for name, message in document["components"]["messages"].items() if "headers" in message}
+    assert enveloped == {path.name.split(".")[0] for path in OF_EVENTS}
+    headers = document["components"]["messages"]["serving"]["headers"]
+    assert set(headers["properties"]) - set(headers["required"]) == {"ce-traceparent"}
 
 
 def test_a_type_id_is_the_name_of_its_schema() -> None:

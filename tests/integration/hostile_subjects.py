@@ -12,12 +12,15 @@ credentials.{good} snapshot.{good} {good} {good}.observed.c1.service.u1
 _HUBS = """
 fleetlb.v1.desired.default.192-0-2-1_80_tcp fleetlb.v1.realized.default.node-1.192-0-2-1_80_tcp
 fleetlb.v1.realized.default.node-1.node fleetlb.v1.released.{good}.c1.service.u1 fleetlb.v1.parked.{good}.1
-fleetlb.v1.events.{good}.c1 desired.default.192-0-2-1_80_tcp realized.default.node-1.node parked.x.1
+fleetlb.v1.events.{good}.c1 fleetlb.v1.events.good.serving fleetlb.v1.events.evil.address-released
+fleetlb.v1.events._fleet.node-lost fleetlb.v1.told.good.u1 fleetlb.v1.told._fleet.default.node-1
+events.good.serving events.serving told.good.u1 desired.default.192-0-2-1_80_tcp realized.default.node-1.node parked.x.1
 fleetlb.v1.observed.{evil}.c1.service.u1 fleetlb.v1.snapshot.{evil} fleetlb.v1.credentials.{evil}
 fleetlb.v1.reported.{evil}.c1.service.u1
 """
 _WILD = """
-> * *.> *.*.*.*.*.*.* fleetlb.> fleetlb.v1.> fleetlb.v1.*.{good}.> fleetlb.*.observed.> observed.>
+> * *.> *.*.*.*.*.*.* fleetlb.v1.events.> fleetlb.v1.events.*.* fleetlb.v1.told.> events.>
+fleetlb.> fleetlb.v1.> fleetlb.v1.*.{good}.> fleetlb.*.observed.> observed.>
 observed.*.service.* reported.> resync.* snapshot.* snapshot.> credentials.> $*.> $>
 """
 _JETSTREAM = """
@@ -29,6 +32,9 @@ $JS.API.META.LEADER.STEPDOWN $JS.API.DIRECT.GET.{S}
 $JS.API.DIRECT.GET.{S}.fleetlb.v1.observed.{good}.c1.service.u1 $JS.API.CONSUMER.CREATE.{S}
 $JS.API.CONSUMER.CREATE.{S}.c.fleetlb.> $JS.API.CONSUMER.DURABLE.CREATE.{S}.c $JS.API.CONSUMER.NAMES.{S}
 $JS.API.CONSUMER.MSG.NEXT.{S}.c $JS.API.CONSUMER.DELETE.{S}.c $JS.API.CONSUMER.INFO.{S}.c
+$JS.API.STREAM.INFO.FLEETLB_EVENTS $JS.API.STREAM.MSG.GET.FLEETLB_EVENTS $JS.API.STREAM.PURGE.FLEETLB_EVENTS
+$JS.API.CONSUMER.CREATE.FLEETLB_EVENTS.c.fleetlb.v1.events.> $JS.API.CONSUMER.MSG.NEXT.FLEETLB_EVENTS.c
+$JS.API.STREAM.PURGE.FLEETLB_TOLD
 $JS.API.SERVER.REMOVE $JS.API.ACCOUNT.PURGE.{good} $JS.API.ACCOUNT.PURGE.{hub} $JS.ACK.>
 $JS.ACK.{S}.c.1.1.1.1.1 $JS.ACK.{hub}.{S}.c.1.1.1.1.1 $JS.FC.> $JS.FC.{S}.c.x $JS.EVENT.>
 $JS.EVENT.ADVISORY.STREAM.DELETED.{S} $JS.hub.API.INFO $JS.{hub}.API.STREAM.INFO.{S}

@@ -21,9 +21,10 @@ from prometheus_client import REGISTRY
 from fleetlb.contracts import subjects
 from fleetlb.contracts.codec import decode, encode
 from fleetlb.contracts.crds import all_crds
+from fleetlb.contracts.events import Serving
 from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.contracts.objects import BalancerGroup, BalancerGroupSpec, LoadBalancer, LoadBalancerSpec
-from fleetlb.contracts.streams import realized_stream
+from fleetlb.contracts.streams import events_stream, realized_stream
 from fleetlb.contracts.tenants import Tenant, TenantSpec
 from fleetlb.contracts.v1 import (
     Hop,
@@ -391,6 +392,39 @@ async def test_a_release_is_passed_on_to_its_tenant(world: World) -> None:
     assert [hop.name for hop in report.hops] == ["decide", "report"]
 
 
+async def test_a_release_that_comes_too_late_waits_for_the_end_of_what_was_made_since(world: World) -> None:
+    await world.prepare()
+    await world.replicas.start()
+    await world.say(await world.create())
+    await world.until_told(1)
+    for name in ("service-1", "service-9"):
+        await world.bus.notify(subjects.released(world.account, CLUSTER, name), encode(ServiceReleased(generation=5)))
+    await world.until_told(1, "service-9")
+    assert [report.released for report in world.reports()] == [False]
+    await world.cluster.delete(LOAD_BALANCERS, "service-1", world.namespace)
+    await eventually(lambda: world.reports()[-1].released)
+
+
+async def test_integrations_are_told_what_changes_over_restarts_too(world: World) -> None:
+    await world.prepare()
+    await world.replicas.start()
+    await world.say(await world.create())
+    subject = subjects.event(world.tenant, "serving")
+
+    def told(word: str) -> int:
+        stream = world.bus.server.streams.get(events_stream().name)
+        return len(stream.messages.get(subjects.event(world.tenant, word), ())) if stream else 0
+
+    await eventually(lambda: told("serving") == 1)
+    await world.replicas.stop()
+    await world.cluster.delete(LOAD_BALANCERS, "service-1", world.namespace)
+    await world.replicas.start("status-2")
+    await eventually(lambda: told("address-released") == 1)
+    assert (told("address-allocated"), told("serving"), told("not-serving")) == (1, 1, 1)
+    (serving,) = world.bus.server.streams[events_stream().name].messages[subject]
+    assert decode(Serving, serving.data).addresses == (ADDRESS,)
+
+
 async def test_a_snapshot_tells_one_cluster_everything_again(world: World) -> None:
     await world.prepare()
     await world.replicas.start()
@@ -499,7 +533,8 @@ async def test_what_cannot_be_read_or_speaks_for_another_changes_nothing_but_a_c
     await world.say(balancer, node="node-1")
     await world.until_told(1)
     assert world.reasons() == ["InProgress/InProgress"]
-    assert (unreadable("realized"), unreadable("released")) == (before[0] + len(hostile), before[1] + 2)
+    of_itself = 1
+    assert (unreadable("realized"), unreadable("released")) == (before[0] + len(hostile) + of_itself, before[1] + 2)
     await world.say(balancer, node="node-2")
     await world.until_told(2)
     assert world.reasons()[1:] == ["Complete/ProbeAnswered"]

@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from fleetlb.contracts import subjects
-from fleetlb.contracts.streams import PARKED_STREAM, desired_stream, observed_stream, realized_stream
+from fleetlb.contracts.streams import (
+    PARKED_STREAM,
+    TOLD_STREAM,
+    desired_stream,
+    events_stream,
+    observed_stream,
+    realized_stream,
+)
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb.runtime.nats_accounts import WATCHER_PERMISSIONS
 from fleetlb.runtime.nats_resolver import look_up_account, push_account
@@ -24,12 +31,14 @@ from fleetlb.testkit.raw_nats import Heard, RawNats
 
 SEEN_SECONDS = 0.1
 """How long an effect may take before it counts as none; deliveries here take under 1 ms."""
+EVENTS = events_stream()
 SECRET, EVIL = b"SECRET", b"EVIL"
 USERS = ("watcher", "rogue")
 """A tenant's own watcher, with its permissions; and a user who may do all that the tenant's account may."""
 DESIRED = "fleetlb.v1.desired.default.192-0-2-1_80_tcp"
 REALIZED = "fleetlb.v1.realized.default.node-1.node"
-OF_THE_HUB = (DESIRED, REALIZED, "fleetlb.v1.parked.x.1")
+EVENT = "fleetlb.v1.events.good.serving"
+OF_THE_HUB = (DESIRED, REALIZED, "fleetlb.v1.parked.x.1", EVENT, "fleetlb.v1.told.good.u1")
 
 
 class Site:
@@ -70,7 +79,7 @@ class Site:
             for tenant in (self.evil, self.good, self.unnamed):
                 await push_account(system, tenant.jwt)
                 await hub.ensure_stream(observed_stream(tenant.account))
-            for spec in (desired_stream("default"), realized_stream("default"), PARKED_STREAM):
+            for spec in (desired_stream("default"), realized_stream("default"), PARKED_STREAM, EVENTS, TOLD_STREAM):
                 await hub.ensure_stream(spec)
             for number, subject in enumerate(OF_THE_HUB):
                 await hub.publish(subject, SECRET, message_id=str(number))

@@ -1,4 +1,4 @@
-"""Tests the tests: with each bug of `bugs` and `found_by_killing` in a copy of the product, its tests must fail.
+"""Tests the tests: with each bug of the lists beside this module in a copy of the product, its tests must fail.
 
 Never edits the work tree. A bug whose text is not found exactly once is an error: the product was rewritten, and the
 bug has to be written anew.
@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from tests.seeded_bugs.bugs import BUGS, Bug
 from tests.seeded_bugs.found_by_killing import FOUND_BY_KILLING
+from tests.seeded_bugs.of_events import OF_EVENTS
 
 ROOT = Path(__file__).parents[2]
 ROOTS = ("libs", *(f"services/{path.name}" for path in sorted((ROOT / "services").iterdir()) if path.is_dir()))
@@ -37,7 +38,9 @@ class Outcome(NamedTuple):
 
 def main(words: list[str]) -> int:
     """`words`: bugs whose name holds one of them; none: all."""
-    bugs = [bug for bug in (*BUGS, *FOUND_BY_KILLING) if not words or any(word in bug.name for word in words)]
+    bugs = [
+        bug for bug in (*BUGS, *OF_EVENTS, *FOUND_BY_KILLING) if not words or any(word in bug.name for word in words)
+    ]
     files = sorted({test for bug in bugs for test in bug.tests})
     control = CONTROL._replace(tests=tuple(files))
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from fleetlb.contracts import codec, streams, subjects
+from fleetlb.contracts import codec, events, streams, subjects
+from fleetlb.contracts.events import ServiceEvent
 from fleetlb.contracts.object_meta import GROUP as API_GROUP
 from fleetlb.contracts.v1 import VirtualServerDesired, VirtualServerRealized
 from fleetlb.domain.virtual_servers import VirtualServerKey
@@ -107,6 +108,19 @@ class Picture:
         said = self._said(streams.realized_stream(GROUP).name)
         found = (codec.decode(VirtualServerRealized, data) for subject, data in said if not subject.endswith(".node"))
         return {(word.node, word.key): word for word in found}
+
+    @property
+    def told(self) -> dict[str, ServiceEvent]:
+        """The last event about each Service, by its UID."""
+        found = self.outside.hub.streams.get(streams.events_stream().name)
+        messages = [message for kept in found.messages.values() for message in kept] if found else []
+        kinds = {events.word_of(kind): kind for kind in events.SERVICE_EVENTS}
+        told = (
+            codec.decode(kinds[message.subject.rpartition(".")[2]], message.data)
+            for message in sorted(messages, key=lambda message: message.stream_sequence)
+            if subjects.FLEET not in message.subject
+        )
+        return {event.uid: event for event in told}
 
     def is_ready(self, service: Owned) -> bool:
         """Whether a Service has a ready endpoint."""

@@ -3,7 +3,7 @@ goes through once the process is dead.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 from fleetlb.kube.errors import Unavailable
 from fleetlb.kube.transport import Answer
 from fleetlb.runtime.bus import (
+    NO_HEADERS,
     REQUEST_SECONDS,
     Ack,
     Callback,
@@ -52,8 +53,10 @@ class MortalBus:
     def connected(self) -> bool:
         return self.inner.connected
 
-    async def publish(self, subject: str, body: bytes, *, message_id: str, trace: str = "") -> Ack:
-        ack = await self.inner.publish(subject, body, message_id=message_id, trace=trace)
+    async def publish(
+        self, subject: str, body: bytes, *, message_id: str, trace: str = "", headers: Mapping[str, str] = NO_HEADERS
+    ) -> Ack:
+        ack = await self.inner.publish(subject, body, message_id=message_id, trace=trace, headers=headers)
         resting = subject.endswith(".inventory") or subject.startswith(MARKED)
         await self._done(f"publish {subject}", body, resting=resting)
         return ack

@@ -29,6 +29,7 @@ def untruths(picture: Picture) -> Iterator[str]:
         if not service.is_wanted and service.tenant in tenants:
             yield from _unwanted(service)
     yield from _kernels(picture, table)
+    yield from _events(picture, wanted, addresses)
     yield from _counts(picture, addresses)
     for tenant in picture.outside.tenants.keys() - tenants.keys():
         yield from _removed(picture, tenant)
@@ -91,6 +92,18 @@ def _kernels(picture: Picture, table: Backends) -> Iterator[str]:
 
 def _words(table: Backends) -> dict[str, tuple[str, ...]]:
     return {str(key): real_servers for key, real_servers in sorted(table.items())}
+
+
+def _events(picture: Picture, wanted: dict[str, Owned], addresses: dict[str, str]) -> Iterator[str]:
+    """The last word that integrations have is true, and nobody who has an address goes unsaid."""
+    told = picture.told
+    for uid in sorted({*told, *addresses}):
+        service, address = wanted.get(uid), addresses.get(uid, "")
+        event = told.get(uid)
+        said = (event.addresses, event.serving) if event else None
+        truth = ((address,) if address else (), bool(address and service and picture.is_ready(service)))
+        if said != truth:
+            yield f"E1: integrations know of {uid} that it has {said}, and the truth is {truth}"
 
 
 def _counts(picture: Picture, addresses: dict[str, str]) -> Iterator[str]:

@@ -3,12 +3,14 @@
 import random
 from collections.abc import Callable
 
+from fleetlb.contracts.streams import TOLD_STREAM, events_stream
 from fleetlb.testkit.fake_kube import Place
 from tests.simulation.effects import Fate
 from tests.simulation.histories import Stage, ports_of
 from tests.simulation.outside import NETWORKS, NODES, SHOP, Outside
 from tests.simulation.picture import Owned, Picture
 
+EVENTS = events_stream().name
 STEPS = 25
 NAMES = ("one", "two", "three")
 PORTS = (80, 443, 1443)
@@ -104,7 +106,11 @@ def _disk_lost(chance: random.Random, stage: Stage) -> None:
 
 
 def _stream_gone(chance: random.Random, outside: Outside) -> None:
-    outside.hub.delete_stream(chance.choice(sorted(outside.hub.streams)))
+    name = chance.choice(sorted(outside.hub.streams))
+    # What was told goes with what was told of it: without that alone, nobody could know of what is gone since.
+    for gone in (name, EVENTS) if name == TOLD_STREAM.name else (name,):
+        if gone in outside.hub.streams:
+            outside.hub.delete_stream(gone)
 
 
 def _reconnect(chance: random.Random, outside: Outside) -> None:

@@ -4,8 +4,9 @@ import pytest
 
 from tests.seeded_bugs.bugs import BUGS, Bug
 from tests.seeded_bugs.found_by_killing import FOUND_BY_KILLING
+from tests.seeded_bugs.of_events import OF_EVENTS
 
-ALL = (*BUGS, *FOUND_BY_KILLING)
+ALL = (*BUGS, *OF_EVENTS, *FOUND_BY_KILLING)
 ROOT = Path(__file__).parents[2]
 
 

@@ -5,7 +5,7 @@ The documentation in proto-schemas is generated from this table. No part of flee
 
 import msgspec
 
-from fleetlb.contracts import streams, subjects, v1
+from fleetlb.contracts import events, streams, subjects, told, v1
 from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.virtual_servers import VirtualServerKey
 
@@ -60,6 +60,19 @@ _OBSERVED = streams.observed_stream("ACCOUNT").name.replace("ACCOUNT", "{account
 _DESIRED = streams.desired_stream("GROUP").name.replace("GROUP", "{group}")
 _ALLOWED = streams.allowed_stream("GROUP").name.replace("GROUP", "{group}")
 _REALIZED = streams.realized_stream("GROUP").name.replace("GROUP", "{group}")
+
+
+def _event(kind: type[events.Event], tenant: str) -> Channel:
+    return Channel(
+        name=kind.__name__[0].lower() + kind.__name__[1:],
+        subject=_template(subjects.event(tenant, events.word_of(kind))),
+        message=kind,
+        writer="status",
+        readers=("integration",),
+        stream=streams.events_stream().name,
+        summary=(kind.__doc__ or "").split("\n", 1)[0],
+    )
+
 
 CHANNELS = (
     Channel(
@@ -199,6 +212,26 @@ CHANNELS = (
         writer="manager",
         readers=("manager",),
         summary="Which partitions of tenants a manager holds.",
+    ),
+    *(_event(kind, "TENANT") for kind in events.SERVICE_EVENTS),
+    *(_event(kind, subjects.FLEET) for kind in events.NODE_EVENTS),
+    Channel(
+        name="serviceTold",
+        subject=_template(subjects.told_service("TENANT", "UID")),
+        message=told.ServiceTold,
+        writer="status",
+        readers=("status",),
+        stream=streams.TOLD_STREAM.name,
+        summary="What integrations have been told of one Service.",
+    ),
+    Channel(
+        name="nodeTold",
+        subject=_template(subjects.told_node("GROUP", "NODE")),
+        message=told.NodeTold,
+        writer="status",
+        readers=("status",),
+        stream=streams.TOLD_STREAM.name,
+        summary="What integrations have been told of one balancer node.",
     ),
 )
 

@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 
 from fleetlb.contracts.channels import CHANNELS, MESSAGES, Channel, name_of
+from fleetlb.contracts.cloud_events import ATTRIBUTES, OPTIONAL
 from fleetlb.contracts.crds import all_crds
+from fleetlb.contracts.events import NodeEvent, ServiceEvent
 from fleetlb.contracts.v1 import Message
 
 Document = dict[str, Any]
@@ -49,7 +51,8 @@ def asyncapi() -> Document:
             "version": "1.0.0",
             "description": "Messages between the parts of fleetlb, over NATS, in the hub's account."
             " Each holds the full state of its subject: keep the last one per subject, and losing, repeating or"
-            " reordering any is harmless.",
+            " reordering any is harmless. Events, below fleetlb.v1.events, are for integrations instead: a history of"
+            " CloudEvents in binary mode (docs/events.md).",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
@@ -64,6 +67,7 @@ def asyncapi() -> Document:
 
 def _message(kind: type[Message]) -> Document:
     name = name_of(kind)
+    envelope = {"headers": _envelope()} if issubclass(kind, ServiceEvent | NodeEvent) else {}
     return {
         "name": str(kind.__struct_config__.tag),
         "title": kind.__name__,
@@ -72,6 +76,16 @@ def _message(kind: type[Message]) -> Document:
             "schemaFormat": "application/schema+json;version=draft-2020-12",
             "schema": {"$ref": f"./v1/{name}.schema.json"},
         },
+        **envelope,
+    }
+
+
+def _envelope() -> Document:
+    """The headers of every event."""
+    return {
+        "type": "object",
+        "properties": {name: {"type": "string", "description": text} for name, text in ATTRIBUTES.items()},
+        "required": [name for name in ATTRIBUTES if name not in OPTIONAL],
     }
 
 

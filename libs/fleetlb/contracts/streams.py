@@ -23,6 +23,8 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
     compacted: bool = True
     on_disk: bool = False
     max_age_seconds: float | None = None
+    max_messages_per_subject: int | None = None
+    """Of a stream that is not compacted: the oldest beyond go."""
 
 
 def observed_stream(account: str) -> StreamSpec:
@@ -83,3 +85,31 @@ MARKS_STREAM = StreamSpec(
     on_disk=True,
 )
 """How far the management cluster's store had come: kept where a restore of that store does not reach."""
+
+TOLD_STREAM = StreamSpec(
+    name="FLEETLB_TOLD",
+    subjects=(subjects.ALL_TOLD,),
+    max_bytes=512 * MIB,
+    max_message_bytes=MIB // 4,
+    on_disk=True,
+)
+"""What integrations have been told: lost, all that stands is told again."""
+
+EVENTS_DAYS = 90
+EVENTS_MIB = 1024
+_EVENTS_OF_A_KIND = 100_000
+"""Of one tenant and type: one whose Services flap pushes out its own history first."""
+
+
+def events_stream(*, days: int = EVENTS_DAYS, mib: int = EVENTS_MIB) -> StreamSpec:
+    """Events for integrations: history, which ends with its age and its size."""
+    return StreamSpec(
+        name="FLEETLB_EVENTS",
+        subjects=(subjects.ALL_EVENTS,),
+        max_bytes=mib * MIB,
+        max_message_bytes=MIB // 4,
+        discard_new=False,
+        compacted=False,
+        max_age_seconds=days * 86400.0,
+        max_messages_per_subject=_EVENTS_OF_A_KIND,
+    )

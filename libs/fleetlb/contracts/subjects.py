@@ -215,3 +215,36 @@ def parked(account: str, message: str) -> str:
 def marked(lease: str) -> str:
     """Where the holder of a Lease says how far the management cluster's store has come."""
     return f"{ROOT}.marked.{token(lease)}"
+
+
+FLEET = "_fleet"
+"""In place of a tenant, in events that are nobody's: no Tenant can be called so."""
+ALL_EVENTS = f"{ROOT}.events.>"
+ALL_TOLD = f"{ROOT}.told.>"
+SERVICES_TOLD = f"{ROOT}.told.*.*"
+NODES_TOLD = f"{ROOT}.told.{FLEET}.*.*"
+
+
+def event(tenant: str, word: str) -> str:
+    """Where integrations are told of one type of event, of a tenant or of the fleet."""
+    return f"{ROOT}.events.{token(tenant)}.{word}"
+
+
+def told_service(tenant: str, uid: str) -> str:
+    """Where the status service notes what integrations were told of a Service."""
+    return f"{ROOT}.told.{token(tenant)}.{token(uid)}"
+
+
+def told_node(group: str, node: str) -> str:
+    """Where the status service notes what integrations were told of a balancer node."""
+    return f"{ROOT}.told.{FLEET}.{token(group)}.{token(node)}"
+
+
+def parse_told(subject: str) -> tuple[str, str]:
+    """(tenant, uid) of a `told` subject of a Service, (group, node) of one of a balancer node. Raises Poison."""
+    match _tokens(subject):
+        case ["told", tenant, uid] if tenant != FLEET:
+            return tenant, uid
+        case ["told", fleet, group, node] if fleet == FLEET:
+            return group.replace("_", "."), node.replace("_", ".")
+    raise Poison(f"{subject[:120]!r} is no subject of told")

@@ -44,9 +44,9 @@ class Ack(msgspec.Struct, frozen=True):
     duplicate: bool = False
 
 
-def headers_of(message_id: str = "", trace: str = "") -> Mapping[str, str]:
+def headers_of(message_id: str = "", trace: str = "", others: Mapping[str, str] = NO_HEADERS) -> Mapping[str, str]:
     """What travels with a message: an id by which its stream knows a repetition, and the sender's trace context."""
-    headers = {"Nats-Msg-Id": message_id} if message_id else {}
+    headers = {**others, "Nats-Msg-Id": message_id} if message_id else dict(others)
     return headers | {TRACE_HEADER: trace} if trace else headers
 
 
@@ -82,10 +82,12 @@ class Bus(Protocol):
     def connected(self) -> bool:
         """Whether the connection stands right now."""
 
-    async def publish(self, subject: str, body: bytes, *, message_id: str, trace: str = "") -> Ack:
+    async def publish(
+        self, subject: str, body: bytes, *, message_id: str, trace: str = "", headers: Mapping[str, str] = NO_HEADERS
+    ) -> Ack:
         """Put a message into the stream that takes the subject, and wait for its acknowledgement.
 
-        `trace`: the W3C trace context of the step that sends it.
+        `trace`: the W3C trace context of the step that sends it. `headers`: what else stands beside the body.
 
         Transient means unknown: call again with the same id. StreamMissing and TooLarge mean that it was not stored.
         """

@@ -6,6 +6,7 @@ streams is `fleetlb.runtime.replaying`.
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 
@@ -100,14 +101,16 @@ class JetStreamBus:
         """Whether the connection stands right now."""
         return self._connection.connected
 
-    async def publish(self, subject: str, body: bytes, *, message_id: str, trace: str = "") -> Ack:
+    async def publish(
+        self, subject: str, body: bytes, *, message_id: str, trace: str = "", headers: Mapping[str, str] = NO_HEADERS
+    ) -> Ack:
         """Put a message into its stream and wait for the acknowledgement."""
         began = perf_counter()
         outcome = "unknown"
         try:
             async with self._slots:
-                headers = headers_of(message_id, trace)
-                answer = await self._connection.current().request(subject, body, PUBLISH_SECONDS, headers=headers)
+                sent = headers_of(message_id, trace, headers)
+                answer = await self._connection.current().request(subject, body, PUBLISH_SECONDS, headers=sent)
             ack = read(answer.data, _PubAck)
             outcome = "duplicate" if ack.duplicate else "stored"
         except NobodyAnswers:

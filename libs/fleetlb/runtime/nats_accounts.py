@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 import nkeys
 
-from fleetlb.contracts.subjects import LOCAL_CREDENTIALS, LOCAL_SNAPSHOT, ROOT
+from fleetlb.contracts.streams import events_stream
+from fleetlb.contracts.subjects import ALL_EVENTS, LOCAL_CREDENTIALS, LOCAL_SNAPSHOT, ROOT
 
 UNLIMITED = -1
 ACCOUNT_TOKEN = 4
@@ -96,6 +97,21 @@ WATCHER_PERMISSIONS = Permissions(
     publish=("observed.>", *_TENANT_REQUESTS),
     subscribe=("reported.>", "resync.>", "renewal.>", "_INBOX.>"),
 )
+
+_EVENTS = events_stream().name
+INTEGRATION_PERMISSIONS = Permissions(
+    publish=(
+        *(f"$JS.API.{verb}.{_EVENTS}" for verb in ("STREAM.INFO", "CONSUMER.CREATE", "CONSUMER.NAMES")),
+        *(
+            f"$JS.API.CONSUMER.{verb}.{_EVENTS}.>"
+            for verb in ("CREATE", "DURABLE.CREATE", "INFO", "MSG.NEXT", "DELETE")
+        ),
+        f"$JS.ACK.{_EVENTS}.>",
+        f"$JS.FC.{_EVENTS}.>",
+    ),
+    subscribe=(ALL_EVENTS, "_INBOX_integration.>"),
+)
+"""A user of the hub's account that reads events and their history, and nothing else: others' inboxes neither."""
 
 
 def new_seed(kind: KeyKind) -> str:

@@ -44,7 +44,7 @@ def stream_config(spec: StreamSpec) -> dict[str, Any]:
         "storage": "memory" if spec.compacted and not spec.on_disk else "file",
         "max_bytes": spec.max_bytes,
         "max_msg_size": spec.max_message_bytes,
-        "max_msgs_per_subject": 1 if spec.compacted else -1,
+        "max_msgs_per_subject": 1 if spec.compacted else spec.max_messages_per_subject or -1,
         "discard": "new" if spec.discard_new else "old",
         "max_age": round((spec.max_age_seconds or 0) * _NANOSECONDS),
         "allow_rollup_hdrs": False,

@@ -6,7 +6,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -15,6 +15,7 @@ from fleetlb.contracts.streams import StreamSpec
 from fleetlb.contracts.subjects import LOCAL_CREDENTIALS, LOCAL_SNAPSHOT, ROOT
 from fleetlb.domain.errors import Transient
 from fleetlb.runtime.bus import (
+    NO_HEADERS,
     REQUEST_SECONDS,
     Ack,
     Callback,
@@ -152,7 +153,9 @@ class FakeBus:
         """Whether the connection stands right now."""
         return self._connected
 
-    async def publish(self, subject: str, body: bytes, *, message_id: str, trace: str = "") -> Ack:
+    async def publish(
+        self, subject: str, body: bytes, *, message_id: str, trace: str = "", headers: Mapping[str, str] = NO_HEADERS
+    ) -> Ack:
         """Put a message into its stream."""
         await self._link(body)
         full = self._outward(subject, ("observed",))
@@ -161,7 +164,7 @@ class FakeBus:
             raise StreamMissing(f"no stream takes {subject}")
         if self.server.took("publish"):
             raise Transient(f"no answer on {subject}: outcome unknown")
-        ack = stream.store(full, body, message_id, trace)
+        ack = stream.store(full, body, message_id, trace, headers)
         self.published.append((subject, body))
         if self.server.took("ack"):
             raise Transient(f"no answer on {subject}: outcome unknown")

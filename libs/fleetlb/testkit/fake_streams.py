@@ -2,12 +2,12 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from fleetlb.contracts.streams import StreamSpec
 from fleetlb.domain.errors import Transient
-from fleetlb.runtime.bus import Ack, Message, StreamState, TooLarge, headers_of
+from fleetlb.runtime.bus import NO_HEADERS, Ack, Message, StreamState, TooLarge, headers_of
 
 _births = itertools.count()
 
@@ -44,7 +44,9 @@ class FakeStream:
         """Whether messages on this subject are stored here."""
         return any(subject_matches(pattern, subject) for pattern in self.spec.subjects)
 
-    def store(self, subject: str, body: bytes, message_id: str, trace: str = "") -> Ack:
+    def store(
+        self, subject: str, body: bytes, message_id: str, trace: str = "", headers: Mapping[str, str] = NO_HEADERS
+    ) -> Ack:
         """Store one message under the stream's limits and hand it to the followers."""
         if len(body) > self.spec.max_message_bytes:
             raise TooLarge(f"message size exceeds maximum allowed of {self.spec.name}")
@@ -55,9 +57,9 @@ class FakeStream:
         self.last_sequence += 1
         if message_id:
             self._ids[message_id] = self.last_sequence
-        message = Message(subject, body, self.last_sequence, headers_of(message_id, trace))
+        message = Message(subject, body, self.last_sequence, headers_of(message_id, trace, headers))
         kept = [] if self.spec.compacted else self.messages.get(subject, [])
-        self.messages[subject] = [*kept, message]
+        self.messages[subject] = [*kept, message][-(self.spec.max_messages_per_subject or 0) :]
         for queue, pattern in self.followers.items():
             if subject_matches(pattern, subject):
                 queue.put_nowait(message)

@@ -35,18 +35,20 @@ async def serve(process: Process, settings: Settings) -> None:
         identity=settings.identity,
         spawn=process.spawn,
         tracing=process.tracing,
+        events=settings.events,
     )
-    process.spawn(_keep_gate(process, replica), "gates")
+    process.spawn(_keep_gates(process, replica), "gates")
     await replica.start()
     caches_gate.open()
     process.log.info("ready", load_balancers=len(replica.memory.load_balancers))
 
 
-async def _keep_gate(process: Process, replica: Replica) -> NoReturn:
-    """A store that went back is named where an operator looks first."""
-    gate = process.health.open_gate("store")
+async def _keep_gates(process: Process, replica: Replica) -> NoReturn:
+    """A store that went back, and a stream that only an operator can mend, are named where he looks first."""
+    store, events = process.health.open_gate("store"), process.health.open_gate("events")
     while True:
-        gate.mind(replica.continuity.objection)
+        store.mind(replica.continuity.objection)
+        events.mind(replica.integrations.streams.objection)
         await asyncio.sleep(GATE_SECONDS)
 
 

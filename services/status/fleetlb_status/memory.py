@@ -45,6 +45,7 @@ class Memory:
         self._tenants: dict[str, str] = {}
         self._realized: dict[Key, dict[str, Servers]] = {}
         self._news: dict[Key, Journey] = {}
+        self._traces: dict[Key, str] = {}
         self._of_cluster: defaultdict[str, defaultdict[str, set[Key]]] = defaultdict(lambda: defaultdict(set))
         self._of_group: defaultdict[str, set[Key]] = defaultdict(set)
 
@@ -146,7 +147,17 @@ class Memory:
         if self._news.get(key) == journey:
             del self._news[key]
 
+    def trace(self, key: Key) -> str:
+        """The context of the last change of a load balancer, which may be gone."""
+        return self._traces.get(key, "")
+
+    def forget_trace(self, key: Key) -> None:
+        """Nobody asks for it any more."""
+        self._traces.pop(key, None)
+
     def _note(self, key: Key, journey: Journey) -> None:
+        if journey.trace:
+            self._traces[key] = journey.trace
         if journey != NOT_TRAVELLED:
             self._news[key] = latest(journey, self._news.get(key, NOT_TRAVELLED))
 
@@ -175,6 +186,12 @@ class Memory:
     def account(self, tenant: str) -> str:
         """The tenant's NATS account, empty while unknown."""
         return self._accounts.get(tenant, "")
+
+    def has(self, place: tuple[str, str, str]) -> bool:
+        """Whether there is a load balancer of a Service: account, cluster, UID."""
+        account, cluster, uid = place
+        balancer = self.load_balancers.get((f"tenant-{self._tenants.get(account, '')}", uid))
+        return balancer is not None and balancer.spec.cluster_uid == cluster
 
     def of_cluster(self, account: str, cluster: str) -> tuple[Key, ...]:
         """The load balancers of one cluster of the tenant behind an account."""

@@ -10,9 +10,15 @@ import structlog
 from fleetlb.contracts import subjects
 from fleetlb.contracts.codec import decode, encode
 from fleetlb.contracts.journeys import Journey
-from fleetlb.contracts.objects import BalancerGroup
-from fleetlb.contracts.streams import realized_stream
-from fleetlb.contracts.v1 import ServiceReleased, SnapshotAnswered, SnapshotRequested, VirtualServerRealized
+from fleetlb.contracts.objects import BalancerGroup, LoadBalancer
+from fleetlb.contracts.streams import StreamSpec, events_stream, realized_stream
+from fleetlb.contracts.v1 import (
+    NodeRealized,
+    ServiceReleased,
+    SnapshotAnswered,
+    SnapshotRequested,
+    VirtualServerRealized,
+)
 from fleetlb.domain.errors import Poison, Transient
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.continuity import Continuity
@@ -25,12 +31,14 @@ from fleetlb.runtime.metrics import UNREADABLE
 from fleetlb.runtime.tracing import OFF, Tracing
 from fleetlb.runtime.workers import Reconciler
 from fleetlb_status.census import Census
+from fleetlb_status.integrations import Integrations
 from fleetlb_status.judging import Judging
 from fleetlb_status.memory import Key, Memory
 from fleetlb_status.publishing import Place, Reporter
 from fleetlb_status.writing import DEBOUNCE_SECONDS, KubernetesStatusWriter, ObjectWriter, moment
 
 LEASE = "fleetlb-status"
+DEFAULT_EVENTS = events_stream()
 SNAPSHOT_SECONDS = 1.0
 """A cluster that asks again sooner gets its reports after this time: asking costs a tenant little, answering much."""
 
@@ -50,15 +58,18 @@ class Replica:
         spawn: Spawn,
         tracing: Tracing = OFF,
         clock: Clock = SYSTEM_CLOCK,
+        events: StreamSpec = DEFAULT_EVENTS,
     ) -> None:
-        """Does nothing yet; `spawn` runs what never returns."""
+        """Does nothing yet; `spawn` runs what never returns; `events`: the stream in which integrations are told."""
         self._bus = bus
         self._spawn = spawn
         self._clock = clock
         self._log = structlog.get_logger("fleetlb-status")
         self.memory = Memory(self._on_change)
         self._census = Census()
-        self._wire_workers(cluster, tracing)
+        judging = Judging(self.memory)
+        self._wire_workers(judging, cluster, tracing)
+        self.integrations = Integrations(judging, bus, self._term, clock, events)
         self.releases: Reconciler[Place] = Reconciler(self._release, name="releases", lane_of=lambda place: place[0])
         self._released: dict[Place, Journey] = {}
         self._replayed: dict[str, asyncio.Event] = {}
@@ -66,8 +77,8 @@ class Replica:
         memory = self.memory
         self._reflectors = (
             Reflector(cluster, TENANTS, on_set=memory.set_tenant, on_gone=memory.drop_tenant),
-            Reflector(cluster, BALANCER_GROUPS, on_set=self._on_group, on_gone=memory.drop_group),
-            Reflector(cluster, LOAD_BALANCERS, on_set=memory.set_load_balancer, on_gone=memory.drop_load_balancer),
+            Reflector(cluster, BALANCER_GROUPS, on_set=self._on_group, on_gone=self._on_group_gone),
+            Reflector(cluster, LOAD_BALANCERS, on_set=memory.set_load_balancer, on_gone=self._on_balancer_gone),
         )
         self.lease = LeaseHolder(
             cluster,
@@ -80,9 +91,8 @@ class Replica:
         )
         self.continuity = Continuity(cluster, self.lease, BusMarks(bus), on_open=self._on_acquired)
 
-    def _wire_workers(self, cluster: Cluster, tracing: Tracing) -> None:
+    def _wire_workers(self, judging: Judging, cluster: Cluster, tracing: Tracing) -> None:
         """Who tells tenants, and who writes what people of the hub read."""
-        judging = Judging(self.memory)
         self._reporter = Reporter(
             judging,
             self._bus,
@@ -116,6 +126,8 @@ class Replica:
         self._bus.on_reconnect(self._on_reconnect)
         for name, queue in (("reports", self.reports), ("objects", self.objects), ("releases", self.releases)):
             self._spawn(queue.run(), name)
+        for work, name in self.integrations.work():
+            self._spawn(work, name)
         self._spawn(self.continuity.run(), "lease")
         self._spawn(self._answer_snapshots(), "answer snapshots")
         for replayed in tuple(self._replayed.values()):
@@ -129,6 +141,7 @@ class Replica:
         self._reporter.begin_term()
         for key in tuple(self.memory.load_balancers):
             self._on_change(key)
+        self.integrations.begin_term()
 
     def _on_lost(self) -> None:
         self._log.warning("standing by")
@@ -138,9 +151,23 @@ class Replica:
         if self.lease.held.is_set():
             self.reports.add(key)
             self.objects.add_after(key, DEBOUNCE_SECONDS)
+            self.integrations.service_changed(key)
+        elif key not in self.memory.load_balancers:
+            self.memory.forget_trace(key)
+
+    def _on_balancer_gone(self, balancer: LoadBalancer) -> None:
+        self.memory.drop_load_balancer(balancer)
+        place = self.memory.account(balancer.spec.tenant), balancer.spec.cluster_uid, balancer.metadata.name
+        if place in self._released:
+            self.releases.add(place)
+
+    def _on_group_gone(self, group: BalancerGroup) -> None:
+        self.memory.drop_group(group)
+        self.integrations.nodes.drop_group(group)
 
     def _on_group(self, group: BalancerGroup) -> None:
         self.memory.set_group(group)
+        self.integrations.nodes.set_group(group)
         name = group.metadata.name
         if name in self._replayed:
             return
@@ -148,6 +175,7 @@ class Replica:
 
         def on_replayed() -> None:
             self.memory.complete_group(name)
+            self.integrations.nodes.complete_group(name)
             replayed.set()
 
         stream = realized_stream(name)
@@ -163,9 +191,12 @@ class Replica:
         )
 
     def _on_realized(self, group: str, message: Message) -> None:
-        if message.subject.endswith(".node") or not message.data:
+        if not message.data:
             return
         try:
+            if message.subject.endswith(".node"):
+                self.integrations.nodes.fold(_node_word(group, message))
+                return
             realized = decode(VirtualServerRealized, message.data)
             if message.subject != _subject_of(group, realized):
                 raise Poison(f"it speaks of {realized.key} on {realized.node[:64]}")
@@ -188,9 +219,13 @@ class Replica:
         self._log.warning("a message cannot be read", subject=subject[:200], problem=str(problem))
 
     async def _release(self, place: Place) -> None:
-        journey = self._released[place]
+        """A word that was on its way for long may be about an earlier life of the Service: while there is an object
+        of it, something is left."""
+        journey = self._released.get(place)
+        if journey is None or self.memory.has(place):
+            return
         await self._reporter.forward_release(place, journey)
-        if self._released[place] is journey:
+        if self._released.get(place) is journey:
             del self._released[place]
 
     async def _answer_snapshots(self) -> None:
@@ -225,6 +260,18 @@ class Replica:
     def _on_reconnect(self) -> None:
         for key in self._reporter.in_doubt():
             self.reports.add(key)
+
+
+def _node_word(group: str, message: Message) -> NodeRealized:
+    """What a node says of itself. Raises Poison."""
+    word = decode(NodeRealized, message.data)
+    try:
+        place = subjects.realized_node(group, word.node)
+    except ValueError as problem:
+        raise Poison(str(problem)) from None
+    if word.group != group or message.subject != place:
+        raise Poison(f"it speaks of {word.node[:64]} in {word.group[:64]}")
+    return word
 
 
 def _subject_of(group: str, realized: VirtualServerRealized) -> str:

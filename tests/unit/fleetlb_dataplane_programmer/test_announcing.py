@@ -1,6 +1,6 @@
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
@@ -8,7 +8,7 @@ from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.streams import realized_stream
 from fleetlb.contracts.v1 import NodeRealized, Probe, VirtualServerRealized
 from fleetlb.domain.virtual_servers import VirtualServerKey, parse_key
-from fleetlb.runtime.bus import Ack, Callback, MessageHandler
+from fleetlb.runtime.bus import NO_HEADERS, Ack, Callback, MessageHandler
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.fake_bus import FakeBus
 from fleetlb.testkit.wishes import a_wish
@@ -32,9 +32,11 @@ class NotingBus(FakeBus):
         self.replaying = asyncio.Event()
         self.replaying.set()
 
-    async def publish(self, subject: str, body: bytes, *, message_id: str, trace: str = "") -> Ack:
+    async def publish(
+        self, subject: str, body: bytes, *, message_id: str, trace: str = "", headers: Mapping[str, str] = NO_HEADERS
+    ) -> Ack:
         self.ids.append(message_id)
-        ack = await super().publish(subject, body, message_id=message_id, trace=trace)
+        ack = await super().publish(subject, body, message_id=message_id, trace=trace, headers=headers)
         await self.acknowledging.wait()
         return ack
 

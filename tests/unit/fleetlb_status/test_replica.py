@@ -6,19 +6,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from fleetlb.contracts import subjects
 from fleetlb.contracts.codec import encode
-from fleetlb.contracts.v1 import ServiceReleased
+from fleetlb.contracts.v1 import NodeRealized, ServiceReleased
 from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.kube.cluster import Cluster
 from fleetlb.runtime.bus import Message
 from fleetlb.runtime.metrics import UNREADABLE
 from fleetlb.testkit.fake_bus import FakeBus
-from fleetlb.testkit.load_balancers import a_word, as_message
+from fleetlb.testkit.load_balancers import ACCOUNT, CLUSTER, a_load_balancer, a_tenant, a_word, as_message
 from fleetlb.testkit.scripted_kube import ScriptedKube
 from fleetlb_status.replica import Replica
 
 KEY = ("tenant-acme", "service-1")
+NODE = NodeRealized(node="node-1", group="default", engine="envoy", ready=True)
+NODE_SUBJECT = "fleetlb.v1.realized.default.node-1.node"
 
 
 @pytest.fixture
@@ -73,7 +76,38 @@ def test_other_words_are_counted_and_dropped(replica: Replica, refused: list[flo
     refused.append(1)
 
 
-def test_purges_and_nodes_are_no_words(replica: Replica, refused: list[float]) -> None:
+async def test_purges_and_nodes_are_no_words(replica: Replica, refused: list[float]) -> None:
     assert not hear(replica, msgspec.structs.replace(as_message(a_word()), data=b""))
-    assert not hear(replica, Message("fleetlb.v1.realized.default.node-1.node", b"{}", 1))
+    assert not hear(replica, Message(NODE_SUBJECT, encode(NODE), 1))
     refused.append(0)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"{}",
+        encode(msgspec.structs.replace(NODE, node="node-2")),
+        encode(msgspec.structs.replace(NODE, node="*")),
+        encode(msgspec.structs.replace(NODE, group="another")),
+    ],
+    ids=["garbage", "for another node", "for every node", "of another group"],
+)
+def test_what_is_not_said_by_the_node_itself_is_counted_and_dropped(
+    replica: Replica, refused: list[float], data: bytes
+) -> None:
+    assert not hear(replica, Message(NODE_SUBJECT, data, 1))
+    refused.append(1)
+
+
+async def test_a_release_waits_while_there_is_an_object_of_the_service(replica: Replica) -> None:
+    place = ACCOUNT, CLUSTER, "service-1"
+    message = Message(subjects.released(*place), encode(ServiceReleased(generation=1)), 0)
+    replica.memory.set_tenant(a_tenant())
+    replica.memory.set_load_balancer(a_load_balancer())
+    replica._on_released(message)
+    await replica._release(place)
+    assert place in replica._released
+    assert not replica.releases.idle()
+    replica._on_balancer_gone(a_load_balancer())
+    await replica._release(place)
+    assert place not in replica._released

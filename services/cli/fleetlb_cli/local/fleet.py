@@ -173,9 +173,7 @@ class Fleet:
                 kubeconfig=str(plan.management.kubeconfig), cluster_uid=self._uids[MANAGEMENT]
             ),
             tenants={name: self._tenant_place(name, ranges) for name, ranges in plan.tenants.items()},
-            nats=layout.NatsPlace(
-                url=hub.url, hub_creds=str(hub.hub_creds), system_creds=str(hub.system_creds), monitor=hub.monitor
-            ),
+            nats=hub.place,
             pools={seeding.POOL: layout.PoolPlace(cidr=plan.chosen.pool.cidr, cidr6=plan.chosen.pool.cidr6)},
             groups={programs.GROUP: layout.GroupPlace(engine=plan.wish.engine, nodes=(programs.NODE,))},
             processes={

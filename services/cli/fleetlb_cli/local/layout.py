@@ -117,12 +117,13 @@ class TenantPlace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NatsPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """The bus. `hub_creds` may use the JetStream API, `system_creds` account look-ups."""
+    """The bus. `hub_creds` may use the JetStream API, `system_creds` account look-ups, `integration_creds` events."""
 
     url: str
     hub_creds: str
     system_creds: str
     monitor: str
+    integration_creds: str = ""
 
 
 class PoolPlace(msgspec.Struct, frozen=True, kw_only=True):

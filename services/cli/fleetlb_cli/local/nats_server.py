@@ -10,7 +10,7 @@ import msgspec
 from fleetlb.runtime import nats_accounts
 from fleetlb.runtime.nats_accounts import KeyKind
 from fleetlb.runtime.nats_config import ServerConfig, server_config
-from fleetlb_cli.local.layout import read_json, replace_file, write_json
+from fleetlb_cli.local.layout import NatsPlace, read_json, replace_file, write_json
 
 
 class Seeds(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,9 +56,25 @@ class Hub(msgspec.Struct, frozen=True, kw_only=True):
         return self.folder / "system.creds"
 
     @property
+    def integration_creds(self) -> Path:
+        """A user of the hub account that reads events alone."""
+        return self.folder / "integration.creds"
+
+    @property
     def operator_seed(self) -> Path:
         """The key that signs accounts: the manager's alone."""
         return self.folder / "operator.seed"
+
+    @property
+    def place(self) -> NatsPlace:
+        """What env.json says of it."""
+        return NatsPlace(
+            url=self.url,
+            hub_creds=str(self.hub_creds),
+            system_creds=str(self.system_creds),
+            monitor=self.monitor,
+            integration_creds=str(self.integration_creds),
+        )
 
 
 def prepare(folder: Path, port: int, monitor_port: int, now: int) -> Hub:
@@ -74,6 +90,10 @@ def prepare(folder: Path, port: int, monitor_port: int, now: int) -> Hub:
     )
     replace_file(hub.configuration, _configuration(hub, seeds, now).encode())
     replace_file(hub.hub_creds, _creds("hub", seeds.hub, now).encode())
+    replace_file(
+        hub.integration_creds,
+        _creds("integration", seeds.hub, now, nats_accounts.INTEGRATION_PERMISSIONS).encode(),
+    )
     replace_file(hub.system_creds, _creds("system", seeds.system, now).encode())
     replace_file(hub.operator_seed, seeds.operator.encode())
     return hub
@@ -112,8 +132,9 @@ def _configuration(hub: Hub, seeds: Seeds, now: int) -> str:
     )
 
 
-def _creds(name: str, account_seed: str, now: int) -> str:
+def _creds(name: str, account_seed: str, now: int, permissions: nats_accounts.Permissions | None = None) -> str:
     """A user that never expires: it lives and dies with the state folder."""
     seed = nats_accounts.new_seed(KeyKind.USER)
-    jwt = nats_accounts.user_jwt(name, nats_accounts.public_key(seed), account_seed, issued_at=now)
+    user = nats_accounts.public_key(seed)
+    jwt = nats_accounts.user_jwt(name, user, account_seed, issued_at=now, permissions=permissions)
     return nats_accounts.creds_file(jwt, seed)

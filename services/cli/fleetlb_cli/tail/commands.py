@@ -30,6 +30,8 @@ Kind = Literal[
     "credentials",
     "parked",
     "marked",
+    "events",
+    "told",
 ]
 
 

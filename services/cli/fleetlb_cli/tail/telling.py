@@ -9,6 +9,7 @@ from fleetlb.contracts import codec, subjects, v1
 from fleetlb.domain.conditions import PROVISIONED, SERVING
 from fleetlb.domain.errors import Poison
 from fleetlb.runtime.bus import Message
+from fleetlb_cli.tail import integrating
 from fleetlb_cli.tail.directory import Directory
 from fleetlb_cli.tail.entries import Entry
 
@@ -150,4 +151,6 @@ _TELL: Mapping[str, _Tell] = {
     "credentials": _about_account("its watcher asks for its next credentials"),
     "parked": _about_account("a message that nobody could read was parked"),
     "marked": _marked,
+    "events": integrating.event,
+    "told": integrating.record,
 }

@@ -2,17 +2,19 @@ import inspect
 
 import pytest
 
-from fleetlb.contracts import subjects, v1
+from fleetlb.contracts import events, subjects, told, v1
 from fleetlb.contracts.channels import CHANNELS, MESSAGES, Channel, name_of
 
 PARTS = {"tenant-watcher", "manager", "dataplane-programmer", "status"}
+BASES = {v1.Message, events.ServiceEvent, events.AddressEvent, events.NodeEvent, told.Told}
 
 
 def test_every_message_of_the_version_is_listed_once() -> None:
     defined = {
         kind
-        for _, kind in inspect.getmembers(v1, inspect.isclass)
-        if issubclass(kind, v1.Message) and kind is not v1.Message
+        for module in (v1, events, told)
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, v1.Message) and kind not in BASES
     }
     assert set(MESSAGES) == defined
     assert len(MESSAGES) == len(defined)
@@ -29,7 +31,8 @@ def test_names_follow_the_type_ids() -> None:
 def test_one_writer_and_known_readers(channel: Channel) -> None:
     assert channel.writer in PARTS
     assert channel.readers
-    assert set(channel.readers) <= PARTS
+    is_event = channel.subject.startswith(subjects.ALL_EVENTS.removesuffix(">"))
+    assert set(channel.readers) <= ({"integration"} if is_event else PARTS)
     assert channel.subject.startswith(f"{subjects.ROOT}.")
     assert not set("*>ACGNU") & set(channel.subject)
     assert bool(channel.local) == ("tenant-watcher" in (channel.writer, *channel.readers))
@@ -58,6 +61,21 @@ def test_subjects_are_templates_of_the_grammar() -> None:
         "credentialsRequested": "fleetlb.v1.credentials.{account}",
         "renewalRequested": "fleetlb.v1.renewal.{account}.credentials",
         "storeMarked": "fleetlb.v1.marked.{lease}",
+        "partitionsHeld": "fleetlb.v1.held",
+        "addressAllocated": "fleetlb.v1.events.{tenant}.address-allocated",
+        "addressReleased": "fleetlb.v1.events.{tenant}.address-released",
+        "portsChanged": "fleetlb.v1.events.{tenant}.ports-changed",
+        "serving": "fleetlb.v1.events.{tenant}.serving",
+        "notServing": "fleetlb.v1.events.{tenant}.not-serving",
+        "backendUnhealthy": "fleetlb.v1.events.{tenant}.backend-unhealthy",
+        "backendHealthy": "fleetlb.v1.events.{tenant}.backend-healthy",
+        "refused": "fleetlb.v1.events.{tenant}.refused",
+        "granted": "fleetlb.v1.events.{tenant}.granted",
+        "nodeJoined": "fleetlb.v1.events._fleet.node-joined",
+        "nodeLost": "fleetlb.v1.events._fleet.node-lost",
+        "driftRepaired": "fleetlb.v1.events._fleet.drift-repaired",
+        "serviceTold": "fleetlb.v1.told.{tenant}.{uid}",
+        "nodeTold": "fleetlb.v1.told._fleet.{group}.{node}",
     }
     reported = next(channel for channel in CHANNELS if channel.name == "serviceReported")
     assert reported.parameters == ("account", "cluster", "uid")

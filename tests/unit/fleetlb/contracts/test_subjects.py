@@ -261,3 +261,18 @@ def test_every_other_subject() -> None:
     assert subjects.renewal(ACCOUNT) == of_the_hub(subjects.LOCAL_RENEWAL)
     assert subjects.resync(ACCOUNT, CLUSTER) == of_the_hub(subjects.local_resync(CLUSTER))
     assert subjects.parked(ACCOUNT, "17") == f"fleetlb.v1.parked.{ACCOUNT}.17"
+
+
+def test_events_and_what_was_told() -> None:
+    assert subjects.event("acme", "serving") == "fleetlb.v1.events.acme.serving"
+    assert subjects.parse_told(subjects.told_service("acme", UID)) == ("acme", UID)
+    assert subjects.parse_told(subjects.told_node("default", "node-1.rack.example")) == (
+        "default",
+        "node-1.rack.example",
+    )
+
+
+@pytest.mark.parametrize("rest", ["", "acme", "_fleet.default", "acme.a.b", "acme.*", "_fleet.a.b.c"])
+def test_no_subject_of_told(rest: str) -> None:
+    with pytest.raises(Poison):
+        subjects.parse_told(f"fleetlb.v1.told.{rest}")

@@ -3,6 +3,7 @@ import pytest
 
 from fleetlb.contracts import v1
 from fleetlb.contracts.channels import MESSAGES
+from fleetlb.contracts.events import NodeEvent, ServiceEvent
 from fleetlb.contracts.objects import IpMode
 from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.virtual_servers import VirtualServerKey
@@ -14,7 +15,7 @@ KEY = VirtualServerKey("192.0.2.7", 443, Protocol.TCP)
 def test_messages_are_frozen_and_named_by_their_type_id(kind: type[v1.Message]) -> None:
     config = kind.__struct_config__
     assert config.frozen
-    assert config.omit_defaults
+    assert config.omit_defaults is not issubclass(kind, ServiceEvent | NodeEvent)
     assert not config.forbid_unknown_fields
     assert config.tag_field == "type"
     assert str(config.tag).startswith("dev.fleetlb.v1.")
@@ -22,16 +23,31 @@ def test_messages_are_frozen_and_named_by_their_type_id(kind: type[v1.Message]) 
 
 def test_type_ids_are_stable() -> None:
     assert sorted(str(kind.__struct_config__.tag).removeprefix("dev.fleetlb.v1.") for kind in MESSAGES) == [
+        "address_allocated",
+        "address_released",
+        "backend_healthy",
+        "backend_unhealthy",
         "credentials_issued",
         "credentials_requested",
+        "drift_repaired",
+        "granted",
         "inventory_observed",
+        "node_joined",
+        "node_lost",
         "node_realized",
+        "node_told",
         "nodes_observed",
+        "not_serving",
+        "partitions_held",
+        "ports_changed",
+        "refused",
         "renewal_requested",
         "resync_requested",
         "service_observed",
         "service_released",
         "service_reported",
+        "service_told",
+        "serving",
         "snapshot_answered",
         "snapshot_requested",
         "store_marked",

@@ -34,6 +34,11 @@ def test_a_limited_stream_forgets_the_oldest() -> None:
     assert (config["max_msgs_per_subject"], config["discard"], config["max_age"]) == (-1, "old", 60_000_000_000)
 
 
+def test_a_limited_stream_may_bound_each_subject() -> None:
+    bounded = msgspec.structs.replace(LIMITED, max_messages_per_subject=7)
+    assert stream_config(bounded)["max_msgs_per_subject"] == 7
+
+
 @pytest.mark.parametrize("spec", [SPEC, LIMITED])
 def test_a_stream_made_as_wished_does_not_differ(spec: StreamSpec) -> None:
     assert differences(spec, stream_config(spec)) == {}

@@ -28,6 +28,7 @@ EXAMPLE = {
         "hub_creds": "/s/h",
         "system_creds": "/s/y",
         "monitor": "http://127.0.0.1:8222",
+        "integration_creds": "/s/i",
     },
     "pools": {"default": {"cidr": "127.77.0.0/20", "cidr6": None}},
     "groups": {"default": {"engine": "envoy", "nodes": ["node-1"]}},

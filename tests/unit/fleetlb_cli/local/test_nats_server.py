@@ -32,11 +32,15 @@ def test_credentials_belong_to_their_accounts(tmp_path: Path) -> None:
     hub = prepare(tmp_path)
     jwt, _ = nats_accounts.parse_creds(hub.hub_creds.read_text())
     assert nats_accounts.claims_of(jwt)["iss"] == hub.hub_account
+    jwt, _ = nats_accounts.parse_creds(hub.integration_creds.read_text())
+    claims = nats_accounts.claims_of(jwt)
+    assert claims["iss"] == hub.hub_account
+    assert set(claims["nats"]["sub"]["allow"]) == {"fleetlb.v1.events.>", "_INBOX_integration.>"}
     jwt, _ = nats_accounts.parse_creds(hub.system_creds.read_text())
     assert nats_accounts.claims_of(jwt)["iss"] != hub.hub_account
 
 
 def test_secrets_are_the_users_alone(tmp_path: Path) -> None:
     hub = prepare(tmp_path)
-    for path in (hub.hub_creds, hub.system_creds, hub.operator_seed, tmp_path / "seeds.json"):
+    for path in (hub.hub_creds, hub.system_creds, hub.integration_creds, hub.operator_seed, tmp_path / "seeds.json"):
         assert path.stat().st_mode & 0o077 == 0

@@ -5,7 +5,8 @@ from typing import get_args
 
 import pytest
 
-from fleetlb.contracts import codec, subjects, v1
+from fleetlb.contracts import codec, events, subjects, v1
+from fleetlb.contracts.told import NodeStanding, NodeTold, ServiceTold, Standing
 from fleetlb.domain.allowances import Allowance
 from fleetlb.domain.conditions import SERVING, Condition, Status
 from fleetlb.domain.services import ServiceEndpoints, ServicePort, TenantNode, TenantService
@@ -148,6 +149,46 @@ def told(subject: str, said: v1.Message | bytes, directory: Directory | None = N
         ),
         (f"fleetlb.v1.snapshot.{ACCOUNT}", b"", ("acme", ""), "its watcher asks for every report again"),
         (f"fleetlb.v1.credentials.{ACCOUNT}", b"", ("acme", ""), "its watcher asks for its next credentials"),
+        (
+            subjects.event("acme", "address-allocated"),
+            events.AddressAllocated(
+                revision=1,
+                tenant="acme",
+                cluster_uid=CLUSTER,
+                namespace="shop",
+                name="web",
+                uid="u",
+                address="192.0.2.7",
+                since="",
+            ),
+            ("acme", "shop/web"),
+            "address-allocated: 192.0.2.7",
+        ),
+        (
+            subjects.event(subjects.FLEET, "drift-repaired"),
+            events.DriftRepaired(revision=1, group="default", node="node-1", repairs=3),
+            ("", ""),
+            "drift-repaired: node-1 of group default, 3 times",
+        ),
+        (subjects.event("acme", "foreseen"), b"{}", ("", ""), "foreseen: an event of a later version"),
+        (
+            subjects.told_service("acme", "u"),
+            ServiceTold(
+                generation=1,
+                revision=1,
+                at="",
+                on_its_way=True,
+                now=Standing(cluster_uid=CLUSTER, namespace="shop", name="web"),
+            ),
+            ("acme", "shop/web"),
+            "integrations are being told",
+        ),
+        (
+            subjects.told_node("default", "node-1"),
+            NodeTold(generation=1, revision=1, at="", now=NodeStanding()),
+            ("", ""),
+            "node-1 of group default: integrations were told",
+        ),
         (subjects.parked(ACCOUNT, "m1"), b"what", ("acme", ""), "a message that nobody could read was parked"),
     ],
 )
@@ -228,3 +269,8 @@ def test_what_is_sent_though_nothing_happens_must_be_asked_for() -> None:
     assert not Choice().wants(beat)
     assert not Choice(tenant="acme").wants(beat)
     assert Choice(kinds=frozenset({"observed"})).wants(beat)
+    record = told(
+        subjects.told_node("default", "node-1"), NodeTold(generation=1, revision=1, at="", now=NodeStanding())
+    )
+    assert not Choice().wants(record)
+    assert Choice(kinds=frozenset({"told"})).wants(record)
