@@ -26,7 +26,7 @@ LAB_SECONDS ?= 2700
 	unit component contract scenario \
 	integration e2e drills lab ipvs test-ipvs-host test-upstream test-in-cluster bench-ipvs conformance \
 	conformance-envoy conformance-ipvs \
-	schemas clean
+	schemas dashboards clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -141,6 +141,9 @@ bench-ipvs: setup lab ## Measure the IPVS engine in the lab; the figures stay in
 
 schemas: $(STAMP) ## Write proto-schemas/, deploy/crds and tables in docs/ anew from the Python code
 	$(BIN)/python deploy/schemas/generate.py
+
+dashboards: $(STAMP) ## Write deploy/dashboards/*.json anew from the modules beside them
+	$(BIN)/python deploy/dashboards/generate.py
 
 clean: ## Remove caches and build results; .venv, fleets and the cached control plane stay
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist bench-results \

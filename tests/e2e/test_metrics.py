@@ -16,7 +16,7 @@ from fleetlb.domain.traces import mark_of
 from fleetlb.runtime.metrics_page import Described
 from tests.e2e.fleet import FLEETLB, Fleet, TenantCluster, eventually, next_node_port, tcp
 from tests.stage.metric_tables import documented
-from tests.stage.promtool import PromtoolError, find_promtool, objections
+from tests.stage.prometheus import objections
 
 pytestmark = pytest.mark.e2e
 
@@ -32,15 +32,6 @@ OF_IPVS = ("fleetlb_ipvs_", "fleetlb_filter_", "fleetlb_route_", "fleetlb_sysctl
 """Not on the page of a node whose engine is Envoy."""
 OPEN_METRICS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2"
 """As Prometheus asks."""
-
-
-@pytest.fixture(scope="module")
-def promtool() -> str:
-    """The binary."""
-    try:
-        return find_promtool()
-    except PromtoolError as problem:
-        pytest.fail(str(problem))
 
 
 async def page(url: str, accept: str = "") -> str:
@@ -103,10 +94,10 @@ def without_labels(metrics: Mapping[str, Described]) -> set[tuple[str, str, str,
 
 @pytest.mark.parametrize("process", PROCESSES)
 async def test_a_page_is_as_prometheus_wants_it_and_as_documented(
-    process: str, fleet: Fleet, promtool: str, unused_tcp_port: int
+    process: str, fleet: Fleet, unused_tcp_port: int
 ) -> None:
     async with pages_of(process, fleet, unused_tcp_port) as url:
-        assert objections(promtool, await page(url)) == ""
+        assert await asyncio.to_thread(objections, await page(url)) == ""
         found = told(await families(url))
     rows = documented()[process]
     if process == "fleetlb-dataplane-programmer":
@@ -116,8 +107,8 @@ async def test_a_page_is_as_prometheus_wants_it_and_as_documented(
         assert set(metric.labels) <= set(rows[name].labels)
 
 
-def test_promtool_objects_to_what_is_against_the_conventions(promtool: str) -> None:
-    assert "no help text" in objections(promtool, "# TYPE things counter\nthings 1\n")
+def test_promtool_objects_to_what_is_against_the_conventions() -> None:
+    assert "no help text" in objections("# TYPE things counter\nthings 1\n")
 
 
 async def test_a_change_is_timed_with_its_trace_from_the_tenant_to_the_data_plane(
