@@ -1,4 +1,4 @@
-"""The committed dashboards are what their modules make, and whole: they show metrics that there are, with their units."""
+"""The committed dashboards are what their modules make, and whole: they show metrics that there are, with units."""
 
 import re
 import subprocess

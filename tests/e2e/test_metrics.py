@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from functools import partial
 
-import aiohttp
 import pytest
 from prometheus_client import parser
 from prometheus_client.core import Metric
@@ -14,7 +13,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from fleetlb.domain.conditions import SERVING
 from fleetlb.domain.traces import mark_of
 from fleetlb.runtime.metrics_page import Described
-from tests.e2e.fleet import FLEETLB, Fleet, TenantCluster, eventually, next_node_port, tcp
+from tests.e2e.fleet import Fleet, TenantCluster, eventually, next_node_port, tcp
+from tests.stage.auditing import auditing, page
 from tests.stage.metric_tables import documented
 from tests.stage.prometheus import objections
 
@@ -34,44 +34,16 @@ OPEN_METRICS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;vers
 """As Prometheus asks."""
 
 
-async def page(url: str, accept: str = "") -> str:
-    async with aiohttp.ClientSession() as session, session.get(url, headers={"Accept": accept}) as answer:
-        assert answer.status == 200
-        return await answer.text()
-
-
 async def families(url: str) -> list[Metric]:
     """The page as OpenMetrics; raises ValueError if it is none."""
     return list(text_string_to_metric_families(await page(url, OPEN_METRICS)))  # type: ignore[no-untyped-call]
 
 
 @contextlib.asynccontextmanager
-async def auditing(fleet: Fleet, port: int) -> AsyncIterator[str]:
-    """An audit that goes on, once it has looked; where its metrics are."""
-    url = f"http://127.0.0.1:{port}/metrics"
-    serving = await asyncio.create_subprocess_exec(
-        FLEETLB, "audit", "--state", str(fleet.state), "--settle", "0.2", "--every", "1", "--serve", f"127.0.0.1:{port}"
-    )
-
-    async def has_looked() -> bool:
-        try:
-            return "fleetlb_audit_findings{" in await page(url)
-        except aiohttp.ClientError:
-            return False
-
-    try:
-        await eventually(has_looked, "an audit's metrics")
-        yield url
-    finally:
-        serving.terminate()
-        await serving.wait()
-
-
-@contextlib.asynccontextmanager
 async def pages_of(process: str, fleet: Fleet, port: int) -> AsyncIterator[str]:
     """Where the metrics of a process are."""
     if process == AUDIT:
-        async with auditing(fleet, port) as url:
+        async with auditing(fleet.state, port) as url:
             yield url
     else:
         yield f"{fleet.environment.processes[PROCESSES[process]].http}/metrics"

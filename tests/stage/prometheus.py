@@ -72,7 +72,7 @@ async def running(config: Path, data: Path, port: int) -> AsyncIterator[Promethe
     """One with a configuration, on a port of the loopback, for the time of a block. Raises PrometheusError."""
     log = data.with_suffix(".log")
     command = [
-        find("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={data}", "--no-storage.tsdb.wal-compression",
+        find("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={data}",
         f"--web.listen-address=127.0.0.1:{port}", "--enable-feature=exemplar-storage", "--log.level=warn",
     ]  # fmt: skip
     with log.open("wb") as lines:
