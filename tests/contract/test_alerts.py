@@ -22,6 +22,7 @@ WALK = ROOT / "docs" / "operations.md"
 PAGES = [*sorted(RUNBOOKS.glob("*.md")), WALK]
 LEFT_OUT = {
     ("why", "svc"): ["acme/shop/web"],
+    ("trace", "svc"): ["acme/shop/web"],
     ("tenant", "show"): ["acme"],
     ("tenant", "join"): ["acme", "--nats-url", "nats://127.0.0.1:4222"],
     ("tenant", "join", "acme"): ["--nats-url", "nats://127.0.0.1:4222"],
