@@ -54,11 +54,16 @@ def _wrong() -> Section:
 def _services() -> Section:
     return "Services", [
         graph("By state", "The reason of what is worst about each Service; ProbeAnswered: it serves.",
-              [query("sum by (state) (fleetlb_services)", "{{state}}")], stacked=True),
+              [query("sum by (state) (fleetlb_services)", "{{state}}")], width=6,
+              stacked=True),
         graph("Not serving, by tenant", "The ten tenants with most Services that do not serve.",
-              [query('topk(10, sum by (tenant) (fleetlb_services{state!="ProbeAnswered"}))', "{{tenant}}")]),
+              [query('topk(10, sum by (tenant) (fleetlb_services{state!="ProbeAnswered"}))', "{{tenant}}")],
+              width=6),
+        graph("Silent watchers", "Clusters whose watcher the hub has not heard for a minute, by tenant.",
+              [query("max by (tenant) (fleetlb_audit_silent_watchers)", "{{tenant}}")], width=6, limits=NEVER),
         graph("Refusals", "Wishes that the manager refused, by reason.",
-              [query("sum by (reason) (rate(fleetlb_refusals_total[$__rate_interval]))", "{{reason}}")], "ops"),
+              [query("sum by (reason) (rate(fleetlb_refusals_total[$__rate_interval]))", "{{reason}}")], "ops",
+              width=6),
     ]  # fmt: skip
 
 

@@ -172,6 +172,7 @@ async def test_a_fleet_that_is_well_has_no_alert_and_each_can_be_judged(
         ("status", {"FleetlbProcessDown", "FleetlbNobodyActs"}),
         ("envoy/node-1", {"FleetlbEnvoyGone"}),
         ("nats", {"FleetlbBusLost"}),
+        ("tenant-watcher/acme", {"FleetlbWatcherSilent"}),  # which takes a minute
     ],
 )
 async def test_what_is_stopped_raises_its_alert_until_it_is_back(
@@ -189,7 +190,7 @@ async def test_what_is_stopped_raises_its_alert_until_it_is_back(
 
     await eventually(is_over, f"a fleet without {alerts}")
     async with fleet.without(stopped):
-        await eventually(is_raised, f"{alerts} without {stopped}")
+        await eventually(is_raised, f"{alerts} without {stopped}", 90)
     await eventually(is_over, f"the end of {alerts}", 60)
 
 
