@@ -24,7 +24,7 @@ LAB_SECONDS ?= 2700
 .NOTPARALLEL:
 .PHONY: help setup up down demo bench test check fmt format lint type imports fast random simulate soak test-the-tests \
 	unit component contract scenario \
-	integration e2e drills lab ipvs test-ipvs-host test-upstream test-in-cluster bench-ipvs conformance \
+	integration e2e drills lab ipvs test-ipvs-host test-upstream test-in-cluster bench-ipvs bench-tracing conformance \
 	conformance-envoy conformance-ipvs \
 	schemas dashboards clean
 
@@ -138,6 +138,9 @@ bench-ipvs: setup lab ## Measure the IPVS engine in the lab; the figures stay in
 	@LAB_MEMORY=$(LAB_MEMORY) LAB_SECONDS=$(LAB_SECONDS) LAB_KEEP=bench-results deploy/lab/run.sh \
 		$(BIN)/python -m tests.bench kernel --output /run/out/keep --load "$$(cut -d' ' -f1-3 /proc/loadavg)"
 	@$(BIN)/python -m tests.bench host
+
+bench-tracing: setup ## Measure what sending spans away costs, on two fleets side by side; the figures stay in bench-results/
+	@$(BIN)/python -m tests.bench.tracing
 
 schemas: $(STAMP) ## Write proto-schemas/, deploy/crds and tables in docs/ anew from the Python code
 	$(BIN)/python deploy/schemas/generate.py
