@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import math
 import re
 import subprocess
 import sys
@@ -21,32 +20,12 @@ from fleetlb.testkit.otlp_receiver import OtlpReceiver
 from tests.e2e.fleet import Fleet, TenantCluster, eventually, next_node_port, tcp
 from tests.stage import dashboards
 from tests.stage.auditing import auditing
-from tests.stage.dashboards import Asked, filled
+from tests.stage.dashboards import CHOSEN, EMPTY, INTERVAL, Asked, filled
 from tests.stage.prometheus import Prometheus, running
 
 pytestmark = pytest.mark.e2e
 
 OBSERVABILITY = Path(__file__).parents[2] / "deploy" / "observability"
-CHOSEN = {"tenant": "(acme|globex)", "group": ".*", "node": ".*"}
-INTERVAL = "10s"
-"""What Grafana would take for `$__rate_interval`: some scrapes."""
-EMPTY = {
-    "fleet / Alerts that fire": "no alert fires",
-    "fleet / annotation Alert": "no alert fires",
-    "tenant / annotation Alert": "no alert fires",
-    "node / annotation Alert": "no alert fires",
-    "latency / annotation Alert": "no alert fires",
-    "fleet / annotation Process started": "all were there before Prometheus",
-    "tenant / annotation Process started": "all were there before Prometheus",
-    "node / annotation Process started": "all were there before Prometheus",
-    "latency / annotation Process started": "all were there before Prometheus",
-    "tenant / Messages that nobody can read": "watchers send what can be read",
-    "tenant / Everything again": "no stream was lost",
-    "node / Mended": "of IPVS alone",
-    "node / Written": "of IPVS alone",
-    "node / Refused packets": "of IPVS alone",
-}
-"""Panels without a line in a fleet that is well and whose node runs Envoy, and why."""
 OF_THE_MACHINE = {"FleetlbStatusSlow", "FleetlbProgrammingSlow"}
 """Alerts that may be true where the machine is slow."""
 RULES: list[dict[str, Any]] = [
@@ -108,22 +87,13 @@ async def live(prometheus: Prometheus, acme: TenantCluster) -> None:
     await eventually(partial(counts, prometheus, "sum(fleetlb_refusals_total)", 2), "a scrape of both refusals")
 
 
-async def shows(prometheus: Prometheus, asked: Asked) -> bool:
-    """Whether a query has a number to show in the last minute. Raises PrometheusError."""
-    now = time.time()
-    expression = filled(asked.expression, CHOSEN, INTERVAL)
-    found = await prometheus.ask("query_range", query=expression, start=str(now - 60), end=str(now), step="1")
-    numbers = [float(text) for series in found["result"] for _, text in series["values"]]
-    return any(not math.isnan(number) for number in numbers)
-
-
 async def test_every_panel_shows_live_data(prometheus: Prometheus, acme: TenantCluster) -> None:
     await live(prometheus, acme)
     queries = dashboards.asked_of_prometheus()
     assert EMPTY.keys() <= {asked.name for asked in queries}
 
     async def is_without() -> list[Asked]:
-        return [asked for asked in queries if asked.name not in EMPTY and not await shows(prometheus, asked)]
+        return [asked for asked in queries if asked.name not in EMPTY and not await dashboards.shows(prometheus, asked)]
 
     async def is_whole() -> bool:
         return not await is_without()
@@ -132,7 +102,7 @@ async def test_every_panel_shows_live_data(prometheus: Prometheus, acme: TenantC
         await eventually(is_whole, "data in every panel", 40)
     except AssertionError:
         assert [f"{asked.name}: {asked.expression}" for asked in await is_without()] == []
-    full = [asked.name for asked in queries if asked.name in EMPTY and await shows(prometheus, asked)]
+    full = [asked.name for asked in queries if asked.name in EMPTY and await dashboards.shows(prometheus, asked)]
     assert full == [], "these have data after all: take them from the list"
 
 

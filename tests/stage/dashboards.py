@@ -1,15 +1,39 @@
 """The committed dashboards, read back: their panels, what these ask for, and how Grafana would ask it."""
 
 import json
+import math
 import re
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from tests.stage.prometheus import Prometheus
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "dashboards"
 Json = dict[str, Any]
 NOT_OURS = {"up", "ALERTS", "process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds"}
 """Names of metrics that Prometheus and prometheus-client give."""
+CHOSEN = {"tenant": "(acme|globex)", "group": "(default)", "node": "(node-1)"}
+INTERVAL = "10s"
+"""What Grafana would take for `$__rate_interval`: some scrapes."""
+EMPTY = {
+    "fleet / Alerts that fire": "no alert fires",
+    "fleet / annotation Alert": "no alert fires",
+    "tenant / annotation Alert": "no alert fires",
+    "node / annotation Alert": "no alert fires",
+    "latency / annotation Alert": "no alert fires",
+    "fleet / annotation Process started": "all were there before Prometheus",
+    "tenant / annotation Process started": "all were there before Prometheus",
+    "node / annotation Process started": "all were there before Prometheus",
+    "latency / annotation Process started": "all were there before Prometheus",
+    "tenant / Messages that nobody can read": "watchers send what can be read",
+    "tenant / Everything again": "no stream was lost",
+    "node / Mended": "of IPVS alone",
+    "node / Written": "of IPVS alone",
+    "node / Refused packets": "of IPVS alone",
+}
+"""Panels without a line in a fleet that is well and whose node runs Envoy, and why."""
 _PARTS = re.compile("_(bucket|sum|count)$")
 _SELECTED = re.compile(r"\{[^{}]*\}")
 _WORDS = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
@@ -71,6 +95,15 @@ def filled(expression: str, chosen: Mapping[str, str], interval: str) -> str:
     for name, text in {**chosen, "__rate_interval": interval, "__interval": interval}.items():
         expression = expression.replace(f"${name}", text)
     return expression
+
+
+async def shows(prometheus: Prometheus, asked: Asked) -> bool:
+    """Whether a query has a number to show in the last minute. Raises PrometheusError."""
+    now = time.time()
+    expression = filled(asked.expression, CHOSEN, INTERVAL)
+    found = await prometheus.ask("query_range", query=expression, start=str(now - 60), end=str(now), step="1")
+    numbers = [float(text) for series in found["result"] for _, text in series["values"]]
+    return any(not math.isnan(number) for number in numbers)
 
 
 def metrics_in(expression: str) -> set[str]:
