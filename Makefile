@@ -24,9 +24,9 @@ LAB_SECONDS ?= 2700
 .NOTPARALLEL:
 .PHONY: help setup up down demo bench test check fmt format lint type imports fast random simulate soak test-the-tests \
 	unit component contract scenario \
-	integration e2e drills lab ipvs test-ipvs-host test-upstream test-in-cluster bench-ipvs conformance \
+	integration e2e drills lab ipvs test-ipvs-host test-upstream test-in-cluster bench-ipvs bench-tracing conformance \
 	conformance-envoy conformance-ipvs \
-	schemas clean
+	schemas dashboards clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -139,8 +139,14 @@ bench-ipvs: setup lab ## Measure the IPVS engine in the lab; the figures stay in
 		$(BIN)/python -m tests.bench kernel --output /run/out/keep --load "$$(cut -d' ' -f1-3 /proc/loadavg)"
 	@$(BIN)/python -m tests.bench host
 
+bench-tracing: setup ## Measure what sending spans away costs, on two fleets side by side; the figures stay in bench-results/
+	@$(BIN)/python -m tests.bench.tracing
+
 schemas: $(STAMP) ## Write proto-schemas/, deploy/crds and tables in docs/ anew from the Python code
 	$(BIN)/python deploy/schemas/generate.py
+
+dashboards: $(STAMP) ## Write deploy/dashboards/*.json anew from the modules beside them
+	$(BIN)/python deploy/dashboards/generate.py
 
 clean: ## Remove caches and build results; .venv, fleets and the cached control plane stay
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist bench-results \

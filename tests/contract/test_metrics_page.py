@@ -17,7 +17,7 @@ BOUNDED = {
 }  # fmt: skip
 """Labels whose values stand in the code, or nearly so."""
 GROWING = {
-    "tenant": {"fleetlb_parked_messages_total", "fleetlb_services"},
+    "tenant": {"fleetlb_audit_silent_watchers", "fleetlb_parked_messages_total", "fleetlb_services"},
     "pool": {"fleetlb_pool_addresses"},
 }
 """Labels that grow with what operators make by hand, and who may have them."""

@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from functools import partial
 
-import aiohttp
 import pytest
 from prometheus_client import parser
 from prometheus_client.core import Metric
@@ -14,9 +13,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from fleetlb.domain.conditions import SERVING
 from fleetlb.domain.traces import mark_of
 from fleetlb.runtime.metrics_page import Described
-from tests.e2e.fleet import FLEETLB, Fleet, TenantCluster, eventually, next_node_port, tcp
+from tests.e2e.fleet import Fleet, TenantCluster, eventually, next_node_port, tcp
+from tests.stage.auditing import auditing, page
 from tests.stage.metric_tables import documented
-from tests.stage.promtool import PromtoolError, find_promtool, objections
+from tests.stage.prometheus import objections
 
 pytestmark = pytest.mark.e2e
 
@@ -34,53 +34,16 @@ OPEN_METRICS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;vers
 """As Prometheus asks."""
 
 
-@pytest.fixture(scope="module")
-def promtool() -> str:
-    """The binary."""
-    try:
-        return find_promtool()
-    except PromtoolError as problem:
-        pytest.fail(str(problem))
-
-
-async def page(url: str, accept: str = "") -> str:
-    async with aiohttp.ClientSession() as session, session.get(url, headers={"Accept": accept}) as answer:
-        assert answer.status == 200
-        return await answer.text()
-
-
 async def families(url: str) -> list[Metric]:
     """The page as OpenMetrics; raises ValueError if it is none."""
     return list(text_string_to_metric_families(await page(url, OPEN_METRICS)))  # type: ignore[no-untyped-call]
 
 
 @contextlib.asynccontextmanager
-async def auditing(fleet: Fleet, port: int) -> AsyncIterator[str]:
-    """An audit that goes on, once it has looked; where its metrics are."""
-    url = f"http://127.0.0.1:{port}/metrics"
-    serving = await asyncio.create_subprocess_exec(
-        FLEETLB, "audit", "--state", str(fleet.state), "--settle", "0.2", "--every", "1", "--serve", f"127.0.0.1:{port}"
-    )
-
-    async def has_looked() -> bool:
-        try:
-            return "fleetlb_audit_findings{" in await page(url)
-        except aiohttp.ClientError:
-            return False
-
-    try:
-        await eventually(has_looked, "an audit's metrics")
-        yield url
-    finally:
-        serving.terminate()
-        await serving.wait()
-
-
-@contextlib.asynccontextmanager
 async def pages_of(process: str, fleet: Fleet, port: int) -> AsyncIterator[str]:
     """Where the metrics of a process are."""
     if process == AUDIT:
-        async with auditing(fleet, port) as url:
+        async with auditing(fleet.state, port) as url:
             yield url
     else:
         yield f"{fleet.environment.processes[PROCESSES[process]].http}/metrics"
@@ -103,10 +66,10 @@ def without_labels(metrics: Mapping[str, Described]) -> set[tuple[str, str, str,
 
 @pytest.mark.parametrize("process", PROCESSES)
 async def test_a_page_is_as_prometheus_wants_it_and_as_documented(
-    process: str, fleet: Fleet, promtool: str, unused_tcp_port: int
+    process: str, fleet: Fleet, unused_tcp_port: int
 ) -> None:
     async with pages_of(process, fleet, unused_tcp_port) as url:
-        assert objections(promtool, await page(url)) == ""
+        assert await asyncio.to_thread(objections, await page(url)) == ""
         found = told(await families(url))
     rows = documented()[process]
     if process == "fleetlb-dataplane-programmer":
@@ -116,8 +79,8 @@ async def test_a_page_is_as_prometheus_wants_it_and_as_documented(
         assert set(metric.labels) <= set(rows[name].labels)
 
 
-def test_promtool_objects_to_what_is_against_the_conventions(promtool: str) -> None:
-    assert "no help text" in objections(promtool, "# TYPE things counter\nthings 1\n")
+def test_promtool_objects_to_what_is_against_the_conventions() -> None:
+    assert "no help text" in objections("# TYPE things counter\nthings 1\n")
 
 
 async def test_a_change_is_timed_with_its_trace_from_the_tenant_to_the_data_plane(

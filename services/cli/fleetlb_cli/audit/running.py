@@ -16,6 +16,7 @@ from fleetlb.runtime.bus import Bus
 from fleetlb.runtime.metrics import BUILD_INFO
 from fleetlb_cli.audit.gathering import gather
 from fleetlb_cli.audit.judging import CHECKED, judge, lasting
+from fleetlb_cli.audit.listening import Listener
 from fleetlb_cli.audit.picture import Finding, Picture
 from fleetlb_cli.reaching import Target, connected
 
@@ -50,11 +51,13 @@ async def audit_for_ever(target: Target, settle: float, every: float, address: t
     host, port = address
     BUILD_INFO.labels(NAME, fleetlb.__version__).set(1)
     prometheus_client.start_http_server(port, host)
+    listener = Listener()
     async with connected(target, NAME) as (cluster, bus):
         while True:
             began = time.monotonic()
             try:
                 _count(await look(cluster, bus, target, settle))
+                await listener.listen(cluster, bus)
             except FleetlbError as problem:
                 BLIND.inc()
                 log.warning("the fleet could not be looked at", problem=str(problem))

@@ -49,7 +49,7 @@ async def gather(cluster: Cluster, hub: Hub, nats: str, namespace: str) -> Sight
         return msgspec.structs.replace(seen, nats_problem=hub.problem)
     try:
         following = {group.metadata.name: await following_nodes(bus, group) for group in groups}
-        watchers = await _watchers(bus, tenants, clusters)
+        watchers = await heard_watchers(bus, tenants, clusters)
     except FleetlbError as problem:
         return msgspec.structs.replace(seen, nats_problem=str(problem))
     return msgspec.structs.replace(seen, following=following, watchers=watchers, taken_at=time.time())
@@ -70,7 +70,8 @@ async def following_nodes(bus: Bus, group: BalancerGroup) -> frozenset[str]:
     return frozenset(found)
 
 
-async def _watchers(bus: Bus, tenants: Iterable[Tenant], clusters: Iterable[TenantCluster]) -> dict[str, float]:
+async def heard_watchers(bus: Bus, tenants: Iterable[Tenant], clusters: Iterable[TenantCluster]) -> dict[str, float]:
+    """Cluster to when its watcher last said that it lives, in seconds since 1970. Raises Transient."""
     accounts = {tenant.metadata.name: tenant.status.account for tenant in tenants}
     found = {}
     for each in clusters:

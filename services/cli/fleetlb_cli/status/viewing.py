@@ -1,7 +1,7 @@
 """From what was read of a fleet to what an operator sees of it. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from fleetlb.contracts.objects import AddressPool, BalancerGroup, BalancerNode, LoadBalancer
 from fleetlb.contracts.tenants import Tenant, TenantCluster
@@ -91,27 +91,26 @@ def _tenants(sight: Sight, states: Iterable[tuple[LoadBalancer, State]]) -> Iter
         yield TenantView(
             name=name,
             ready=readiness(tenant).status,
-            state=_state(tenant),
+            state=state_of_tenant(tenant),
             load_balancers={state: counts[name, state] for state in State},
             addresses=tenant.status.usage.addresses,
             clusters=len(own),
-            silent_watchers=tuple(sorted(each.metadata.name for each in own if _is_silent(each, sight))),
+            silent_watchers=() if sight.nats_problem else silent(own, sight.watchers, sight.taken_at),
         )
 
 
-def _state(tenant: Tenant) -> str:
+def state_of_tenant(tenant: Tenant) -> str:
+    """Whether it is served, and if not, as whom somebody wanted it."""
     if tenant.metadata.deletion_timestamp is not None:
         said = outlook(tenant, tenant.metadata.uid, confirmed=False)
         return f"{REMOVAL} {said.removal.value}"
     return SUSPENDED if tenant.spec.suspended else SERVED
 
 
-def _is_silent(cluster: TenantCluster, sight: Sight) -> bool:
-    """Nothing is concluded without NATS; a tenant that is suspended has no watchers."""
-    if sight.nats_problem:
-        return False
-    heard = sight.watchers.get(cluster.metadata.name)
-    return heard is None or sight.taken_at - heard > SILENCE_SECONDS
+def silent(clusters: Iterable[TenantCluster], heard: Mapping[str, float], now: float) -> tuple[str, ...]:
+    """Names of those whose watcher has not been heard for long. `heard`: by cluster; both in seconds since 1970."""
+    names = sorted(cluster.metadata.name for cluster in clusters)
+    return tuple(name for name in names if now - heard.get(name, 0.0) > SILENCE_SECONDS)
 
 
 def _group(group: BalancerGroup, sight: Sight) -> GroupView:

@@ -23,6 +23,8 @@ CONNECTED = prometheus_client.Gauge("fleetlb_envoy_connected", "Envoys connected
 PUSHED = prometheus_client.Counter("fleetlb_envoy_pushed_resources_total", "Resources sent to Envoy.", ["kind"])
 REMOVED = prometheus_client.Counter("fleetlb_envoy_removed_resources_total", "Removals sent to Envoy.", ["kind"])
 REFUSED = prometheus_client.Counter("fleetlb_envoy_refused_pushes_total", "Pushes that Envoy refused.", ["kind"])
+for _kind in Kind:  # from zero on, or the first refusal would be no increase
+    REFUSED.labels(_kind.name.lower())
 
 _EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # missing from the stubs
 _SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
