@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from fleetlb.contracts.v1 import Hop, Hops
-from fleetlb_cli.why.situation import Said, Situation
+from fleetlb.explaining.situation import Said, Situation
 
 WHO = {
     "watch": "tenant-watcher",
