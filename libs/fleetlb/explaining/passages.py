@@ -16,6 +16,7 @@ WHO = {
     "acknowledge": "balancer node",
     "probe": "balancer node",
     "report": "status",
+    "hear": "status",
 }
 """Who reaches which station."""
 

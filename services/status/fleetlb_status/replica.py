@@ -57,6 +57,7 @@ class Replica:
         self._clock = clock
         self._log = structlog.get_logger("fleetlb-status")
         self.memory = Memory(self._on_change)
+        self._followers: list[Callable[[Key], None]] = []
         self._census = Census()
         self._wire_workers(cluster, tracing)
         self.releases: Reconciler[Place] = Reconciler(self._release, name="releases", lane_of=lambda place: place[0])
@@ -82,7 +83,7 @@ class Replica:
 
     def _wire_workers(self, cluster: Cluster, tracing: Tracing) -> None:
         """Who tells tenants, and who writes what people of the hub read."""
-        judging = Judging(self.memory)
+        judging = self.judging = Judging(self.memory)
         self._reporter = Reporter(
             judging,
             self._bus,
@@ -134,7 +135,13 @@ class Replica:
         self._log.warning("standing by")
         self._census.clear()
 
+    def follow(self, follower: Callable[[Key], None]) -> None:
+        """Call with every load balancer that may have changed, whether this replica acts or stands by."""
+        self._followers.append(follower)
+
     def _on_change(self, key: Key) -> None:
+        for follower in self._followers:
+            follower(key)
         if self.lease.held.is_set():
             self.reports.add(key)
             self.objects.add_after(key, DEBOUNCE_SECONDS)
