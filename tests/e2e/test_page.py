@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(FETCH_SECONDS + 180)]
 STATUS = "status"
 HEADER = "X-Fleetlb-Tenant"
 SEEN_SECONDS = 5.0
-"""From Serving=True in the tenant's cluster until the page shows it; measured: a tenth of a second."""
+"""From Serving=True in the tenant's cluster until the page shows it; measured: a quarter of a second."""
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import contextlib
 import itertools
-import os
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
@@ -20,6 +19,7 @@ START_SECONDS = 60.0
 PATIENCE = 30.0
 FLAGS = (
     "--headless=new",
+    "--no-sandbox",  # it needs rights that not everybody has; the page under test is our own
     "--remote-debugging-port=0",
     "--disable-gpu",
     "--disable-dev-shm-usage",
@@ -180,8 +180,6 @@ class Page:
 async def browser(profile: Path) -> AsyncIterator[Browser]:
     """A browser with a new profile in a folder, for the time of a block. Raises BrowserError."""
     command = [await asyncio.to_thread(find_chromium), *FLAGS, f"--user-data-dir={profile}"]
-    if os.geteuid() == 0:
-        command.append("--no-sandbox")  # it cannot be had as root; the page under test is our own
     with (profile.parent / f"{profile.name}.log").open("wb") as log:
         child = subprocess.Popen([*command, "about:blank"], stdout=log, stderr=log)
         try:

@@ -5,7 +5,6 @@ snapshot. Each has the id that `Last-Event-ID` gives back after a broken connect
 """
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 
 from aiohttp import web
@@ -28,21 +27,31 @@ async def stream(
     """Send what a view has, from a place on, until the reader goes or is too slow."""
     response = web.StreamResponse(headers={**headers, **HEADERS})
     await response.prepare(request)
-    with contextlib.suppress(TimeoutError, ConnectionError):
+    try:
         await _write(response, f"retry: {RETRY_MILLISECONDS}\n\n".encode())
-        at = feed.parse(place) if place else feed.last
-        while not feed.closed:
-            events = feed.after(at) if at is not None else None
-            if events is None:
-                at = feed.last
-                await _write(response, _frame(feed.place(at), "reset", b"{}"))
-                continue
-            for begin in range(0, len(events), BATCH):
-                await _write(response, _frames(feed, view, events[begin : begin + BATCH]))
-            at = events[-1].number if events else at
-            if not events or events[-1].number == feed.last:
-                await _wait(feed, response, at or 0)
+        await _send(feed, view, place, response)
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()  # an orderly end would wait for whoever takes nothing
+    except ConnectionError:
+        pass  # it went
     return response
+
+
+async def _send(feed: Feed, view: View, place: str, response: web.StreamResponse) -> None:
+    """Until the feed is closed. Raises TimeoutError and ConnectionError."""
+    at = feed.parse(place) if place else feed.last
+    while not feed.closed:
+        events = feed.after(at) if at is not None else None
+        if events is None:
+            at = feed.last
+            await _write(response, _frame(feed.place(at), "reset", b"{}"))
+            continue
+        for begin in range(0, len(events), BATCH):
+            await _write(response, _frames(feed, view, events[begin : begin + BATCH]))
+        at = events[-1].number if events else at
+        if not events or events[-1].number == feed.last:
+            await _wait(feed, response, at or 0)
 
 
 async def _wait(feed: Feed, response: web.StreamResponse, at: int) -> None:

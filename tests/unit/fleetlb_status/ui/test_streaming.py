@@ -1,6 +1,7 @@
 """Changes as they come, and going on after a broken connection."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -123,12 +124,18 @@ async def test_a_reader_that_takes_nothing_is_let_go_of_and_costs_no_memory(monk
     made = await parts()
     body = b"x" * 1_000_000
     async with served(made) as (_, url):
-        _, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]), limit=1024)
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]), limit=1024)
         writer.write(f"GET {CHANGES} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
         await eventually(made.feed.read.is_set)
         for _ in range(40):
             made.feed.append("service", "", body)
         await eventually(lambda: not made.feed.read.is_set())
+        taken = 0
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(10):
+                while more := await reader.read(1 << 20):
+                    taken += len(more)
+        assert taken < 20 * len(body), "what it did not take was thrown away"
         writer.close()
 
 
