@@ -24,7 +24,7 @@ LAB_SECONDS ?= 2700
 .NOTPARALLEL:
 .PHONY: help setup up down demo bench test check fmt format lint type imports fast random simulate soak test-the-tests \
 	unit component contract scenario \
-	integration e2e drills lab ipvs test-ipvs-host test-upstream test-in-cluster bench-ipvs bench-tracing conformance \
+	integration e2e screenshots drills lab ipvs test-ipvs-host test-upstream test-in-cluster bench-ipvs bench-tracing conformance \
 	conformance-envoy conformance-ipvs \
 	schemas dashboards clean
 
@@ -89,7 +89,7 @@ endif
 soak: HISTORIES := soak
 soak: random simulate ## The last two for hours
 
-test-the-tests: $(STAMP) ## Are 61 seeded bugs caught? (BUGS="word word" takes those whose name holds one)
+test-the-tests: $(STAMP) ## Are 64 seeded bugs caught? (BUGS="word word" takes those whose name holds one)
 	@$(BIN)/python -m tests.seeded_bugs $(BUGS)
 
 unit component contract scenario: $(STAMP)
@@ -100,6 +100,9 @@ integration: setup ## Tests against real API servers, NATS and Envoy, four at a 
 
 e2e: setup ## Tests of the whole local fleet
 	@echo "== e2e"; $(PYTEST) tests/e2e
+
+screenshots: setup ## Write docs/images anew: the page of a local fleet at work, in a real Chromium
+	@$(BIN)/python -m tests.screenshots
 
 drills: setup ## Wipe NATS, a node, the hub's objects, put its etcd back; print how long until all is as it was
 	@echo "== drills"; $(PYTEST) tests/e2e/test_disasters.py tests/e2e/test_restore.py

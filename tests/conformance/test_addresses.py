@@ -17,7 +17,7 @@ from fleetlb.domain.conditions import ADDRESSES_OUTSIDE, PROVISIONED, Reason
 from fleetlb.kube.errors import AlreadyExists, Invalid, NotFound
 from fleetlb.kube.fleet_objects import ADDRESS_CLAIMS, ADDRESS_POOLS, LOAD_BALANCERS
 from fleetlb.kube.resources import Object, Resource
-from fleetlb_cli.seeing import Service
+from fleetlb.kube.shown_services import Service
 from tests.e2e.fleet import Fleet, eventually, key, next_node_port, tcp, udp
 from tests.stage.hub import claims_of, observed_message
 from tests.stage.networks import Network

@@ -22,13 +22,14 @@ from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import NotFound
 from fleetlb.kube.fleet_objects import ADDRESS_CLAIMS, LOAD_BALANCERS
 from fleetlb.kube.resources import ENDPOINT_SLICES, EVENTS, NAMESPACES, NODES, SERVICES, Object
+from fleetlb.kube.shown_services import Service
 from fleetlb.runtime.bus import Message
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb_cli.demo import manifests
 from fleetlb_cli.demo.backends import Backend, Backends
 from fleetlb_cli.local.layout import Environment, read_environment
 from fleetlb_cli.local.programs import GROUP as NODE_GROUP
-from fleetlb_cli.seeing import Board, Service
+from fleetlb_cli.seeing import Board
 
 FLEETLB = str(Path(sys.executable).parent / "fleetlb")
 PATIENCE = 30.0

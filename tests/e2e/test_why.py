@@ -9,14 +9,14 @@ import pytest
 from fleetlb.contracts.object_meta import GROUP
 from fleetlb.domain.conditions import SERVING
 from fleetlb.domain.traces import mark_of
+from fleetlb.explaining.explanations import Explanation, explain
+from fleetlb.explaining.steps import Stage
 from fleetlb.kube.cluster import PatchKind
 from fleetlb.kube.fleet_objects import TENANTS
 from fleetlb.kube.resources import NODES
 from fleetlb_cli.naming import Wanted
 from fleetlb_cli.reaching import connected, find_target
-from fleetlb_cli.why.explaining import Explanation, explain
 from fleetlb_cli.why.looking import look
-from fleetlb_cli.why.steps import Stage
 from tests.e2e.fleet import FLEETLB, Fleet, TenantCluster, eventually, next_node_port, tcp
 from tests.stage.pools import pool_for
 

@@ -483,4 +483,25 @@ BUGS = (
         "        if False:\n",
         (f"{UNIT}/fleetlb/kube/test_leases.py",),
     ),
+    Bug(
+        "the page shows a tenant what is another's",
+        "services/status/fleetlb_status/ui/views.py",
+        '        return self.tenant in ("", tenant)\n',
+        "        return True\n",
+        ("tests/unit/fleetlb_status/ui/test_serving.py",),
+    ),
+    Bug(
+        "the page sends a tenant the changes of others",
+        "services/status/fleetlb_status/ui/streaming.py",
+        '(event.narrow if event.whose == view.tenant else b"") if view.tenant else event.full',
+        "event.narrow if view.tenant else event.full",
+        ("tests/unit/fleetlb_status/ui/test_streaming.py",),
+    ),
+    Bug(
+        "the page goes on from a place in another process",
+        "services/status/fleetlb_status/ui/feed.py",
+        "        if epoch != self._epoch or not",
+        "        if not",
+        ("tests/unit/fleetlb_status/ui/test_streaming.py",),
+    ),
 )

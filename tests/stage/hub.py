@@ -12,7 +12,7 @@ from fleetlb.contracts.streams import desired_stream, observed_stream
 from fleetlb.domain.conditions import Reason
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.kube.fleet_objects import ADDRESS_CLAIMS, TENANTS
-from fleetlb_cli.reading import last_message
+from fleetlb.runtime.reading import last_message
 from tests.e2e.fleet import Fleet, eventually
 
 GROUP = "default"

@@ -13,10 +13,10 @@ from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import NotFound
 from fleetlb.kube.resources import NAMESPACES, NODES, Object
+from fleetlb.kube.shown_services import Service
 from fleetlb_cli.demo import manifests
 from fleetlb_cli.demo.dialling import Answer
 from fleetlb_cli.local.layout import TenantPlace
-from fleetlb_cli.seeing import Service
 from tests.e2e.fleet import Fleet, TenantCluster, eventually, next_node_port, prepared, tcp
 from tests.stage.health_ports import health_ports
 from tests.stage.networks import Network

@@ -9,6 +9,7 @@ from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb.runtime.process import Process, run
 from fleetlb_status.replica import Replica
 from fleetlb_status.settings import Settings
+from fleetlb_status.ui.assembly import open_page
 
 SERVICE = "fleetlb-status"
 GATE_SECONDS = 1.0
@@ -39,6 +40,8 @@ async def serve(process: Process, settings: Settings) -> None:
     )
     process.spawn(_keep_gates(process, replica), "gates")
     await replica.start()
+    if settings.ui_address is not None:
+        await open_page(process, settings, cluster, bus, replica)
     caches_gate.open()
     process.log.info("ready", load_balancers=len(replica.memory.load_balancers))
 

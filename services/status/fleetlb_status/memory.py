@@ -38,11 +38,13 @@ class Memory:
     def __init__(self, on_change: Callable[[Key], None]) -> None:
         """Nothing is known yet."""
         self.load_balancers: dict[Key, LoadBalancer] = {}
+        self.groups: dict[str, BalancerGroup] = {}
+        self.tenants: dict[str, Tenant] = {}
         self._on_change = on_change
         self._nodes: dict[str, tuple[str, ...]] = {}
         self._complete: set[str] = set()
         self._accounts: dict[str, str] = {}
-        self._tenants: dict[str, str] = {}
+        self._of_account: dict[str, str] = {}
         self._realized: dict[Key, dict[str, Servers]] = {}
         self._news: dict[Key, Journey] = {}
         self._traces: dict[Key, str] = {}
@@ -87,12 +89,14 @@ class Memory:
     def set_group(self, group: BalancerGroup) -> None:
         """A group is there or has changed; other nodes change the verdict of all that it carries."""
         name = group.metadata.name
+        self.groups[name] = group
         if self._nodes.get(name) != group.spec.nodes:
             self._nodes[name] = group.spec.nodes
             self._changed(self._of_group[name])
 
     def drop_group(self, group: BalancerGroup) -> None:
         """A group is gone. What it carried keeps its verdict: nobody is left to say another one."""
+        self.groups.pop(group.metadata.name, None)
         self._nodes.pop(group.metadata.name, None)
 
     def complete_group(self, name: str) -> None:
@@ -108,15 +112,20 @@ class Memory:
     def set_tenant(self, tenant: Tenant) -> None:
         """A tenant is there; its account may have become known."""
         name, account = tenant.metadata.name, tenant.status.account
+        self.tenants[name] = tenant
         if account and self._accounts.get(name) != account:
-            self.drop_tenant(tenant)
-            self._accounts[name], self._tenants[account] = account, name
+            self._forget_account(name)
+            self._accounts[name], self._of_account[account] = account, name
             for keys in tuple(self._of_cluster[name].values()):
                 self._changed(keys)
 
     def drop_tenant(self, tenant: Tenant) -> None:
         """A tenant is gone."""
-        self._tenants.pop(self._accounts.pop(tenant.metadata.name, ""), None)
+        self.tenants.pop(tenant.metadata.name, None)
+        self._forget_account(tenant.metadata.name)
+
+    def _forget_account(self, tenant: str) -> None:
+        self._of_account.pop(self._accounts.pop(tenant, ""), None)
 
     def fold_realized(self, realized: VirtualServerRealized, trace: str = "") -> None:
         """A node has said what it made of a virtual server, and sent it with a trace context.
@@ -190,12 +199,12 @@ class Memory:
     def has(self, place: tuple[str, str, str]) -> bool:
         """Whether there is a load balancer of a Service: account, cluster, UID."""
         account, cluster, uid = place
-        balancer = self.load_balancers.get((f"tenant-{self._tenants.get(account, '')}", uid))
+        balancer = self.load_balancers.get((f"tenant-{self._of_account.get(account, '')}", uid))
         return balancer is not None and balancer.spec.cluster_uid == cluster
 
     def of_cluster(self, account: str, cluster: str) -> tuple[Key, ...]:
         """The load balancers of one cluster of the tenant behind an account."""
-        tenant = self._tenants.get(account, "")
+        tenant = self._of_account.get(account, "")
         return tuple(self._of_cluster[tenant].get(cluster, ())) if tenant else ()
 
     def _changed(self, keys: Iterable[Key]) -> None:

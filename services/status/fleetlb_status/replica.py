@@ -66,8 +66,9 @@ class Replica:
         self._clock = clock
         self._log = structlog.get_logger("fleetlb-status")
         self.memory = Memory(self._on_change)
+        self._followers: list[Callable[[Key], None]] = []
         self._census = Census()
-        judging = Judging(self.memory)
+        judging = self.judging = Judging(self.memory)
         self._wire_workers(judging, cluster, tracing)
         self.integrations = Integrations(judging, bus, self._term, clock, events)
         self.releases: Reconciler[Place] = Reconciler(self._release, name="releases", lane_of=lambda place: place[0])
@@ -147,7 +148,13 @@ class Replica:
         self._log.warning("standing by")
         self._census.clear()
 
+    def follow(self, follower: Callable[[Key], None]) -> None:
+        """Call with every load balancer that may have changed, whether this replica acts or stands by."""
+        self._followers.append(follower)
+
     def _on_change(self, key: Key) -> None:
+        for follower in self._followers:
+            follower(key)
         if self.lease.held.is_set():
             self.reports.add(key)
             self.objects.add_after(key, DEBOUNCE_SECONDS)

@@ -117,9 +117,14 @@ def status_of(
     return LoadBalancerStatus(
         observed_generation=balancer.metadata.generation,
         addresses=verdict.addresses,
-        nodes=tuple(_node_revision(balancer, node, realized.get(node, {})) for node in nodes),
+        nodes=node_revisions(balancer, nodes, realized),
         conditions=tuple(transition(balancer.status.conditions, condition, now) for condition in conditions),
     )
+
+
+def node_revisions(balancer: LoadBalancer, nodes: tuple[str, ...], realized: Realized) -> tuple[NodeRevision, ...]:
+    """What each node made of a load balancer."""
+    return tuple(_node_revision(balancer, node, realized.get(node, {})) for node in nodes)
 
 
 def _node_revision(

@@ -27,3 +27,33 @@ def test_everything_that_is_wrong_is_named_at_once() -> None:
     text = "\n".join(caught.value.problems)
     for name in ("FLEETLB_NATS_URL", "FLEETLB_NATS_CREDS", "FLEETLB_KUBECONFG"):
         assert name in text
+
+
+GIVEN = {"FLEETLB_NATS_URL": "nats://hub:4222", "FLEETLB_NATS_CREDS": "/creds/nats.creds"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "fits"),
+    [
+        ({}, True),
+        ({"UI_ADDRESS": "127.0.0.1:8082"}, True),
+        ({"UI_ADDRESS": "[::1]:8082"}, True),
+        ({"UI_ADDRESS": "localhost:0"}, True),
+        ({"UI_ADDRESS": "0.0.0.0:8082", "UI_TENANT_HEADER": "X-Fleetlb-Tenant"}, True),
+        ({"UI_ADDRESS": "0.0.0.0:8082"}, False),
+        ({"UI_ADDRESS": "[::]:8082"}, False),
+        ({"UI_ADDRESS": "status.example:8082"}, False),
+        ({"UI_ADDRESS": "8082"}, False),
+        ({"UI_TENANT_HEADER": "X-Fleetlb-Tenant"}, False),
+        ({"UI_ADDRESS": "0.0.0.0:8082", "UI_TENANT_HEADER": "X Tenant:"}, False),
+    ],
+    ids=repr,
+)
+def test_everything_is_shown_on_the_loopback_alone(environ: dict[str, str], fits: bool) -> None:
+    told = GIVEN | {f"FLEETLB_{name}": text for name, text in environ.items()}
+    if fits:
+        assert load(Settings, told).ui_address == environ.get("UI_ADDRESS")
+        return
+    with pytest.raises(SettingsError) as caught:
+        load(Settings, told)
+    assert any("FLEETLB_UI_" in problem for problem in caught.value.problems)

@@ -5,8 +5,8 @@ import ipaddress
 
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import ApiError
+from fleetlb.kube.shown_services import WATCHED, Service
 from fleetlb.kube.watching import Reflector
-from fleetlb_cli.seeing import WATCHED, Service
 
 NULL_CLASS = "bench.fleetlb.dev/null"
 

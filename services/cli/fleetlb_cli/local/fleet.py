@@ -26,6 +26,8 @@ from fleetlb_cli.local.programs import Blueprint
 from fleetlb_cli.local.supervisor import ChildFailedError, Supervisor
 
 MANAGEMENT = "management"
+PAGE = "/ui"
+"""What the port of a process's page is named, after the process."""
 _STOP_ORDER = (
     ("tenant-watcher", "manager", "status"),
     ("dataplane-programmer",),
@@ -123,7 +125,7 @@ def _listening(wish: Wish, clusters: tuple[str, ...]) -> tuple[str, ...]:
     return (
         *(f"kube-controller-manager/{name}" for name in clusters),
         *replica_names("manager", wish.replicas),
-        *replica_names("status", wish.replicas),
+        *(f"{name}{part}" for name in replica_names("status", wish.replicas) for part in ("", PAGE)),
         *(f"tenant-watcher/{name}" for name in wish.tenants),
         f"dataplane-programmer/{programs.NODE}",
     )
@@ -163,6 +165,9 @@ class Fleet:
             )
         finally:
             await management.close()
+        for program, _ in self._supervisor.programs.values():
+            if program.ui:
+                self._report(f"the page of {program.name}: {program.ui}")
 
     def environment(self) -> Environment:
         """env.json as of now."""
@@ -177,7 +182,7 @@ class Fleet:
             pools={seeding.POOL: layout.PoolPlace(cidr=plan.chosen.pool.cidr, cidr6=plan.chosen.pool.cidr6)},
             groups={programs.GROUP: layout.GroupPlace(engine=plan.wish.engine, nodes=(programs.NODE,))},
             processes={
-                name: layout.ProcessPlace(pid=pid, log=str(program.log), http=program.http)
+                name: layout.ProcessPlace(pid=pid, log=str(program.log), http=program.http, ui=program.ui)
                 for name, (program, pid) in self._supervisor.programs.items()
             },
         )
@@ -203,7 +208,10 @@ class Fleet:
         statuses = replica_names("status", replicas)
         return [
             *(programs.manager(blueprint, name, plan.ports[name], plan.management, partitions) for name in managers),
-            *(programs.status(blueprint, name, plan.ports[name], plan.management) for name in statuses),
+            *(
+                programs.status(blueprint, name, plan.ports[name], plan.ports[name + PAGE], plan.management)
+                for name in statuses
+            ),
         ]
 
     async def _launch(self, tasks: asyncio.TaskGroup, program: Program) -> None:

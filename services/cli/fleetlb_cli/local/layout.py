@@ -141,11 +141,12 @@ class GroupPlace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProcessPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """One process. `pid` is null while it is down; `http` is for the four services."""
+    """One process. `pid` is null while it is down; `http` is for the four services, `ui` for those with a page."""
 
     pid: int | None
     log: str
     http: str | None = None
+    ui: str | None = None
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):

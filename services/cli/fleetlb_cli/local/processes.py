@@ -33,6 +33,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     """None: ready as soon as it runs."""
     http: str | None = None
     """Where its `/healthz`, `/readyz` and `/metrics` are, for those that have them."""
+    ui: str | None = None
+    """Where its page is, if it has one."""
     grace: float = 15.0
     """Seconds between SIGTERM and SIGKILL."""
 

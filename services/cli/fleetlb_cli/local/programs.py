@@ -113,10 +113,15 @@ def manager(blueprint: Blueprint, name: str, port: int, management: ApiServer, p
     return _service(blueprint, name, "fleetlb-manager", port, settings)
 
 
-def status(blueprint: Blueprint, name: str, port: int, management: ApiServer) -> Program:
-    """One replica of the status service."""
-    settings = {"KUBECONFIG": str(management.kubeconfig), "NATS_CREDS": str(blueprint.hub.hub_creds)}
-    return _service(blueprint, name, "fleetlb-status", port, settings)
+def status(blueprint: Blueprint, name: str, port: int, ui_port: int, management: ApiServer) -> Program:
+    """One replica of the status service, with its page."""
+    settings = {
+        "KUBECONFIG": str(management.kubeconfig),
+        "NATS_CREDS": str(blueprint.hub.hub_creds),
+        "UI_ADDRESS": f"127.0.0.1:{ui_port}",
+    }
+    program = _service(blueprint, name, "fleetlb-status", port, settings)
+    return msgspec.structs.replace(program, ui=f"http://127.0.0.1:{ui_port}/ui/")
 
 
 def watcher(blueprint: Blueprint, tenant: str, port: int, kubeconfig: Path, *, pods: bool = False) -> Program:

@@ -16,11 +16,11 @@ from fleetlb.contracts.tenants import Tenant, TenantCluster
 from fleetlb.domain.errors import FleetlbError
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.fleet_objects import ADDRESS_POOLS, BALANCER_GROUPS, LOAD_BALANCERS, TENANT_CLUSTERS, TENANTS
+from fleetlb.kube.holding import STATUS, held, managers
 from fleetlb.runtime.bus import Bus, StreamMissing
 from fleetlb.runtime.jetstream_api import API, read
-from fleetlb_cli.holding import STATUS, held, managers
+from fleetlb.runtime.reading import ASK_SECONDS, last_message
 from fleetlb_cli.reaching import Hub
-from fleetlb_cli.reading import ASK_SECONDS, last_message
 from fleetlb_cli.status.sight import Sight
 
 NATS_SECONDS = 3.0

@@ -6,7 +6,7 @@ import msgspec
 
 from fleetlb.contracts.objects import AddressPool, BalancerGroup, LoadBalancer
 from fleetlb.contracts.tenants import Tenant, TenantCluster
-from fleetlb_cli.holding import Held
+from fleetlb.kube.holding import Held
 
 
 class Sight(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from fleetlb.contracts.objects import AddressPool, BalancerGroup, BalancerNode, LoadBalancer
 from fleetlb.contracts.tenants import Tenant, TenantCluster
 from fleetlb.domain.conditions import READY, SERVING, Condition, Status
+from fleetlb.kube.holding import Held
 from fleetlb_cli.audit.times import age_of
-from fleetlb_cli.holding import Held
 from fleetlb_cli.status.judging import REMOVAL, SERVED, SUSPENDED, troubles_of
 from fleetlb_cli.status.sight import Sight
 from fleetlb_cli.status.view import (

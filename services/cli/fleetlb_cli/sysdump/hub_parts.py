@@ -22,10 +22,10 @@ from fleetlb.kube.fleet_objects import (
 from fleetlb.kube.resources import LEASES, Object, Resource
 from fleetlb.runtime.bus import Bus, Message
 from fleetlb.runtime.jetstream_api import API, read
+from fleetlb.runtime.reading import ASK_SECONDS
 from fleetlb_cli.audit.gathering import read_stream
 from fleetlb_cli.audit.running import look as audit
 from fleetlb_cli.reaching import Target
-from fleetlb_cli.reading import ASK_SECONDS
 from fleetlb_cli.status.looking import Look
 from fleetlb_cli.sysdump.parts import File, Part, as_json, as_json_lines
 

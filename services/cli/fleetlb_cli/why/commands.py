@@ -14,16 +14,16 @@ from rich.console import Console
 
 from fleetlb.domain.errors import FleetlbError
 from fleetlb.domain.traces import trace_id
+from fleetlb.explaining.explanations import explain
+from fleetlb.explaining.passages import last_change, passages
+from fleetlb.explaining.situation import Situation
 from fleetlb.runtime.logs import set_up_logs
 from fleetlb.runtime.settings import LogFormat, LogLevel
 from fleetlb_cli.local.layout import NoFleetError
 from fleetlb_cli.naming import Wanted, wanted_of
 from fleetlb_cli.reaching import Target, connected, find_target
-from fleetlb_cli.why.explaining import explain
-from fleetlb_cli.why.journeying import last_change, passages
 from fleetlb_cli.why.looking import NAME, look
 from fleetlb_cli.why.showing import as_text, as_timeline
-from fleetlb_cli.why.situation import Situation
 
 SERVES, STUCK, USAGE, BLIND = 0, 1, 2, 3
 SYSTEM_NAMESPACE = "fleetlb-system"

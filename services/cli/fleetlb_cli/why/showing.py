@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
+from fleetlb.explaining.explanations import Explanation
+from fleetlb.explaining.passages import Passage
 from fleetlb_cli.tenants.tables import aligned, printable
-from fleetlb_cli.why.explaining import Explanation
-from fleetlb_cli.why.journeying import Passage
 
 _INDENT = "  "
 

@@ -33,8 +33,9 @@ EXAMPLE = {
     "pools": {"default": {"cidr": "127.77.0.0/20", "cidr6": None}},
     "groups": {"default": {"engine": "envoy", "nodes": ["node-1"]}},
     "processes": {
-        "manager": {"pid": 7, "log": "/s/l", "http": "http://127.0.0.1:1"},
-        "nats": {"pid": None, "log": "/s/n", "http": None},
+        "manager": {"pid": 7, "log": "/s/l", "http": "http://127.0.0.1:1", "ui": None},
+        "nats": {"pid": None, "log": "/s/n", "http": None, "ui": None},
+        "status": {"pid": 8, "log": "/s/t", "http": "http://127.0.0.1:2", "ui": "http://127.0.0.1:3/ui/"},
     },
 }
 

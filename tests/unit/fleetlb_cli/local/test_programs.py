@@ -99,7 +99,9 @@ def test_the_kernel_needs_no_envoy_and_no_loopback() -> None:
 
 
 def test_status() -> None:
-    environ = own(programs.status(blueprint(), "status", 5, SERVER).environ)
+    program = programs.status(blueprint(), "status", 5, 6, SERVER)
+    assert program.ui == "http://127.0.0.1:6/ui/"
+    environ = own(program.environ)
     assert environ["FLEETLB_NATS_CREDS"] == "/s/nats/hub.creds"
     assert environ["FLEETLB_KUBECONFIG"] == "/s/clusters/acme/kubeconfig"
 

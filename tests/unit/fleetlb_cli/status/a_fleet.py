@@ -17,8 +17,8 @@ from fleetlb.contracts.objects import (
 )
 from fleetlb.contracts.tenants import TenantCluster, TenantClusterSpec, TenantStatus, TenantUsage
 from fleetlb.domain.conditions import READY, SERVING, Condition, Status
+from fleetlb.kube.holding import Held
 from fleetlb.testkit.load_balancers import ACCOUNT, ADDRESS, CLUSTER, a_group, a_load_balancer, a_tenant
-from fleetlb_cli.holding import Held
 from fleetlb_cli.status.sight import Sight
 
 NOW = 1_800_000_000.0

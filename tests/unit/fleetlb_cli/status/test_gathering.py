@@ -13,6 +13,7 @@ from fleetlb.contracts.streams import observed_stream, realized_stream
 from fleetlb.contracts.tenants import TenantCluster, TenantClusterSpec
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.fleet_objects import ADDRESS_POOLS, BALANCER_GROUPS, LOAD_BALANCERS, TENANT_CLUSTERS, TENANTS
+from fleetlb.kube.holding import holders
 from fleetlb.kube.lease_marks import WENT_BACK
 from fleetlb.kube.lease_terms import Lease, LeaseMeta, LeaseSpec, micro_time
 from fleetlb.kube.leases import TYPED_LEASES
@@ -23,7 +24,6 @@ from fleetlb.testkit.fake_bus import FakeBus
 from fleetlb.testkit.fake_kube import FakeKube
 from fleetlb.testkit.fake_wire import FakeWire
 from fleetlb.testkit.load_balancers import ACCOUNT, CLUSTER, a_group, a_load_balancer, a_tenant
-from fleetlb_cli.holding import manager_of, managers
 from fleetlb_cli.reaching import Hub
 from fleetlb_cli.status.gathering import following_nodes, gather
 from fleetlb_cli.status.viewing import view_of
@@ -147,14 +147,15 @@ async def test_each_partition_has_its_manager(cluster: Cluster) -> None:
         namespace=SYSTEM,
     )
     await cluster.create(TYPED_LEASES, a_lease("fleetlb-manager-1", 600))
-    held = await managers(cluster, SYSTEM)
+    hub = await holders(cluster, SYSTEM)
+    held = hub.managers
     assert [(each.name, each.is_held) for each in held] == [
         ("fleetlb-manager", True),
         ("fleetlb-manager-1", False),
         ("fleetlb-manager-2", False),
     ]
     assert all("went back in time" in each.objection for each in held), "it stands on the first, for all"
-    assert manager_of("globex", held).name == "fleetlb-manager-1"
+    assert hub.manager_of("globex").name == "fleetlb-manager-1"
     assert [process.holder for process in view_of(await gather(cluster, a_hub(None), NATS, SYSTEM)).processes] == [
         "m-1",
         "",

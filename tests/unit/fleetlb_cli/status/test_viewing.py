@@ -9,7 +9,7 @@ from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.contracts.objects import AddressPoolStatus, LoadBalancer
 from fleetlb.contracts.tenants import TenantStatus
 from fleetlb.domain.conditions import READY, REMOVED, Condition, Reason, Refusal, Status
-from fleetlb_cli.holding import Held
+from fleetlb.kube.holding import Held
 from fleetlb_cli.status.view import State
 from fleetlb_cli.status.viewing import SILENCE_SECONDS, state_of, view_of
 from fleetlb_cli.tenants.judging import LIVE

@@ -4,9 +4,9 @@ import msgspec
 
 from fleetlb.domain.conditions import SERVING, Reason
 from fleetlb.domain.traces import mark_of, trace_id, unmarked
-from fleetlb_cli.why.cures import CURES
-from fleetlb_cli.why.situation import Situation
-from fleetlb_cli.why.steps import STEPS, Finding, Stage, since_of
+from fleetlb.explaining.cures import CURES
+from fleetlb.explaining.situation import Situation
+from fleetlb.explaining.steps import STEPS, Finding, Stage, since_of
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

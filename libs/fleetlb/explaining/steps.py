@@ -14,7 +14,7 @@ from fleetlb.contracts.objects import AddressClaimSpec, ClaimPhase
 from fleetlb.contracts.v1 import LoadBalancerRevision, Probe, RealizedState
 from fleetlb.domain.conditions import PROVISIONED, READY, SERVING, Condition, Reason, Status
 from fleetlb.domain.verdicts import IDLE_TEXTS
-from fleetlb_cli.why.situation import Situation
+from fleetlb.explaining.situation import Situation
 
 SILENCE_SECONDS = 60.0
 """A watcher says every 15 s that it lives."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from fleetlb.contracts.v1 import Hop, Hops
-from fleetlb_cli.why.situation import Said, Situation
+from fleetlb.explaining.situation import Said, Situation
 
 WHO = {
     "watch": "tenant-watcher",
@@ -16,6 +16,7 @@ WHO = {
     "acknowledge": "balancer node",
     "probe": "balancer node",
     "report": "status",
+    "hear": "status",
 }
 """Who reaches which station."""
 

@@ -9,8 +9,8 @@ from fleetlb.contracts.tenants import Tenant
 from fleetlb.contracts.v1 import ServiceObserved, VirtualServerDesired, VirtualServerRealized
 from fleetlb.domain.planning import keys_of
 from fleetlb.domain.virtual_servers import VirtualServerKey
-from fleetlb_cli.holding import Held
-from fleetlb_cli.seeing import Service
+from fleetlb.kube.holding import Held
+from fleetlb.kube.shown_services import Service
 
 
 class Said(msgspec.Struct, frozen=True):

@@ -1,8 +1,8 @@
 """Who holds a Lease of the fleet, as an outsider sees it. An adapter; writes nothing."""
 
 import time
-from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -30,6 +30,18 @@ class Held(msgspec.Struct, frozen=True):
     """Why its holder does nothing all the same."""
 
 
+class Holders(NamedTuple):
+    """Who does the hub's work."""
+
+    managers: tuple[Held, ...]
+    """Of each partition of tenants, by number."""
+    status: Held
+
+    def manager_of(self, tenant: str) -> Held:
+        """Who decides about a tenant."""
+        return self.managers[partition_of(tenant, len(self.managers))]
+
+
 async def held(cluster: Cluster, namespace: str, name: str) -> Held:
     """Whether somebody renewed a Lease not long ago, by this machine's clock. Raises ApiError."""
     return _held(name, await _lease(cluster, namespace, name))
@@ -46,9 +58,9 @@ async def managers(cluster: Cluster, namespace: str) -> tuple[Held, ...]:
     return (first, *(msgspec.structs.replace(other, objection=first.objection) for other in others))
 
 
-def manager_of(tenant: str, managers: Sequence[Held]) -> Held:
-    """Who decides about a tenant."""
-    return managers[partition_of(tenant, len(managers))]
+async def holders(cluster: Cluster, namespace: str) -> Holders:
+    """All of them. Raises ApiError."""
+    return Holders(await managers(cluster, namespace), await held(cluster, namespace, STATUS))
 
 
 async def _lease(cluster: Cluster, namespace: str, name: str) -> Lease | None:

@@ -27,17 +27,17 @@ from fleetlb.contracts.v1 import (
 from fleetlb.domain.conditions import PROVISIONED, READY, SERVING, Condition, Reason, Refusal, Status
 from fleetlb.domain.services import ServiceEndpoints
 from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey, parse_key
+from fleetlb.explaining.cures import CURES
+from fleetlb.explaining.explanations import explain
+from fleetlb.explaining.passages import last_change, passages
+from fleetlb.explaining.situation import Said, Situation
+from fleetlb.explaining.steps import SILENCE_SECONDS, Stage
+from fleetlb.kube.holding import Held
+from fleetlb.kube.shown_services import Condition as Shown
+from fleetlb.kube.shown_services import Ingress, Metadata, Service, Spec
+from fleetlb.kube.shown_services import LoadBalancerStatus as ShownAddresses
+from fleetlb.kube.shown_services import Status as ServiceStatus
 from fleetlb.testkit.load_balancers import ADDRESS, CLUSTER, KEY, a_group, a_load_balancer, a_tenant, a_word
-from fleetlb_cli.holding import Held
-from fleetlb_cli.seeing import Condition as Shown
-from fleetlb_cli.seeing import Ingress, Metadata, Service, Spec
-from fleetlb_cli.seeing import LoadBalancerStatus as ShownAddresses
-from fleetlb_cli.seeing import Status as ServiceStatus
-from fleetlb_cli.why.cures import CURES
-from fleetlb_cli.why.explaining import explain
-from fleetlb_cli.why.journeying import last_change, passages
-from fleetlb_cli.why.situation import Said, Situation
-from fleetlb_cli.why.steps import SILENCE_SECONDS, Stage
 
 NOW = 1_800_000_000.0
 THEN = "2027-01-15T07:00:00Z"

@@ -1,0 +1,128 @@
+"""Looks at one Service from the hub: its objects in the management cluster, its messages in the streams. An adapter.
+
+Writes nothing. Reads single objects and messages by their names, so it costs the same in a large fleet; only the claims
+of an address that is being let go of are found by listing.
+"""
+
+import time
+from contextlib import suppress
+from typing import NamedTuple
+
+from fleetlb.contracts import codec, subjects
+from fleetlb.contracts.objects import TENANT_LABEL, AddressClaim, AddressClaimSpec, BalancerGroup, LoadBalancer
+from fleetlb.contracts.streams import desired_stream, observed_stream, realized_stream
+from fleetlb.contracts.tenants import Tenant
+from fleetlb.contracts.v1 import ServiceObserved, VirtualServerDesired, VirtualServerRealized
+from fleetlb.domain.errors import Poison
+from fleetlb.domain.planning import keys_of
+from fleetlb.domain.virtual_servers import VirtualServerKey
+from fleetlb.explaining.situation import Said, Situation
+from fleetlb.kube.cluster import Cluster
+from fleetlb.kube.errors import NotFound
+from fleetlb.kube.fleet_objects import ADDRESS_CLAIMS, BALANCER_GROUPS
+from fleetlb.kube.holding import Holders
+from fleetlb.kube.shown_services import Service
+from fleetlb.runtime.bus import Bus
+from fleetlb.runtime.reading import Kept, last_message
+
+
+class Place(NamedTuple):
+    """Whose Service, and where."""
+
+    tenant: Tenant
+    cluster: str
+    uid: str
+    namespace: str
+    name: str
+    balancer: LoadBalancer | None = None
+    service: Service | None = None
+    """As its tenant sees it."""
+    is_tenant_seen: bool = False
+    """Whether the tenant's own cluster was looked at."""
+
+
+async def situation_of(cluster: Cluster, bus: Bus, place: Place, leases: Holders) -> Situation:
+    """All that the hub knows of a Service. `leases`: who does the hub's work.
+
+    Raises ApiError and Transient.
+    """
+    account, balancer = place.tenant.status.account, place.balancer
+    observed = inventory = None
+    if account:
+        stream = observed_stream(account).name
+        observed = await last_message(bus, stream, subjects.observed_service(account, place.cluster, place.uid))
+        inventory = await last_message(bus, stream, subjects.observed_inventory(account, place.cluster))
+    group = await _group(cluster, balancer)
+    keys = keys_of(balancer.spec.addresses, balancer.spec.service.ports) if balancer else ()
+    return Situation(
+        tenant_name=place.tenant.metadata.name,
+        namespace=place.namespace,
+        name=place.name,
+        now=time.time(),
+        tenant=place.tenant,
+        is_tenant_seen=place.is_tenant_seen,
+        service=place.service,
+        observed=_decoded(observed),
+        watcher_heard=inventory.at if inventory else None,
+        balancer=balancer,
+        claims=await _claims(cluster, place),
+        group=group,
+        desired=await _desired(bus, group, keys),
+        realized=await _realized(bus, group, keys),
+        manager=leases.manager_of(place.tenant.metadata.name),
+        status=leases.status,
+    )
+
+
+def _decoded(kept: Kept | None) -> ServiceObserved | None:
+    if kept is None or not kept.data:
+        return None
+    with suppress(Poison):
+        return codec.decode(ServiceObserved, kept.data)
+    return None
+
+
+async def _group(cluster: Cluster, balancer: LoadBalancer | None) -> BalancerGroup | None:
+    if balancer is not None and balancer.spec.group:
+        with suppress(NotFound):
+            return await cluster.get(BALANCER_GROUPS, balancer.spec.group)
+    return None
+
+
+async def _claims(cluster: Cluster, place: Place) -> tuple[AddressClaim, ...]:
+    selector = f"{TENANT_LABEL}={place.tenant.metadata.name}"
+    claims = await cluster.list(ADDRESS_CLAIMS, label_selector=selector)
+    return tuple(claim for claim in claims if place.uid in _everybody(claim.spec))
+
+
+def _everybody(spec: AddressClaimSpec) -> set[str]:
+    """UIDs of those who have the address, or a part of it, or are leaving it."""
+    return {owner.service_uid for owner in (spec.owner, *(share.owner for share in (*spec.sharers, *spec.leaving)))}
+
+
+async def _desired(
+    bus: Bus, group: BalancerGroup | None, keys: tuple[VirtualServerKey, ...]
+) -> dict[VirtualServerKey, VirtualServerDesired]:
+    found = {}
+    for key in keys if group else ():
+        name = group.metadata.name if group else ""
+        kept = await last_message(bus, desired_stream(name).name, subjects.desired(name, key))
+        if kept is not None and kept.data:
+            with suppress(Poison):
+                found[key] = codec.decode(VirtualServerDesired, kept.data)
+    return found
+
+
+async def _realized(
+    bus: Bus, group: BalancerGroup | None, keys: tuple[VirtualServerKey, ...]
+) -> dict[str, dict[VirtualServerKey, Said]]:
+    found: dict[str, dict[VirtualServerKey, Said]] = {}
+    for node in group.spec.nodes if group else ():
+        name = group.metadata.name if group else ""
+        for key in keys:
+            kept = await last_message(bus, realized_stream(name).name, subjects.realized(name, node, key))
+            if kept is not None and kept.data:
+                with suppress(Poison):
+                    word = codec.decode(VirtualServerRealized, kept.data)
+                    found.setdefault(node, {})[key] = Said(word, kept.trace, kept.at)
+    return found
