@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -18,20 +17,16 @@ from fleetlb.domain.conditions import SERVING
 from fleetlb.domain.traces import mark_of
 from fleetlb.testkit.otlp_receiver import OtlpReceiver
 from tests.e2e.fleet import Fleet, TenantCluster, eventually, next_node_port, tcp
-from tests.stage import dashboards
+from tests.stage import alert_rules, dashboards
 from tests.stage.auditing import auditing
 from tests.stage.dashboards import CHOSEN, EMPTY, INTERVAL, Asked, filled
 from tests.stage.prometheus import Prometheus, running
 
 pytestmark = pytest.mark.e2e
 
-OBSERVABILITY = Path(__file__).parents[2] / "deploy" / "observability"
 OF_THE_MACHINE = {"FleetlbStatusSlow", "FleetlbProgrammingSlow"}
 """Alerts that may be true where the machine is slow."""
-RULES: list[dict[str, Any]] = [
-    rule for group in yaml.safe_load((OBSERVABILITY / "alerts.yaml").read_text())["groups"] for rule in group["rules"]
-]
-EXPRESSIONS = {rule["alert"]: rule["expr"] for rule in RULES}
+EXPRESSIONS = {name: rule["expr"] for name, rule in alert_rules.alerts().items()}
 
 
 @pytest.fixture
@@ -42,7 +37,7 @@ async def prometheus(
     config = tmp_path / "prometheus"
     port = unused_tcp_port_factory()
     async with auditing(fleet.state, port):
-        write = [sys.executable, str(OBSERVABILITY / "local_fleet.py"), "--state", str(fleet.state)]
+        write = [sys.executable, str(alert_rules.FOLDER / "local_fleet.py"), "--state", str(fleet.state)]
         write += ["--into", str(config), "--every", "1s", "--audit", f"127.0.0.1:{port}"]
         await asyncio.to_thread(subprocess.run, write, check=True, timeout=30)
         async with running(config / "prometheus.yml", tmp_path / "data", unused_tcp_port_factory()) as prometheus:
@@ -128,7 +123,7 @@ async def test_a_fleet_that_is_well_has_no_alert_and_each_can_be_judged(
     async def all_judged() -> bool:
         groups = (await prometheus.look("rules"))["groups"]
         rules = [rule for group in groups for rule in group["rules"]]
-        return len(rules) == len(RULES) and all(rule["health"] == "ok" for rule in rules)
+        return len(rules) == len(EXPRESSIONS) and all(rule["health"] == "ok" for rule in rules)
 
     await eventually(all_judged, "a judgement of each rule")
     for name, expression in EXPRESSIONS.items():
@@ -184,7 +179,7 @@ async def test_an_exemplar_leads_to_the_trace_and_a_line_of_a_log_too(
         return {span.service for span in collector.trace(trace)} >= {"fleetlb-tenant-watcher", "fleetlb-manager"}
 
     await eventually(is_collected, f"spans of {trace}")
-    sources = (OBSERVABILITY / "grafana" / "provisioning" / "datasources" / "fleetlb.yaml").read_text()
+    sources = (alert_rules.FOLDER / "grafana" / "provisioning" / "datasources" / "fleetlb.yaml").read_text()
     (field,) = next(each for each in yaml.safe_load(sources)["datasources"] if each["type"] == "loki")["jsonData"][
         "derivedFields"
     ]
