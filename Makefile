@@ -89,7 +89,7 @@ endif
 soak: HISTORIES := soak
 soak: random simulate ## The last two for hours
 
-test-the-tests: $(STAMP) ## Are 64 seeded bugs caught? (BUGS="word word" takes those whose name holds one)
+test-the-tests: $(STAMP) ## Are the seeded bugs caught? (BUGS="word word" takes those whose name holds one)
 	@$(BIN)/python -m tests.seeded_bugs $(BUGS)
 
 unit component contract scenario: $(STAMP)

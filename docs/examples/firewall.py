@@ -46,7 +46,7 @@ async def main(url, creds, path):
     events = await connection.jetstream().pull_subscribe(EVENTS, durable="firewall", stream=STREAM)
     while True:
         with suppress(TimeoutError):
-            messages = await events.fetch(256, timeout=60)
+            messages = await events.fetch(256, timeout=10)
             for message in messages:
                 fold(services, json.loads(message.data))
             write(Path(path), table(services))

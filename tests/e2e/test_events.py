@@ -122,6 +122,29 @@ async def test_the_dns_updater_keeps_a_zone(fleet: Fleet, acme: TenantCluster, t
         await eventually(lambda: says(), "the end of the record")
 
 
+async def test_integrations_outlive_a_restart_of_nats(fleet: Fleet, acme: TenantCluster, tmp_path: Path) -> None:
+    port, path, table = next_node_port(), tmp_path / "services.zone", tmp_path / "allowed.nft"
+    await acme.serve(tcp=(port,))
+    name = f"web.{acme.namespace}.acme"
+    async with (
+        running(fleet.environment, "dns_updater.py", str(path), ORIGIN),
+        running(fleet.environment, "firewall.py", str(table)),
+    ):
+        await eventually(lambda: exist(path, table), "both files")
+        await fleet.verb("restart", "nats")
+        await acme.create("web", [tcp(8080, port)])
+        address = await acme.serving("web")
+
+        async def says() -> bool:
+            return zone(path).get(name) == [address] and f"{address} . tcp . 8080" in elements(table)
+
+        await eventually(says, "the record, and the element", patience=90)
+
+
+async def exist(*paths: Path) -> bool:
+    return all(path.exists() for path in paths)
+
+
 def zone(path: Path) -> dict[str, list[str]]:
     """Addresses by owner, of a zone file that has a SOA and name servers."""
     origin, ttl, soa, server, *records = path.read_text().splitlines()

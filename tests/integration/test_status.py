@@ -49,6 +49,7 @@ from fleetlb.kube.fleet_objects import BALANCER_GROUPS, LOAD_BALANCERS, TENANTS
 from fleetlb.kube.resources import NAMESPACES
 from fleetlb.runtime.bus import Message
 from fleetlb.runtime.jetstream import JetStreamBus
+from fleetlb.runtime.stream_config import stream_config
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.fake_bus import FakeBus
 from fleetlb.testkit.nats_server import NatsServer
@@ -700,3 +701,39 @@ async def test_the_process_lives_on_its_environment_alone(world: World, nats: Na
     finally:
         child.kill()
         child.wait()
+
+
+async def test_a_stream_of_events_that_only_an_operator_can_mend_is_named_with_the_cure(
+    world: World, nats: NatsServer, tmp_path: Path
+) -> None:
+    await world.prepare()
+    environ = {
+        "FLEETLB_HTTP_ADDRESS": "127.0.0.1:0",
+        "FLEETLB_KUBECONFIG": str(world.kubeconfig),
+        "FLEETLB_NATS_URL": nats.url,
+        "FLEETLB_NATS_CREDS": str(nats.hub_creds),
+        "FLEETLB_SYSTEM_NAMESPACE": world.system,
+        "FLEETLB_EVENTS_DAYS": "7",
+        "FLEETLB_EVENTS_MIB": "16",
+    }
+    service, wanted = Service(environ, tmp_path / "status.log"), events_stream(days=7, mib=16)
+    async with asyncio.TaskGroup() as tasks:
+        bus = await JetStreamBus.connect(nats.url, tasks=tasks, creds=nats.hub_creds, name="test")
+        await bus.ensure_stream(realized_stream(world.group))
+        await bus.delete_stream(wanted.name)
+        wrong = stream_config(wanted) | {"storage": "memory"}
+        await bus.request(f"$JS.API.STREAM.CREATE.{wanted.name}", json.dumps(wrong).encode())
+        child = service.start()
+        try:
+            await until(service.url, child, service)
+            url = service.url()
+            await until(lambda: f"nats stream rm {wanted.name}" in page(f"{url}/readyz")[1], child, service)
+            assert page(f"{url}/readyz")[0] == 503
+            await bus.delete_stream(wanted.name)
+            await until(lambda: page(f"{url}/readyz")[0] == 200, child, service)
+            info = json.loads(await bus.request(f"$JS.API.STREAM.INFO.{wanted.name}", b""))["config"]
+            assert (info["storage"], info["max_age"], info["max_bytes"]) == ("file", 7 * 86400 * 10**9, 16 * 2**20)
+        finally:
+            child.kill()
+            child.wait()
+            await bus.close()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from fleetlb.contracts.streams import events_stream
 from fleetlb.runtime.settings import SettingsError, load
 from fleetlb_status.settings import Settings
 
@@ -19,6 +20,16 @@ def test_the_least_and_the_most() -> None:
     more = {"FLEETLB_KUBECONFIG": "/kube/config", "FLEETLB_SYSTEM_NAMESPACE": "lb", "FLEETLB_IDENTITY": "status-2"}
     most = load(Settings, environ | more)
     assert (most.kubeconfig, most.system_namespace, most.identity) == (Path("/kube/config"), "lb", "status-2")
+
+
+def test_how_long_and_how_many_events_are_kept() -> None:
+    environ = {"FLEETLB_NATS_URL": "nats://hub:4222", "FLEETLB_NATS_CREDS": "/creds/nats.creds"}
+    assert load(Settings, environ).events == events_stream()
+    more = {"FLEETLB_EVENTS_DAYS": "7", "FLEETLB_EVENTS_MIB": "16"}
+    assert load(Settings, environ | more).events == events_stream(days=7, mib=16)
+    for name in more:
+        with pytest.raises(SettingsError, match=name):
+            load(Settings, environ | {name: "0"})
 
 
 def test_everything_that_is_wrong_is_named_at_once() -> None:
