@@ -51,7 +51,9 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     around: Mapping[str, AddressClaim] = {}
     """By address, the claims themselves that it has part in, asks for, or may find others under its sharing key in."""
     preferred: tuple[str, ...] = ()
-    """Addresses that it had: given again if nobody has them."""
+    """Addresses that it had: given again if nobody has them, and none who waits longer is called for them."""
+    lost: frozenset[str] = frozenset()
+    """Those of them that it never gave up: others wait for them in vain."""
 
     def held(self, family: Family) -> Holding | None:
         """The bound address of a family that the wish may keep: one in its pool, if it asks for a pool."""

@@ -212,14 +212,23 @@ class Chooser:
         return Choice(group, tuple(holdings))
 
     def _regained(self, wish: Wish, family: Family, pools: Sequence[str]) -> Holding | None:
-        """An address that it had, if nobody has it."""
+        """An address that it had, if nobody has it or waits for it longer."""
         going = {claim.spec.address for claim in wish.claims}
         for address in wish.preferred:
             located = self._located(wish, address) if family_of(address) is family else None
-            is_free = address not in going and self._book.holder(address) in (None, str(wish.key))
-            if located is not None and located.pool in pools and is_free:
+            if located is None or located.pool not in pools or address in going:
+                continue
+            holder = self._book.holder(address)
+            if holder == str(wish.key) or (holder is None and self._is_left_to(wish, located, family)):
                 return located
         return None
+
+    def _is_left_to(self, wish: Wish, free: Holding, family: Family) -> bool:
+        """Whether a free address that a Service had is not kept for somebody else by now."""
+        if free.address in wish.lost:
+            return True
+        is_kept = self._lines.kept_from(wish.key, address_resource(free.address))
+        return not is_kept and self._has_free(wish, free.pool, family)
 
     def _has_free(self, wish: Wish, pool: str, family: Family) -> bool:
         """Whether a pool has more free addresses than are kept for others."""

@@ -36,6 +36,8 @@ class Claims:
         self._owners_of: dict[ClusterKey, set[ServiceKey]] = {}
         self._passing: dict[str, None] = {}
         self._under: dict[tuple[str, str], dict[str, None]] = {}
+        self._lost: dict[str, frozenset[ServiceKey]] = {}
+        """Addresses whose claim vanished while it was in use, and who had them; until somebody claims them."""
         self.of_pools = PoolHoldings()
         self.in_phase = dict.fromkeys(ClaimPhase, 0)
         """How many claims there are of each phase."""
@@ -76,6 +78,10 @@ class Claims:
         """Claims of addresses in use."""
         return (claim for claim in self._newest.values() if claim.spec.phase is ClaimPhase.BOUND)
 
+    def is_lost_by(self, owner: ServiceKey, address: str) -> bool:
+        """Whether a Service had an address whose claim vanished without having been released."""
+        return owner in self._lost.get(address, ())
+
     def passing(self) -> Iterable[str]:
         """Addresses whose claim, or a part of it, is on its way out."""
         return self._passing
@@ -89,6 +95,7 @@ class Claims:
             return False
         if known is not None:
             self._forget(known)
+        self._lost.pop(claim.spec.address, None)
         self._note(claim)
         return True
 
@@ -98,6 +105,8 @@ class Claims:
         if known is None:
             return False
         self._forget(known)
+        if known.spec.phase is ClaimPhase.BOUND:
+            self._lost[known.spec.address] = frozenset(owners_of(known))
         self.freed_generation = max(self.freed_generation, known.spec.generation)
         if self._book.holder(known.spec.address) == str(owner_of(known)):
             self._book.give_back(known.spec.address)

@@ -206,8 +206,9 @@ class Serving:
             text = f"{key}: the address of its sharing key is being claimed"
             raise Transient(text, retry_after=SHARED_SOON_SECONDS)
         preferred = (known.spec.addresses if known else ()) or shown
+        lost = frozenset(address for address in preferred if self._memory.claims.is_lost_by(key, address))
         return self._chooser.choose(
-            Wish(key=key, service=service, grant=grant, claims=claims, around=around, preferred=preferred)
+            Wish(key=key, service=service, grant=grant, claims=claims, around=around, preferred=preferred, lost=lost)
         )
 
     def _with_what_is_kept(self, usage: Usage, key: ServiceKey) -> Usage:
