@@ -161,20 +161,21 @@ def zone(path: Path) -> dict[str, list[str]]:
 
 
 async def test_the_firewall_goes_on_where_it_was(fleet: Fleet, acme: TenantCluster, tmp_path: Path) -> None:
-    port, path = next_node_port(), tmp_path / "allowed.nft"
-    await acme.serve(tcp=(port,), udp=(port,))
+    port, other, path = next_node_port(), next_node_port(), tmp_path / "allowed.nft"
+    await acme.serve(tcp=(port, other), udp=(port,))
     await acme.create("web", [tcp(8080, port), udp(8080, port)])
-    address = await acme.serving("web")
+    await acme.create("stays", [tcp(8443, other)])
+    address, known = await acme.serving("web"), f"{await acme.serving('stays')} . tcp . 8443"
     both = {f"{address} . tcp . 8080", f"{address} . udp . 8080"}
 
-    async def lets_in(wanted: bool) -> bool:
-        return path.exists() and (elements(path) >= both if wanted else not elements(path) & both)
+    async def lets_in(*wanted: str) -> bool:
+        return path.exists() and elements(path) & {*both, known} == {*wanted}
 
     async with running(fleet.environment, "firewall.py", str(path)):
-        await eventually(lambda: lets_in(True), "both ports in the set")
+        await eventually(lambda: lets_in(*both, known), "three elements")
     await acme.delete("web")
     async with running(fleet.environment, "firewall.py", str(path)):
-        await eventually(lambda: lets_in(False), "the end of both")
+        await eventually(lambda: lets_in(known), "the end of two")
 
 
 def elements(path: Path) -> set[str]:

@@ -463,6 +463,13 @@ BUGS = (
         (f"{OF_MANAGER}/test_agreeing.py",),
     ),
     Bug(
+        "who gave an address up takes it from whoever waits for it",
+        f"{MANAGER}/choosing.py",
+        "            if holder == str(wish.key) or (holder is None and self._is_left_to(wish, located, family)):\n",
+        "            if holder in (None, str(wish.key)):\n",
+        (f"{OF_MANAGER}/test_choosing.py",),
+    ),
+    Bug(
         "one free address is offered to two",
         f"{MANAGER}/offering.py",
         "            resource = min(waiting, key=lambda name: waiting[name])\n",

@@ -39,8 +39,8 @@ FOUND_BY_KILLING = (
     Bug(
         "a claim without a load balancer is nobody's",
         f"{MANAGER}/serving.py",
-        "grant=grant, claims=claims, around=around, preferred=preferred)",
-        "grant=grant, claims=claims if known else (), around=around, preferred=preferred)",
+        "grant=grant, claims=claims, around=around, preferred=preferred, lost=lost)",
+        "grant=grant, claims=claims if known else (), around=around, preferred=preferred, lost=lost)",
         (f"{KILLED_IN}[edited]",),
     ),
 )

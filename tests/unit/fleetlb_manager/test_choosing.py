@@ -49,9 +49,10 @@ class Choosing:
     ) -> Choice | Denial:
         """The outcome itself."""
         grant = grant_of(a_tenant(**wish.pop("tenant", {})), allow_loopback=False)
+        lost = frozenset(wish.pop("lost", ()))
         service = a_wish(**wish)
         return self.chooser.choose(
-            Wish(key=a_key(uid), service=service, grant=grant, claims=claims, preferred=preferred)
+            Wish(key=a_key(uid), service=service, grant=grant, claims=claims, preferred=preferred, lost=lost)
         )
 
 
@@ -400,3 +401,14 @@ def test_what_is_dropped_is_told_of_with_its_pool_also_when_that_has_lost_it() -
     asked.book.set_pool(a_range("default", "198.51.100.0/30"))
     asked.chooser.abandon(a_key("u1"))
     assert (asked.freed, asked.freed_from) == (["192.0.2.0"], ["default"])
+
+
+@pytest.mark.parametrize("resource", [pool_resource("default", Family.IPV4), address_resource("192.0.2.7")])
+def test_what_it_gave_up_is_not_its_own_while_it_is_kept_for_who_waited_longer(resource: str) -> None:
+    asked = Choosing(a_range("default", "192.0.2.7/32"))
+    asked.lines.wait(a_key("older"), (resource,), "t")
+    assert asked.lines.call(resource) == a_key("older")
+    assert asked.choose("had", preferred=("192.0.2.7",)).startswith("PoolExhausted")
+    assert asked.choose("had", preferred=("192.0.2.7",), lost=("192.0.2.7",)) == "192.0.2.7 in default", (
+        "it never gave it up"
+    )

@@ -121,3 +121,17 @@ def test_ports_become_slots_and_back() -> None:
 def test_a_server_is_wanted_only_while_its_address_is_bound(claim: object, wanted: bool) -> None:
     slot = Slot("default", parse_key("192.0.2.1:443/tcp"))
     assert is_wanted(claim, slot) is wanted  # type: ignore[arg-type]
+
+
+def test_a_claim_that_vanishes_while_it_is_in_use_was_not_given_up() -> None:
+    claims = Claims(AddressBook(), UsageLedger())
+    for phase, is_lost in ((ClaimPhase.BOUND, True), (ClaimPhase.RELEASING, False), (ClaimPhase.QUARANTINED, False)):
+        claim = a_claim(phase=phase, uid=f"claim-{phase}")
+        assert claims.put(claim)
+        assert claims.drop(claim)
+        assert claims.is_lost_by(a_key(), "192.0.2.1") is is_lost
+        assert not claims.is_lost_by(a_key("other"), "192.0.2.1")
+    claims.put(a_claim(uid="again"))
+    claims.drop(a_claim(uid="again"))
+    claims.put(a_claim(owner=a_key("other"), uid="anothers"))
+    assert not claims.is_lost_by(a_key(), "192.0.2.1"), "somebody else has it now"
