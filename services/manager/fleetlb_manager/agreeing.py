@@ -106,17 +106,28 @@ class Agreeing:
             self._first.hand_over(ABSTAIN_SECONDS)
 
     async def _change_holding(self, others: list[LeaseHolder]) -> None:
+        """Change the number while these are held by this process. Raises FleetlbError."""
         async with asyncio.TaskGroup() as tasks:
-            runs = [tasks.create_task(holder.run(), name=f"hold {holder.name}") for holder in others]
+            runs = [tasks.create_task(_hold(holder), name=f"hold {holder.name}") for holder in others]
             try:
-                for holder in others:
-                    await holder.held.wait()
-                lease = await self._cluster.get(TYPED_LEASES, MANAGER_LEASE, self._first.namespace)
-                if self._first.is_valid() and all(holder.is_valid() for holder in others):
-                    await self._write(lease)
+                problem = await self._change_once_held(others)
             finally:
                 for run in runs:
                     run.cancel()
+        if problem is not None:
+            raise problem
+
+    async def _change_once_held(self, others: list[LeaseHolder]) -> FleetlbError | None:
+        """What went wrong, as a value: raised among tasks it would come out as a group."""
+        try:
+            for holder in others:
+                await holder.held.wait()
+            lease = await self._cluster.get(TYPED_LEASES, MANAGER_LEASE, self._first.namespace)
+            if self._first.is_valid() and all(holder.is_valid() for holder in others):
+                await self._write(lease)
+        except FleetlbError as problem:
+            return problem
+        return None
 
     async def _write(self, lease: Lease) -> None:
         before, now = partitions_of(lease), self._agreement.partitions
@@ -127,3 +138,10 @@ class Agreeing:
         self._agreement.see(changed)
         log.info("the fleet has another number of partitions", before=before, now=now)
         self._on_agreed()
+
+
+async def _hold(holder: LeaseHolder) -> None:
+    try:
+        await holder.run()
+    except FleetlbError as problem:  # that the store went back is seen at the first Lease as well
+        log.warning("a lease cannot be held", lease=holder.name, problem=str(problem))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fleetlb.kube.cluster import Cluster
+from fleetlb.kube.errors import Conflict
 from fleetlb.kube.leases import TYPED_LEASES, LeaseHolder
 from fleetlb.kube.partition_leases import MANAGER_LEASE, PARTITIONS, lease_name, partitions_of
 from fleetlb.kube.resources import NAMESPACES
@@ -115,5 +116,41 @@ def test_an_older_version_of_the_lease_tells_nothing() -> None:
         assert one.agreement.objection == ""
         one.agreement.see(None)
         assert "the fleet has 1" in one.agreement.objection, "somebody deleted it"
+
+    run_virtually(story())
+
+
+class Disturbed:
+    """A cluster where somebody else is faster, once."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self.refused = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cluster, name)
+
+    async def patch(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.refused:
+            self.refused += 1
+            raise Conflict("it was renewed meanwhile")
+        return await self._cluster.patch(*args, **kwargs)
+
+
+def test_a_first_lease_that_changed_meanwhile_is_tried_again() -> None:
+    async def story() -> None:
+        cluster = await a_cluster()
+        before = Candidate(cluster, "m-1", 2)
+        await running(before.first.run, before.agreeing.run, seconds=3)
+        one, disturbed = Candidate(cluster, "m-2", 3), Disturbed(cluster)
+        agreeing = Agreeing(
+            disturbed,  # type: ignore[arg-type]
+            one.first,
+            one.agreement,
+            one.new_holder,
+            on_agreed=one.count,
+        )
+        await running(one.first.run, agreeing.run, seconds=10)
+        assert (disturbed.refused, one.agreed, await number_on(cluster)) == (1, 1, 3)
 
     run_virtually(story())
