@@ -133,5 +133,5 @@ def test_a_claim_that_vanishes_while_it_is_in_use_was_not_given_up() -> None:
         assert not claims.is_lost_by(a_key("other"), "192.0.2.1")
     claims.put(a_claim(uid="again"))
     claims.drop(a_claim(uid="again"))
-    claims.put(a_claim(owner=a_key("other"), uid="anothers"))
+    claims.put(a_claim(owner=a_key("other"), uid="next"))
     assert not claims.is_lost_by(a_key(), "192.0.2.1"), "somebody else has it now"
