@@ -470,6 +470,13 @@ BUGS = (
         (f"{OF_MANAGER}/test_choosing.py",),
     ),
     Bug(
+        "an address that is claimed is given back because no answer said so",
+        f"{MANAGER}/choosing.py",
+        "        self._drop(key, (address for address in self._proposals.take(key) if address not in claimed))\n",
+        "        self._drop(key, self._proposals.take(key))\n",
+        (f"{OF_MANAGER}/test_choosing.py",),
+    ),
+    Bug(
         "one free address is offered to two",
         f"{MANAGER}/offering.py",
         "            resource = min(waiting, key=lambda name: waiting[name])\n",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from fleetlb.contracts.objects import ClaimPhase
+from fleetlb.contracts.objects import AddressClaim, ClaimPhase
 from fleetlb.domain.address_pools import is_buggy, number_of
 from fleetlb.domain.addresses import Family, family_of, parse_address
 from fleetlb.domain.allocation import AddressBook
@@ -92,9 +92,11 @@ class Chooser:
         """Whether another Service is about to claim what this one should share."""
         return bool(sharing_key) and self._proposals.are_under(key.tenant, sharing_key, beside=key)
 
-    def abandon(self, key: ServiceKey) -> None:
-        """The Service wants no address any more."""
-        self._drop(key, self._proposals.take(key))
+    def abandon(self, key: ServiceKey, claims: Iterable[AddressClaim]) -> None:
+        """The Service wants no address any more, beside those of its claims: one may have been made after all, though
+        no answer came."""
+        claimed = {claim.spec.address for claim in claims}
+        self._drop(key, (address for address in self._proposals.take(key) if address not in claimed))
 
     def _drop(self, key: ServiceKey, addresses: Iterable[str]) -> None:
         """Proposals that are not needed; one that somebody else has claimed meanwhile is not ours to give back."""

@@ -86,7 +86,7 @@ class Releasing:
 
     async def release_service(self, key: ServiceKey) -> None:
         """Do what can be done now to give up a Service; the rest follows when its claims have moved on."""
-        self._chooser.abandon(key)
+        self._chooser.abandon(key, self._memory.claims.of(key))
         self._folding.call_next(self._memory.lines.leave(key))
         for claim in self._memory.claims.of(key):
             if claim.spec.phase is ClaimPhase.BOUND:

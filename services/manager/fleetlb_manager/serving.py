@@ -225,7 +225,7 @@ class Serving:
             self._folding.call_next([quota_resource(key.tenant)])
 
     def _deny(self, key: ServiceKey, service: TenantService, denial: Denial) -> Denial:
-        self._chooser.abandon(key)
+        self._chooser.abandon(key, self._memory.claims.of(key))
         waits_for = denial.waits_for
         if service.sharing_key and denial.refusal.reason in WAITING_REASONS:
             waits_for += (sharing_resource(key.tenant, service.sharing_key),)

@@ -25,7 +25,7 @@ class StandingBy:
 
     def look(self, key: ServiceKey) -> float | None:
         """Keep a place as the object says it; the seconds until patience with a Service that was called is over."""
-        self._chooser.abandon(key)
+        self._chooser.abandon(key, self._memory.claims.of(key))
         known, lines = self._memory.load_balancers.get(key), self._memory.lines
         waits_for = known.spec.waits_for if known is not None else ()
         if lines.resources(key) != waits_for:

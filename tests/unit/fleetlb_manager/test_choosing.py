@@ -223,8 +223,8 @@ def test_a_proposal_that_does_not_fit_any_more_is_given_back() -> None:
     asked.choose()
     assert asked.choose(addresses=("192.0.2.3",)) == "192.0.2.3 in default"
     assert asked.freed == ["192.0.2.0"]
-    asked.chooser.abandon(a_key())
-    asked.chooser.abandon(a_key())
+    asked.chooser.abandon(a_key(), ())
+    asked.chooser.abandon(a_key(), ())
     assert asked.freed == ["192.0.2.0", "192.0.2.3"]
     assert asked.book.counts("default", Family.IPV4).used == 0
 
@@ -243,7 +243,7 @@ def test_a_settled_proposal_is_kept() -> None:
     asked = Choosing()
     asked.choose()
     asked.chooser.settle(a_key(), "192.0.2.0")
-    asked.chooser.abandon(a_key())
+    asked.chooser.abandon(a_key(), ())
     assert asked.book.holder("192.0.2.0") == str(a_key())
 
 
@@ -399,7 +399,7 @@ def test_what_is_dropped_is_told_of_with_its_pool_also_when_that_has_lost_it() -
     asked = Choosing()
     asked.choose()
     asked.book.set_pool(a_range("default", "198.51.100.0/30"))
-    asked.chooser.abandon(a_key("u1"))
+    asked.chooser.abandon(a_key("u1"), ())
     assert (asked.freed, asked.freed_from) == (["192.0.2.0"], ["default"])
 
 
@@ -412,3 +412,11 @@ def test_what_it_gave_up_is_not_its_own_while_it_is_kept_for_who_waited_longer(r
     assert asked.choose("had", preferred=("192.0.2.7",), lost=("192.0.2.7",)) == "192.0.2.7 in default", (
         "it never gave it up"
     )
+
+
+def test_a_proposal_whose_claim_was_made_without_an_answer_is_not_given_back() -> None:
+    asked = Choosing()
+    asked.choose()
+    asked.chooser.abandon(a_key(), (a_claim("192.0.2.0"),))
+    assert asked.book.holder("192.0.2.0") == str(a_key())
+    assert asked.freed == []

@@ -105,7 +105,7 @@ async def test_a_pool_does_not_go_under_a_choice_that_is_not_claimed_yet() -> No
     world.serving._decide(a_key(), a_wish(), ())
     world.delete_pool()
     assert await world.draining.reconcile("default") == PROPOSAL_SECONDS
-    world.chooser.abandon(a_key())
+    world.chooser.abandon(a_key(), ())
     assert await world.draining.reconcile("default") is None
     assert not world.kept.pools
 
