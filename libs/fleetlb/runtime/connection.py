@@ -120,7 +120,7 @@ class Connection:
         if self._session is not None:
             with contextlib.suppress(Transient):
                 await self._session.subscribe(subject, receiver, queue)
-                await self._session.flush(self._answer_seconds)
+                await self._session.settle(self._answer_seconds)
 
     async def run(self) -> NoReturn:
         """Keep connected until cancelled."""

@@ -206,7 +206,7 @@ class JetStreamBus:
         """Send what is written and end the connection."""
         if self._connection.connected:
             with contextlib.suppress(Transient):
-                await self._connection.current().flush(_FLUSH_SECONDS)
+                await self._connection.current().settle(_FLUSH_SECONDS)
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])

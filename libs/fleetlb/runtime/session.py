@@ -131,6 +131,15 @@ class Session:
         except (NatsError, TimeoutError, OSError) as problem:
             raise Transient(f"NATS does not answer: {str(problem) or type(problem).__name__}") from problem
 
+    async def settle(self, timeout: float) -> None:
+        """Return when the server has read whatever was written before. Raises Transient.
+
+        nats-py sends a ping past what still waits to be written. By its answer all of that is on its way, and a second
+        ping comes behind it.
+        """
+        await self.flush(timeout)
+        await self.flush(timeout)
+
     async def close(self, reason: str) -> None:
         """End the session and its socket, by force if the peer takes nothing any more."""
         self.end(reason)

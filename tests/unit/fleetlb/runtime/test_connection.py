@@ -266,3 +266,17 @@ async def test_who_asks_in_the_moment_of_an_end_gets_the_next_session() -> None:
             following = await connection.session()
             assert following is not ended
             assert not following.ended.is_set()
+
+
+async def test_who_has_subscribed_is_heard_of_by_the_server() -> None:
+    """A ping overtakes what waits to be written, so its answer says nothing of that."""
+    nats = ScriptedNats()
+    async with nats.listening(), running(connection := connection_to(nats)):
+        await connection.session()
+
+        async def hear(_: Msg) -> None:
+            raise AssertionError("nothing is said")
+
+        await connection.subscribe("reported.>", hear)
+        subscribed = next(at for at, line in enumerate(nats.received) if line.startswith("SUB reported.>"))
+        assert "PING" in nats.received[subscribed:], nats.received
