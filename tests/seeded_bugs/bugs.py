@@ -65,7 +65,7 @@ BUGS = (
         f"{MANAGER}/releasing.py",
         "            if left > 0:\n",
         "            if left > 20:\n",
-        (RANDOM,),
+        (f"{OF_MANAGER}/test_releasing.py",),
     ),
     Bug(
         "an address is free before every node let go",
