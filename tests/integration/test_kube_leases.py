@@ -8,7 +8,8 @@ import pytest
 
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.lease_terms import GENERATION
-from fleetlb.kube.leases import LeaseHolder, LeaseTiming
+from fleetlb.kube.lease_timing import LeaseTiming
+from fleetlb.kube.leases import LeaseHolder
 from fleetlb.kube.resources import LEASES, NAMESPACES
 from fleetlb.testkit.eventually import eventually
 

@@ -23,7 +23,7 @@ PARTITIONS = 6
 TENANTS = ("acme", "globex", "initech", "umbrella")
 CIDRS.update({"initech": "10.3.0.0/16", "umbrella": "10.4.0.0/16"})
 STAYING = 3
-PAUSE_SECONDS = 25.0
+PAUSE_SECONDS = 60.0
 """Well beyond a Lease's 15 s: when it wakes, others have had its partitions for long."""
 
 

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable
 from typing import NoReturn, Protocol
 
-import msgspec
 import structlog
 from prometheus_client import Gauge
 
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, StoreWentBack
 from fleetlb.kube.lease_terms import Action, Lease, Past, Verb, decide_lease, new_lease, release_patch, term_patch
+from fleetlb.kube.lease_timing import DEFAULT_TIMING, LeaseTiming
 from fleetlb.kube.resources import Resource
 
 TYPED_LEASES = Resource("coordination.k8s.io", "v1", "leases", Lease)
@@ -54,23 +54,6 @@ class SystemClock:
         return time.time()
 
 
-class LeaseTiming(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds; the defaults suit API servers that may be away for some seconds."""
-
-    duration: int = 15
-    """Others wait so long after the last renewal they saw."""
-    renew: float = 5.0
-    """The holder renews this often: one write."""
-    retry: float = 2.0
-    """After a failure, and between looks at somebody else's Lease."""
-
-    @property
-    def hold(self) -> float:
-        """The holder gives up so long after its last successful renewal: well before anybody else may begin."""
-        return self.duration * 2 / 3
-
-
-DEFAULT_TIMING = LeaseTiming()
 SYSTEM_CLOCK = SystemClock()
 
 
@@ -129,6 +112,21 @@ class LeaseHolder:
         """The highest generation that this process has read or tried to write; 0: none."""
         return max(self._past.tried, self._lease.generation if self._lease is not None else 0)
 
+    @property
+    def is_abstaining(self) -> bool:
+        """Whether the Lease is left to others, since it was handed over."""
+        return self._clock.monotonic() < self._abstains_until
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last attempt to look at the Lease, or to write it, came to nothing."""
+        return self._failing
+
+    @property
+    def holder(self) -> str:
+        """Who held the Lease when it was last seen; empty: nobody."""
+        return (self._lease.spec.holder_identity or "") if self._lease is not None else ""
+
     def is_valid(self) -> bool:
         """Whether the Lease is held at this very moment, also right after the process was paused."""
         return self.held.is_set() and self._clock.monotonic() < self._holds_until
@@ -184,7 +182,7 @@ class LeaseHolder:
         return max(0.0, self._holds_until - self._clock.monotonic()) if self.held.is_set() else None
 
     async def _attempt(self) -> float:
-        if self.held.is_set() and self._is_abstaining():
+        if self.held.is_set() and self.is_abstaining:
             self._lose("handed over")
             await self._give_back()
         if not self._fresh:
@@ -193,7 +191,7 @@ class LeaseHolder:
         if self.held.is_set() and action.verb not in (Verb.RENEW, Verb.RAISE):
             self._lose("the lease is no longer as we left it")
             action = self._decide()
-        is_restrained = not self.held.is_set() and (self._is_abstaining() or self.restraint())
+        is_restrained = not self.held.is_set() and (self.is_abstaining or self.restraint())
         if action.verb is Verb.WAIT or is_restrained:
             self._fresh = False
             return self._timing.retry
@@ -203,9 +201,6 @@ class LeaseHolder:
             return self._timing.retry / 10  # somebody was faster: look again
         self._won(action, started)
         return self._timing.renew
-
-    def _is_abstaining(self) -> bool:
-        return self._clock.monotonic() < self._abstains_until
 
     def _decide(self) -> Action:
         return decide_lease(

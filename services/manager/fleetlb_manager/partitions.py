@@ -93,7 +93,13 @@ class Partitions:
         for lease in self.leases[1:]:
             work[f"lease {lease.name}"] = partial(self._hold, lease)
         if self.number > 1:
-            spreading = Spreading(bus, self.leases, self._candidate.identity, self._candidate.clock)
+            spreading = Spreading(
+                bus,
+                self.leases,
+                self._candidate.identity,
+                self._candidate.clock,
+                may_take=lambda: not self.objection,
+            )
             work["spreading"] = spreading.run
         return work
 

@@ -6,6 +6,7 @@ there are called ones. Pure; `wait`, `leave` and `call` cost O(log n), amortised
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -71,7 +72,9 @@ class WaitingLines:
         """Nobody waits."""
         self._lines: dict[str, _Line] = {}
         self._places: dict[ServiceKey, _Place] = {}
-        self._kept_by_name: dict[str, None] = {}
+        self._kept: dict[str, tuple[str, ...]] = {}
+        """Addresses that are kept by their names, and the pools whose units they are."""
+        self._kept_in: Counter[str] = Counter()
         self._arrivals = 0
 
     def wait(self, key: ServiceKey, resources: Iterable[str], created: str) -> list[str]:
@@ -111,12 +114,16 @@ class WaitingLines:
         place = self._places.get(key)
         return place.since if place else Since("~", 0)
 
-    def call(self, resource: str) -> ServiceKey | None:
-        """One unit is free: the oldest Service that waits for it and was not called yet."""
+    def call(self, resource: str, keeps_in: tuple[str, ...] = ()) -> ServiceKey | None:
+        """One unit is free: the oldest Service that waits for it and was not called yet.
+
+        `keeps_in`: other resources that have one unit less for as long as it is called.
+        """
         line = self._lines.get(resource)
         key = line.call() if line else None
-        if line and key:
-            self._note_kept(resource, line)
+        if key is not None and keeps_in and resource not in self._kept:
+            self._kept[resource] = keeps_in
+            self._kept_in.update(keeps_in)
         return key
 
     def first(self, resource: str) -> Since | None:
@@ -129,9 +136,9 @@ class WaitingLines:
         line = self._lines.get(resource)
         return len(line.called) if line else 0
 
-    def kept_by_name(self) -> list[str]:
-        """Free addresses that are kept for somebody who asked for them by name: few, and not for long."""
-        return list(self._kept_by_name)
+    def kept_in(self, resource: str) -> int:
+        """How many units of a pool are kept for Services that were called for them by name."""
+        return self._kept_in[resource]
 
     def members(self, resources: Iterable[str]) -> list[ServiceKey]:
         """All who wait for any of these, the oldest first."""
@@ -163,12 +170,10 @@ class WaitingLines:
         return kept
 
     def _note_kept(self, resource: str, line: _Line) -> None:
-        if resource.startswith(_ADDRESS):
-            address = resource.removeprefix(_ADDRESS)
-            if line.called:
-                self._kept_by_name[address] = None
-            else:
-                self._kept_by_name.pop(address, None)
+        """Nothing is kept any more for who has come back."""
+        if not line.called and (kept_in := self._kept.pop(resource, ())):
+            self._kept_in.subtract(kept_in)
+            self._kept_in += Counter()
 
 
 def pool_resource(pool: str, family: Family) -> str:

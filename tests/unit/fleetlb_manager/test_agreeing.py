@@ -61,13 +61,13 @@ async def number_on(cluster: Cluster) -> int:
 async def running(*works: Callable[[], Coroutine[Any, Any, object]], seconds: float) -> None:
     """Let these run for a while."""
     async with asyncio.TaskGroup() as tasks:
-        started = [tasks.create_task(_never(work)) for work in works]
+        started = [tasks.create_task(forever(work)) for work in works]
         await asyncio.sleep(seconds)
         for task in started:
             task.cancel()
 
 
-async def _never(work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+async def forever(work: Callable[[], Coroutine[Any, Any, object]]) -> None:
     await work()
 
 

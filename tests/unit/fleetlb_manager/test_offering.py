@@ -107,3 +107,52 @@ def test_resources_are_read_as_they_are_written() -> None:
     assert [pool_of(name) for name in names] == [("default", V4), None, None, None]
     assert [address_of(name) for name in names] == ["", FIRST, "", ""]
     assert for_anybody(names) == names[:2]
+
+
+def test_what_is_owed_to_who_was_called_is_offered_to_nobody_else() -> None:
+    """Neither when somebody else gives back what was none, nor when the address is offered once more."""
+    offered = Offered()
+    offered.waits("any-1", POOL)
+    offered.waits("named-2", address_resource(FIRST))
+    assert offered.frees(FIRST) == ["any-1"]
+    offered.offering.call_next([POOL])
+    offered.offering.offer(FIRST)
+    assert offered.called() == []
+    offered.offering.call_next(offered.lines.leave(a_key("any-1")))
+    assert offered.called() == ["named-2"], "it did not need it"
+
+
+def test_an_address_that_is_owed_in_one_of_its_pools_waits_for_that_one() -> None:
+    offered = Offered()
+    offered.add_pool("other", f"{FIRST}/32")
+    other = pool_resource("other", V4)
+    offered.waits("other-1", other)
+    offered.waits("named-2", address_resource(FIRST))
+    assert offered.frees(FIRST) == ["other-1"]
+    assert offered.frees(SECOND) == []
+    offered.offering.call_next([POOL])
+    assert offered.called() == []
+    offered.offering.call_next(offered.lines.leave(a_key("other-1")))
+    assert offered.called() == ["named-2"]
+
+
+def test_a_thousand_that_wait_by_name_cost_a_thousand_looks() -> None:
+    """However many are called at once, one more costs no look at the others."""
+    offered = Offered()
+    offered.add_pool("large", "198.51.100.0/22")
+    addresses = [f"198.51.{100 + number // 256}.{number % 256}" for number in range(1000)]
+    for number, address in enumerate(addresses):
+        offered.book.take(address, "somebody", pool="large")
+        offered.waits(f"named-{number}", address_resource(address))
+    looks, around = 0, offered.book.pools_of
+
+    def counted(address: str) -> list[str]:
+        nonlocal looks
+        looks += 1
+        return around(address)
+
+    offered.book.pools_of = counted  # type: ignore[method-assign]
+    for address in addresses:
+        offered.frees(address)
+        assert units_left(offered.book, offered.lines, "large", V4) == 24
+    assert looks == len(addresses)

@@ -15,7 +15,8 @@ from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.continuity import Continuity
 from fleetlb.kube.errors import StoreWentBack
 from fleetlb.kube.lease_marks import ACCEPTED, WENT_BACK
-from fleetlb.kube.leases import LeaseHolder, LeaseTiming
+from fleetlb.kube.lease_timing import LeaseTiming
+from fleetlb.kube.leases import LeaseHolder
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.scripted_kube import Json, ScriptedKube
 from tests.unit.fleetlb.kube.test_leases import COLLECTION, PATH, LeaseStore

@@ -11,7 +11,8 @@ from prometheus_client import REGISTRY
 
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.lease_terms import GENERATION
-from fleetlb.kube.leases import LeaseHolder, LeaseTiming
+from fleetlb.kube.lease_timing import LeaseTiming
+from fleetlb.kube.leases import LeaseHolder
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.scripted_kube import Hang, Json, Reply, ScriptedKube, refusal
 
