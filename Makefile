@@ -17,16 +17,18 @@ IPVS_TESTS ?= tests/contract tests/ipvs tests/e2e_ipvs
 FINDINGS := conformance-results
 # A network of its own, so that IPv6 and low ports are to be had without being root.
 PRIVATE_NETWORK := unshare --user --map-root-user --net sh -c 'ip link set lo up && exec "$$@"' sh
+# The container engine that is there, or else one of its own for as long as the command runs.
+ENGINE := deploy/containers/engine.sh run
 LAB_MEMORY ?= 6G
 LAB_SECONDS ?= 2700
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup up down demo bench test check fmt format lint type imports fast random simulate soak test-the-tests \
+.PHONY: help setup up down demo bench test check fmt format lint type imports fast random simulate soak owners test-the-tests \
 	unit component contract scenario \
-	integration e2e screenshots drills lab ipvs test-ipvs-host test-upstream test-in-cluster bench-ipvs bench-tracing conformance \
+	integration e2e screenshots drills lab ipvs test-ipvs-host test-upstream test-in-cluster bench-ipvs bench-failover bench-tracing bench-commands conformance \
 	conformance-envoy conformance-ipvs \
-	schemas dashboards clean
+	wheel images compose-demo test-containers schemas dashboards charts helm clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -87,7 +89,10 @@ else
 endif
 
 soak: HISTORIES := soak
-soak: random simulate ## The last two for hours
+soak: random simulate owners ## The last two, and who answers on layer 2, for hours
+
+owners: $(STAMP) # a part of `fast`, and longer in `soak`
+	@echo "== owners"; FLEETLB_HISTORIES=$(HISTORIES) $(PYTEST) -n 2 tests/unit/fleetlb_dataplane_programmer/ownership
 
 test-the-tests: $(STAMP) ## Are the seeded bugs caught? (BUGS="word word" takes those whose name holds one)
 	@$(BIN)/python -m tests.seeded_bugs $(BUGS)
@@ -95,7 +100,7 @@ test-the-tests: $(STAMP) ## Are the seeded bugs caught? (BUGS="word word" takes 
 unit component contract scenario: $(STAMP)
 	@echo "== $@"; $(PYTEST) -m "not ipvs" tests/$@
 
-integration: setup ## Tests against real API servers, NATS and Envoy, four at a time: they mostly wait
+integration: setup helm ## Tests against real API servers, NATS and Envoy, four at a time: they mostly wait
 	@echo "== integration"; $(PYTEST) -n 4 tests/integration
 
 e2e: setup ## Tests of the whole local fleet
@@ -106,6 +111,9 @@ screenshots: setup ## Write docs/images anew: the page of a local fleet at work,
 
 drills: setup ## Wipe NATS, a node, the hub's objects, put its etcd back; print how long until all is as it was
 	@echo "== drills"; $(PYTEST) tests/e2e/test_disasters.py tests/e2e/test_restore.py
+
+helm: $(STAMP) ## Build Helm, if it is not there (once, about 2 minutes)
+	@deploy/helm/fetch.sh >/dev/null
 
 lab: ## Build the lab's kernel and tools, if they are not there (once, about 6 minutes)
 	@deploy/lab/build.sh
@@ -142,14 +150,35 @@ bench-ipvs: setup lab ## Measure the IPVS engine in the lab; the figures stay in
 		$(BIN)/python -m tests.bench kernel --output /run/out/keep --load "$$(cut -d' ' -f1-3 /proc/loadavg)"
 	@$(BIN)/python -m tests.bench host
 
+bench-failover: setup lab ## Measure what clients miss when a node fails, on layer 2 and by BGP, in the lab (RUNS=20)
+	@LAB_MEMORY=2G LAB_SECONDS=6000 deploy/lab/run.sh $(BIN)/python -m tests.bench.failover --runs $(or $(RUNS),20)
+
+bench-commands: $(STAMP) ## Measure how soon commands tell their options, and what a plan costs a manager
+	@$(BIN)/python -m tests.bench.options && $(BIN)/python -m tests.bench.rehearsing
+
 bench-tracing: setup ## Measure what sending spans away costs, on two fleets side by side; the figures stay in bench-results/
 	@$(BIN)/python -m tests.bench.tracing
+
+wheel: $(STAMP) ## Build dist/fleetlb-VERSION-py3-none-any.whl
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python deploy/containers/wheel.py dist
+
+images: setup ## Build the images of the services, and lists of what is in them (IMAGE_PREFIX=fleetlb BASE_IMAGE=; docs/containers.md)
+	@echo "== images"; $(ENGINE) deploy/containers/build.sh
+
+compose-demo: setup ## Start compose.yaml, send a packet through a Service's address, and take everything down again
+	@$(ENGINE) sh -c 'deploy/containers/build.sh && deploy/compose/demo.sh'
+
+test-containers: setup ## Tests of the images and of compose.yaml's fleet: hardened, killed, cut off
+	@echo "== containers"; $(ENGINE) sh -c 'deploy/containers/build.sh && $(PYTEST) tests/containers'
 
 schemas: $(STAMP) ## Write proto-schemas/, deploy/crds and tables in docs/ anew from the Python code
 	$(BIN)/python deploy/schemas/generate.py
 
 dashboards: $(STAMP) ## Write deploy/dashboards/*.json anew from the modules beside them
 	$(BIN)/python deploy/dashboards/generate.py
+
+charts: $(STAMP) ## Write what is generated of the Helm charts anew: copies in them, schemas, READMEs, deploy/install
+	$(BIN)/python deploy/helm/generate_charts.py
 
 clean: ## Remove caches and build results; .venv, fleets and the cached control plane stay
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist bench-results \

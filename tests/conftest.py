@@ -16,9 +16,16 @@ from fleetlb_cli.local import kernel
 from fleetlb_cli.local.kernel import KernelError
 
 ROOT = Path(__file__).parent
-TIERS = {"integration": "integration", "e2e": "e2e", "conformance": "e2e", "ipvs": "ipvs", "e2e_ipvs": "ipvs"}
-SECONDS = {"integration": 60, "e2e": 300, "conformance": 120, "ipvs": 60, "e2e_ipvs": 300}
-OF_A_FLEET = {"e2e", "conformance", "e2e_ipvs"}
+TIERS = {
+    "integration": "integration",
+    "e2e": "e2e",
+    "conformance": "e2e",
+    "ipvs": "ipvs",
+    "e2e_ipvs": "ipvs",
+    "containers": "containers",
+}
+SECONDS = {"integration": 60, "e2e": 300, "conformance": 120, "ipvs": 60, "e2e_ipvs": 300, "containers": 120}
+OF_A_FLEET = {"e2e", "conformance", "e2e_ipvs", "containers"}
 MAX_REPEATED = 2
 """Of one run of pytest."""
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")

@@ -43,13 +43,14 @@ def _glance() -> Section:
 
 def _carried() -> Section:
     wishes = f"sum by (led_to) (rate(fleetlb_desired_messages_total{{{OF}}}[$__rate_interval]))"
-    unbelieved = f"sum by (node) (increase(fleetlb_allowances_unbelieved_total{{{OF}}}[$__rate_interval]))"
+    allowances = f"sum by (node) (increase(fleetlb_allowances_unbelieved_total{{{OF}}}[$__rate_interval]))"
+    instructions = f"sum by (node) (increase(fleetlb_instructions_unbelieved_total{{{OF}}}[$__rate_interval]))"
     return "What is carried", [
         graph("Virtual servers, by node", "Of each node; those of a group are the same.",
               [query(f"fleetlb_virtual_servers{{{OF}}}", "{{node}}")]),
         graph("Wishes", "Read from the bus, by what they led to.", [query(wishes, "{{led_to}}")], "ops"),
-        graph("Allowances not believed", "Not to be read, or not signed by the operator.",
-              [query(unbelieved, "{{node}}")], limits=NEVER),
+        graph("Not believed", "What tenants may have, and what the group is told: not to be read, or not signed.",
+              [query(allowances, "{{node}} allowances"), query(instructions, "{{node}} instructions")], limits=NEVER),
     ]  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds what the lab needs, once, and prints the folder it is in: a User-Mode Linux kernel with IPVS (about 6 minutes
-# on two cores) and the tools of the tests (ipvsadm, nft, iptables). Nothing is installed outside that folder.
+# on two cores) and the tools of the tests (ipvsadm, nft, iptables, bird). Nothing is installed outside that folder.
 #
 # Everything comes from Debian's signed archive. FLEETLB_LAB=FOLDER uses a finished folder instead.
 set -euo pipefail
@@ -41,7 +41,8 @@ fetch() { (cd "$work/debs" && rm -f ./*.deb && apt-get -qq download "$@" >&2); }
 
 say "fetching tools"
 fetch ipvsadm libnl-3-200 libnl-genl-3-200 libpopt0 nftables libnftables1 libnftnl11 libmnl0 libjansson4 libedit2 \
-    libbsd0 libmd0 iptables libxtables12 libip4tc2 libip6tc2 libnetfilter-conntrack3 libnfnetlink0
+    libbsd0 libmd0 iptables libxtables12 libip4tc2 libip6tc2 libnetfilter-conntrack3 libnfnetlink0 \
+    bird2 libreadline8 libssh-gcrypt-4
 for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$work/tools"; done
 fetch flex bison m4 libsigsegv2 bc
 for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$work/make"; done

@@ -95,7 +95,7 @@ class Holder:
         self._ledger.take_probe(key, outcome.token, True, _NOW)
         realized = self._ledger.realized(key)
         if realized is not None:
-            self._ledger.announced(key, realized)
+            self._ledger.note_told(key, realized)
         self._missing -= 1
         if not self._missing:
             self._told.set()

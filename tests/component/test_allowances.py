@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from fleetlb.contracts import codec, subjects
-from fleetlb.contracts.v1 import Probe, RealizedState, VirtualServerRealized
+from fleetlb.contracts.v1 import GroupInstructed, Probe, RealizedState, VirtualServerRealized
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.runtime.nats_accounts import KeyKind, new_seed, public_key
 from fleetlb.runtime.signing import signed
@@ -147,9 +147,11 @@ class TestSigned:
         wider = an_allowance(node_cidrs=("10.0.0.0/8",), revision=9)
         async with world.programmer():
             elsewhere = signed(msgspec.structs.replace(wider, group="edge"), SEED)
-            for tenant, body in (("acme", elsewhere), ("globex", signed(wider, SEED)), ("acme", b"{")):
+            of_another_kind = signed(GroupInstructed(group="default", generation=9, revision=9), SEED)
+            bodies = ("acme", elsewhere), ("globex", signed(wider, SEED)), ("acme", b"{"), ("acme", of_another_kind)
+            for tenant, body in bodies:
                 await world.bus.publish(subjects.allowed("default", tenant), body, message_id="")
-            await eventually(lambda: heeding.UNBELIEVED._value.get() == before + 3)
+            await eventually(lambda: heeding.UNBELIEVED._value.get() == before + 4)
             await world.wish(a_wish(KEY, THEIRS))
             await world.wish(a_wish(OTHER, MINE))
             await eventually(lambda: rejected(world, 1) and world.is_realized(1, Probe.ANSWERED, OTHER))

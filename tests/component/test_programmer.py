@@ -30,7 +30,6 @@ from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.fake_bus import FakeBus, FakeServer
 from fleetlb.testkit.wishes import a_virtual_server, a_wish, as_message
 from fleetlb_dataplane_programmer import braking, completing
-from fleetlb_dataplane_programmer.announcing import BEHIND
 from fleetlb_dataplane_programmer.checking import Checks
 from fleetlb_dataplane_programmer.dialling import Reach
 from fleetlb_dataplane_programmer.engine import OnOutcome
@@ -40,6 +39,7 @@ from fleetlb_dataplane_programmer.node import Node
 from fleetlb_dataplane_programmer.records import Record
 from fleetlb_dataplane_programmer.remembering import StateFile
 from fleetlb_dataplane_programmer.sweeping import Pace
+from fleetlb_dataplane_programmer.telling import BEHIND
 
 KEY = parse_key("192.0.2.1:443/tcp")
 OTHER = parse_key("192.0.2.2:53/udp")

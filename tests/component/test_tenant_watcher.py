@@ -14,12 +14,12 @@ from fleetlb.contracts.v1 import Ingress, NodesObserved, ServiceObserved, Servic
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Status
 from fleetlb.domain.services import Pod, PodGroup, PodPort, TenantNode
 from fleetlb.kube.cluster import Cluster
+from fleetlb.kube.service_wishes import STANDARD_FINALIZER, Selection
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.fake_bus import FakeBus
 from fleetlb.testkit.scripted_kube import Json, Reply, ScriptedKube, Watch, refusal
 from fleetlb.testkit.tenant_objects import DEFAULT_PORTS, Object, a_node, a_service, a_slice, an_endpoint
 from fleetlb_tenant_watcher.nodes import DOOMED_TAINT
-from fleetlb_tenant_watcher.service_views import STANDARD_FINALIZER, Selection
 from fleetlb_tenant_watcher.watcher import Watcher
 
 ACCOUNT, CLUSTER = "ACME", "cluster-uid"

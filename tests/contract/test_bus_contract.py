@@ -11,8 +11,10 @@ import pytest
 from fleetlb.contracts.streams import StreamSpec, observed_stream
 from fleetlb.domain.errors import Transient
 from fleetlb.runtime.bus import Ack, Bus, Message, StreamMissing, TooLarge
+from fleetlb.runtime.connection import Dialling
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb.runtime.nats_accounts import TENANT_MAX_PAYLOAD
+from fleetlb.runtime.nats_credentials import Keyring
 from fleetlb.runtime.nats_resolver import push_account
 from fleetlb.runtime.replay_progress import Pulling
 from fleetlb.testkit.eventually import eventually
@@ -90,9 +92,9 @@ class RealWorld(World):
 
     async def add(self, creds: Path, max_payload: int = 1024 * 1024) -> JetStreamBus:
         url = self.server.url
-        bus = await JetStreamBus.connect(
-            url, tasks=self.tasks, creds=creds, max_payload=max_payload, pulling=SHORT_OF_PATIENCE
-        )
+        dialling = Dialling(url=url, name="test", creds=Keyring(creds), max_payload=max_payload)
+        bus = JetStreamBus(dialling, pulling=SHORT_OF_PATIENCE)
+        await bus.begin(self.tasks)
         bus.on_reconnect(self.count)
         self.buses.append(bus)
         return bus

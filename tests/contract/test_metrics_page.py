@@ -12,12 +12,13 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLES = documented()
 ALL = {metric.name: metric for table in TABLES.values() for metric in table.values()}
 BOUNDED = {
-    "cause", "change", "code", "family", "invariant", "kind", "led_to", "method", "name", "outcome", "phase", "reason",
-    "reconciler", "resource", "result", "service", "state", "version",
+    "announcement", "cause", "change", "code", "family", "invariant", "kind", "led_to", "method", "name", "occasion",
+    "outcome", "phase", "reason", "reconciler", "resource", "result", "service", "state", "version",
 }  # fmt: skip
 """Labels whose values stand in the code, or nearly so."""
 GROWING = {
     "tenant": {"fleetlb_audit_silent_watchers", "fleetlb_parked_messages_total", "fleetlb_services"},
+    "peer": {"fleetlb_bgp_advertised_routes", "fleetlb_bgp_session_up"},
     "pool": {"fleetlb_pool_addresses"},
 }
 """Labels that grow with what operators make by hand, and who may have them."""

@@ -28,7 +28,7 @@ PROCESSES = {
     "fleetlb-status": "status",
     AUDIT: "",
 }
-OF_IPVS = ("fleetlb_ipvs_", "fleetlb_filter_", "fleetlb_route_", "fleetlb_sysctl_")
+OF_IPVS = tuple(f"fleetlb_{part}" for part in ("announce", "bgp_", "filter_", "ipvs_", "link_", "route_", "sysctl_"))
 """Not on the page of a node whose engine is Envoy."""
 OPEN_METRICS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2"
 """As Prometheus asks."""

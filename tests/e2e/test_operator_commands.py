@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 import yaml
 
+from fleetlb.contracts.objects import ClaimPhase
 from fleetlb.kube.cluster import PatchKind
-from fleetlb.kube.fleet_objects import TENANTS
+from fleetlb.kube.fleet_objects import BALANCER_GROUPS, TENANTS
 from fleetlb.kube.resources import SECRETS
 from fleetlb.runtime import nats_accounts as minting
 from tests.e2e.fleet import FLEETLB, Fleet, TenantCluster, eventually, next_node_port, tcp
@@ -279,7 +280,7 @@ def _seeds_of(state: Path) -> set[bytes]:
 
 async def test_what_the_page_shows_can_be_typed(fleet: Fleet, acme: TenantCluster, tmp_path: Path) -> None:
     page = (ROOT / "docs" / "operating.md").read_text()
-    section = page.partition("## Looking at a whole fleet")[2].partition("\n## Why is a Service stuck?")[0]
+    section = page.partition("## Looking at a whole fleet")[2].partition("\n## Before you apply something")[0]
     lines = [line[2:].partition("  #")[0] for line in section.splitlines() if line.startswith("$ fleetlb ")]
     assert {shlex.split(line)[1] for line in lines} == {"status", "top", "tail", "sysdump"}
     await one_service(acme)
@@ -298,3 +299,46 @@ async def test_what_the_page_shows_can_be_typed(fleet: Fleet, acme: TenantCluste
         assert process.returncode == 0, f"{line}: {output.decode()}{complaint.decode()}"
         assert output
     assert list(tmp_path.glob("*.tar.gz"))
+
+
+async def test_a_node_is_emptied_and_taken_back(fleet: Fleet) -> None:
+    """What Envoy carries is announced by nobody, and its connections are not counted."""
+    emptied = await ask(fleet, "node", "drain", "node-1")
+    assert (emptied.returncode, emptied.stderr) == (0, "")
+    last = "withdrawn: node-1 announces no VIP; its engine does not count connections"
+    assert emptied.stdout.splitlines()[-1] == last
+    back = await ask(fleet, "node", "undrain", "node-1")
+    assert (back.returncode, back.stderr) == (0, "")
+    assert back.stdout.splitlines()[-1] == "heard: node-1 takes part again"
+
+
+async def of_nodes(fleet: Fleet, *nodes: str) -> None:
+    """Name these nodes in the group, there or not."""
+    await fleet.management.patch(BALANCER_GROUPS, "default", {"spec": {"nodes": nodes}}, kind=PatchKind.MERGE)
+
+
+async def test_a_node_that_does_not_come_back_is_taken_out(fleet: Fleet, acme: TenantCluster) -> None:
+    """Nothing is published or given back without the word of each node: of one that is gone an operator says so."""
+    address = await one_service(acme)
+    await of_nodes(fleet, "node-1", "node-9")
+    try:
+        await acme.delete("web")
+
+        async def is_given_back() -> bool:
+            claim = await fleet.claim(address)
+            return claim is not None and claim.spec.phase is ClaimPhase.RELEASING
+
+        await eventually(is_given_back, "a release that waits")
+        alive = await ask(fleet, "node", "remove", "node-1")
+        assert (alive.returncode, "node-1 follows the hub, so it is alive" in alive.stderr) == (2, True)
+        removed = await ask(fleet, "node", "remove", "node-9")
+        assert (removed.returncode, removed.stderr) == (0, "")
+        assert removed.stdout.splitlines()[-1].startswith("released: node-9 is waited for no more")
+        claim = await fleet.claim(address)
+        assert claim is None or claim.spec.phase is not ClaimPhase.RELEASING
+        only = await ask(fleet, "node", "remove", "node-1", "--confirm", "node-1")
+        assert (only.returncode, "node-1 is the only node of group default" in only.stderr) == (2, True)
+        wrong = await ask(fleet, "node", "remove", "node-1", "--confirm", "node-2")
+        assert (wrong.returncode, "write the node's own name, node-1" in wrong.stderr) == (2, True)
+    finally:
+        await of_nodes(fleet, "node-1")

@@ -18,10 +18,12 @@ STEPS = [
     ("fleetlb-manager", "decide"),
     ("fleetlb-manager", "claim"),
     ("fleetlb-manager", "publish fleetlb.v1.desired.{group}.{virtual-server}"),
+    ("fleetlb-dataplane-programmer", "process fleetlb.v1.desired.{group}.{virtual-server}"),
     ("fleetlb-dataplane-programmer", "program virtual server"),
     ("fleetlb-dataplane-programmer", "probe virtual server"),
     ("fleetlb-dataplane-programmer", "publish fleetlb.v1.realized.{group}.{node}.{virtual-server}"),
     ("fleetlb-status", "publish fleetlb.v1.reported.{account}.{cluster}.service.{uid}"),
+    ("fleetlb-tenant-watcher", "process reported.{cluster}.service.{uid}"),
     ("fleetlb-tenant-watcher", "patch Service status"),
 ]
 """In the order of their beginnings."""

@@ -18,12 +18,13 @@ from collections.abc import AsyncIterator, Iterable
 import aiohttp
 
 from fleetlb.contracts import codec, subjects
-from fleetlb.contracts.streams import allowed_stream, desired_stream, realized_stream
-from fleetlb.contracts.v1 import NodeRealized, Probe, VirtualServerDesired, VirtualServerRealized
+from fleetlb.contracts.streams import allowed_stream, announced_stream, desired_stream, realized_stream
+from fleetlb.contracts.v1 import GroupInstructed, NodeRealized, Probe, VirtualServerDesired, VirtualServerRealized
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.runtime.bus import Message
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb.runtime.nats_accounts import public_key
+from fleetlb.runtime.signing import signed
 from fleetlb.testkit.envoy_process import ENVOY, EnvoyProcess
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.nats_server import NatsServer
@@ -32,6 +33,7 @@ from fleetlb_dataplane_programmer.envoy.bootstrap import command
 
 COMMAND = pathlib.Path(sys.executable).with_name("fleetlb-dataplane-programmer")
 DESIRED, ALLOWED, REALIZED = desired_stream("default"), allowed_stream("default"), realized_stream("default")
+ANNOUNCED = announced_stream("default")
 # A /24 of loopback per process, so that concurrent runs do not meet.
 HOSTS = (f"127.{150 + os.getpid() // 250 % 50}.{os.getpid() % 250}.{host}" for host in itertools.cycle(range(1, 255)))
 
@@ -140,6 +142,8 @@ class BalancerNode:
         self.realized: dict[VirtualServerKey, VirtualServerRealized] = {}
         self.said: list[VirtualServerRealized] = []
         self.node: NodeRealized | None = None
+        self.nodes: list[NodeRealized] = []
+        self._instructed = 0
 
     async def wish(self, *wishes: VirtualServerDesired) -> None:
         """Publish as the manager does."""
@@ -148,6 +152,18 @@ class BalancerNode:
                 message = as_message(wish)
                 name = f"{wish.key}-{wish.generation}-{wish.revision}"
                 tasks.create_task(self.bus.publish(message.subject, message.data, message_id=name))
+
+    async def instruct(self, *nodes: str, draining: tuple[str, ...] = ()) -> bytes:
+        """Say as the manager does which nodes the group has; the message that did."""
+        self._instructed += 1
+        said = GroupInstructed(group="default", generation=1, revision=self._instructed, nodes=nodes, draining=draining)
+        body = signed(said, self.nats.operator_seed)
+        await self.put_instruction(body)
+        return body
+
+    async def put_instruction(self, body: bytes) -> None:
+        """Have this stand where nodes read what their group is told."""
+        await self.bus.publish(subjects.instructed("default"), body, message_id="")
 
     async def until(self, key: VirtualServerKey, revision: int, probe: Probe, seconds: float = 10.0) -> None:
         """Wait until the hub holds this word."""
@@ -159,7 +175,7 @@ class BalancerNode:
 
     async def streams(self) -> None:
         """Make the streams, as the manager does."""
-        for spec in (DESIRED, ALLOWED, REALIZED):
+        for spec in (DESIRED, ALLOWED, REALIZED, ANNOUNCED):
             await self.bus.ensure_stream(spec)
 
     async def follow(self) -> None:
@@ -175,6 +191,7 @@ class BalancerNode:
     def _on_message(self, message: Message) -> None:
         if message.subject.endswith(".node"):
             self.node = codec.decode(NodeRealized, message.data)
+            self.nodes.append(self.node)
         else:
             realized = codec.decode(VirtualServerRealized, message.data)
             self.said.append(realized)
@@ -182,8 +199,8 @@ class BalancerNode:
 
 
 @contextlib.asynccontextmanager
-async def balancer_node(*, streams: bool = True, signed: bool = False) -> AsyncIterator[BalancerNode]:
-    """A bus, an Envoy and a programmer, all running. `signed`: it asks for the signature of the bus's operator."""
+async def balancer_node(*, streams: bool = True, has_key: bool = False) -> AsyncIterator[BalancerNode]:
+    """A bus, an Envoy and a programmer, all running. `has_key`: it asks for the signature of the bus's operator."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="flb"))  # a unix socket's path must be short
     (folder / "nats").mkdir()
     nats = NatsServer(folder / "nats")
@@ -193,7 +210,7 @@ async def balancer_node(*, streams: bool = True, signed: bool = False) -> AsyncI
             bus = await JetStreamBus.connect(nats.url, tasks=tasks, creds=nats.hub_creds, name="test")
             stack.push_async_callback(bus.close)
             node = BalancerNode(folder, bus, nats)
-            if signed:
+            if has_key:
                 node.programmer.environ["FLEETLB_NATS_OPERATOR_KEY"] = public_key(nats.operator_seed)
             stack.callback(node.programmer.kill)
             stack.push_async_callback(node.envoy.stop)

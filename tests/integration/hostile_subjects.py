@@ -16,10 +16,10 @@ fleetlb.v1.events.{good}.c1 fleetlb.v1.events.good.serving fleetlb.v1.events.evi
 fleetlb.v1.events._fleet.node-lost fleetlb.v1.told.good.u1 fleetlb.v1.told._fleet.default.node-1
 events.good.serving events.serving told.good.u1 desired.default.192-0-2-1_80_tcp realized.default.node-1.node parked.x.1
 fleetlb.v1.observed.{evil}.c1.service.u1 fleetlb.v1.snapshot.{evil} fleetlb.v1.credentials.{evil}
-fleetlb.v1.reported.{evil}.c1.service.u1
+fleetlb.v1.reported.{evil}.c1.service.u1 fleetlb.v1.plan.services fleetlb.v1.plan.pool plan.services plan.pool
 """
 _WILD = """
-> * *.> *.*.*.*.*.*.* fleetlb.v1.events.> fleetlb.v1.events.*.* fleetlb.v1.told.> events.>
+> * *.> *.*.*.*.*.*.* fleetlb.v1.events.> fleetlb.v1.events.*.* fleetlb.v1.told.> fleetlb.v1.plan.> events.>
 fleetlb.> fleetlb.v1.> fleetlb.v1.*.{good}.> fleetlb.*.observed.> observed.>
 observed.*.service.* reported.> resync.* snapshot.* snapshot.> credentials.> $*.> $>
 """

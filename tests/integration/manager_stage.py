@@ -166,6 +166,12 @@ class Node:
         name = f"{self.name}-{wish.key}-{wish.generation}-{wish.revision}-{self._repeated}"
         await self.bus.publish(subject, codec.encode(said), message_id=name)
 
+    async def say_again(self) -> None:
+        """What it still serves."""
+        self._repeated += 1
+        for key in self.serving:
+            await self._say(next(wish for wish in reversed(self.seen) if str(wish.key) == key and wish.server))
+
     async def say_capabilities(self, *capabilities: str) -> None:
         """What it can do, in place of what its engine is taken to."""
         said = NodeRealized(node=self.name, group=self.group, engine="", capabilities=capabilities, ready=True)

@@ -96,6 +96,7 @@ async def test_defaults_are_visible_in_what_people_write(cluster: Cluster) -> No
         "avoidBuggyIPs": False,
         "quarantineSeconds": 60,
         "group": "default",
+        "announcement": "none",
     }
 
 
@@ -110,6 +111,12 @@ async def test_a_group_of_either_engine_and_of_every_forwarding_of_the_kernel(cl
     }
     for forwarding in Forwarding:
         await stored(cluster, GROUPS, an_object("g", {"engine": "ipvs", "nodes": ["n"], "forwarding": forwarding}))
+
+
+async def test_what_a_group_says_by_bgp_is_kept_as_it_is_written(cluster: Cluster) -> None:
+    speaking = {"asn": 4200000001, "peers": [{"name": "tor-1", "address": "10.0.0.1", "asn": 65000}]}
+    group = await stored(cluster, GROUPS, an_object("g", {"engine": "ipvs", "nodes": ["n"], "bgp": speaking}))
+    assert group["spec"]["bgp"] == speaking
 
 
 @pytest.mark.parametrize("name", ["crd", "a", "0", "a-b", "x" * 40])
@@ -421,16 +428,17 @@ async def test_kubectl_shows_what_matters(cluster: Cluster, namespace: str, kube
         "conditions": [
             {"type": "fleetlb.dev/Provisioned", "status": "True", "reason": "Complete"},
             {"type": "fleetlb.dev/Serving", "status": "False", "reason": "NoReadyBackend"},
-        ]
+        ],
+        "announcedBy": "layer2: node-1",
     }
     await cluster.patch(
         LOAD_BALANCERS, "lb-shown", {"status": status}, kind=PatchKind.MERGE, namespace=namespace, subresource="status"
     )
     header, row = table(kube_api, "flb", "lb-shown", "-n", namespace, "-o", "wide")
-    columns = "NAME TENANT SERVICE NS SERVICE ADDRESSES PORTS PROVISIONED SERVING REASON AGE"
+    columns = "NAME TENANT SERVICE NS SERVICE ADDRESSES PORTS ANNOUNCED PROVISIONED SERVING REASON AGE"
     assert " ".join(header.split()) == columns
-    wanted = r'lb-shown acme shop web \["192\.0\.2\.7"\] \[\{.*"port":443.*\}\] True False NoReadyBackend \d+s'
-    assert re.fullmatch(wanted, " ".join(row.split()))
+    wanted = r'lb-shown acme shop web \["192\.0\.2\.7"\] \[\{.*"port":443.*\}\] layer2: node-1 True False NoReady'
+    assert re.fullmatch(wanted + r"Backend \d+s", " ".join(row.split()))
     header, row = table(kube_api, "ten", "crd-columns", "-o", "wide")
     assert " ".join(header.split()) == "NAME READY LOADBALANCERS ADDRESSES NODE CIDRS POD CIDRS REMOVAL REASON AGE"
     assert '["10.1.0.0/16"]' in row

@@ -15,7 +15,7 @@ from fleetlb.runtime.bus import Bus
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb.testkit.load_balancers import a_group
 from fleetlb.testkit.nats_server import NatsServer
-from fleetlb_cli.status.gathering import following_nodes
+from fleetlb_cli.following import following_nodes
 
 pytestmark = pytest.mark.integration
 

@@ -29,7 +29,7 @@ MINE = an_allowance(node_cidrs=("127.0.0.1/32",), prefixes=("127.128.0.0/9",), n
 
 @pytest.fixture
 async def node() -> AsyncIterator[BalancerNode]:
-    async with balancer_node(signed=True) as made:
+    async with balancer_node(has_key=True) as made:
         await allow(made, signed(MINE, made.nats.operator_seed))
         yield made
 

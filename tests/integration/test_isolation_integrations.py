@@ -11,7 +11,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from fleetlb.runtime.nats_accounts import INTEGRATION_PERMISSIONS
+from fleetlb.runtime.nats_permissions import INTEGRATION_PERMISSIONS
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.raw_nats import RawNats
 from tests.integration.hostile_subjects import FAMILIES

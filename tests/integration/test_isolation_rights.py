@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from fleetlb.runtime import nats_accounts as minting
-from fleetlb.runtime.nats_accounts import WATCHER_PERMISSIONS
+from fleetlb.runtime.nats_permissions import WATCHER_PERMISSIONS
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.raw_nats import RawNats
 from tests.integration.hostile_subjects import FAMILIES

@@ -12,7 +12,9 @@ import structlog
 from fleetlb.contracts.streams import desired_stream
 from fleetlb.domain.errors import Transient
 from fleetlb.runtime.bus import Message, StreamMissing
+from fleetlb.runtime.connection import Dialling
 from fleetlb.runtime.jetstream import JetStreamBus
+from fleetlb.runtime.nats_credentials import Keyring
 from fleetlb.runtime.replay_progress import Pulling
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.nats_server import NatsServer
@@ -88,7 +90,8 @@ class Rig:
 @contextlib.asynccontextmanager
 async def rig_on(server: NatsServer, pulling: Pulling | None = None) -> AsyncIterator[Rig]:
     async with asyncio.TaskGroup() as tasks:
-        bus = await JetStreamBus.connect(server.url, tasks=tasks, creds=server.hub_creds, pulling=pulling)
+        bus = JetStreamBus(Dialling(url=server.url, name="test", creds=Keyring(server.hub_creds)), pulling=pulling)
+        await bus.begin(tasks)
         rig = Rig(bus, tasks)
         await bus.ensure_stream(SPEC)
         yield rig

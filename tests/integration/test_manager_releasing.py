@@ -8,12 +8,10 @@ from msgspec.structs import replace
 
 from fleetlb.contracts import codec, streams, subjects
 from fleetlb.contracts.objects import ClaimPhase
-from fleetlb.kube.fleet_objects import (
-    ADDRESS_POOLS,
-)
+from fleetlb.kube.fleet_objects import ADDRESS_POOLS, BALANCER_GROUPS
 from fleetlb.testkit.fake_bus import FakeBus
 from tests.integration.manager_beginning import at_rest, begin
-from tests.integration.manager_stage import Stage, a_wish
+from tests.integration.manager_stage import Stage, a_wish, edit_spec
 
 pytestmark = pytest.mark.integration
 
@@ -47,6 +45,35 @@ async def test_a_release_waits_for_every_node_and_then_for_the_quarantine(stage:
     stage.clock.ahead += 31
     await stage.restart()
     await stage.until_addresses({"u2": ("192.0.2.9",)})
+
+
+async def test_a_node_that_is_taken_out_frees_its_addresses_and_lets_go_if_it_comes_back(stage: Stage) -> None:
+    """Its operator says that it is dead. If it was only cut off, what it says on its return has it told to let go."""
+    await stage.set_up("acme", nodes=("node-1", "node-2"), quarantine=0)
+    dead, quick = stage.add_node("node-1"), stage.add_node("node-2")
+    stage.start()
+    watcher = await stage.watcher()
+    await watcher.say("u1", a_wish())
+    await stage.until(lambda: dead.serving and quick.serving)
+    dead.answering = False
+    await watcher.say("u1", None)
+    await stage.until(lambda: not quick.serving)
+    await stage.settled()
+    assert await stage.claims()
+    assert not stage.released
+    await edit_spec(stage.cluster, BALANCER_GROUPS, "default", nodes=["node-2"])
+    await stage.until(lambda: stage.released)
+    await stage.until(lambda: is_without_claims(stage))
+    assert not stage.server.streams[DESIRED].messages
+    asked = len(dead.seen)
+    await dead.say_again()
+    await stage.until(lambda: len(dead.seen) > asked and dead.seen[-1].server is None)
+    await dead.answer_all()
+    await stage.until(lambda: not dead.serving and not stage.server.streams[DESIRED].messages)
+
+
+async def is_without_claims(stage: Stage) -> bool:
+    return not await stage.claims()
 
 
 async def test_a_release_is_said_again_to_who_asks_again(stage: Stage) -> None:

@@ -17,7 +17,8 @@ from fleetlb.domain.errors import Transient
 from fleetlb.runtime import nats_accounts
 from fleetlb.runtime.bus import Message, StreamMissing, TooLarge
 from fleetlb.runtime.jetstream import JetStreamBus
-from fleetlb.runtime.nats_accounts import TENANT_MAX_PAYLOAD, WATCHER_PERMISSIONS, KeyKind, Permissions
+from fleetlb.runtime.nats_accounts import TENANT_MAX_PAYLOAD, KeyKind
+from fleetlb.runtime.nats_permissions import WATCHER_PERMISSIONS, Permissions
 from fleetlb.runtime.nats_resolver import AccountRefused, delete_account, look_up_account, push_account
 from fleetlb.runtime.session import discard
 from fleetlb.testkit.eventually import eventually

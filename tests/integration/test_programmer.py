@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
+from fleetlb.contracts import subjects
 from fleetlb.contracts.v1 import Probe, RealizedState
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.virtual_servers import VirtualServerKey, parse_key
@@ -207,6 +208,20 @@ async def test_the_process_says_what_it_is_told_wrong_and_prints_the_bootstrap(n
     assert node.programmer.bootstrap()["node"] == {"id": "node-1", "cluster": "default"}
     assert all(json.loads(line)["service"] for line in node.programmer.text().splitlines())
     assert await node.programmer.page("/healthz") == 200
+
+
+async def test_a_node_that_is_taken_out_of_its_group_says_again_what_it_carries(node: BalancerNode) -> None:
+    """What it had said of addresses that were freed without its word was removed while it was away."""
+    key = parse_key(*keys(1))
+    async with tcp_echo("one") as port:
+        await node.wish(a_wish(key, [f"127.0.0.1:{port}"]))
+        await node.until(key, 1, Probe.ANSWERED)
+        await node.bus.purge_subject(REALIZED.name, subjects.realized("default", "node-1", key))
+        node.realized.clear()
+        await node.instruct("node-1", "node-2")
+        await node.instruct("node-2")
+        await node.until(key, 1, Probe.ANSWERED)
+        assert await ask_tcp(key.address, key.port) == "one hello"
 
 
 async def test_the_group_may_be_made_after_the_node() -> None:

@@ -23,12 +23,21 @@ from fleetlb.contracts.codec import decode, encode
 from fleetlb.contracts.crds import all_crds
 from fleetlb.contracts.events import Serving
 from fleetlb.contracts.object_meta import ObjectMeta
-from fleetlb.contracts.objects import BalancerGroup, BalancerGroupSpec, LoadBalancer, LoadBalancerSpec
-from fleetlb.contracts.streams import events_stream, realized_stream
+from fleetlb.contracts.objects import (
+    AddressPool,
+    AddressPoolSpec,
+    BalancerGroup,
+    BalancerGroupSpec,
+    LoadBalancer,
+    LoadBalancerSpec,
+)
+from fleetlb.contracts.streams import announced_stream, events_stream, realized_stream
 from fleetlb.contracts.tenants import Tenant, TenantSpec
 from fleetlb.contracts.v1 import (
     Hop,
     LoadBalancerRevision,
+    NodePresent,
+    NodeRealized,
     Owner,
     Probe,
     RealizedState,
@@ -36,16 +45,19 @@ from fleetlb.contracts.v1 import (
     ServiceReported,
     SnapshotAnswered,
     SnapshotRequested,
+    VipCarried,
     VirtualServerRealized,
 )
 from fleetlb.domain.addresses import Protocol
+from fleetlb.domain.announcing import PASSING_SECONDS
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.conditions import Reason, Refusal
+from fleetlb.domain.routing import RouterSession
 from fleetlb.domain.services import ServicePort, TenantService
-from fleetlb.domain.virtual_servers import VirtualServerKey
+from fleetlb.domain.virtual_servers import Announcement, VirtualServerKey
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.establishing import apply_crds
-from fleetlb.kube.fleet_objects import BALANCER_GROUPS, LOAD_BALANCERS, TENANTS
+from fleetlb.kube.fleet_objects import ADDRESS_POOLS, BALANCER_GROUPS, LOAD_BALANCERS, TENANTS
 from fleetlb.kube.resources import NAMESPACES
 from fleetlb.runtime.bus import Message
 from fleetlb.runtime.jetstream import JetStreamBus
@@ -209,6 +221,23 @@ class World:
         subject = subjects.realized(self.group, word.node, word.key)
         await self.bus.publish(subject, encode(word), message_id=f"m-{word.revision}")
 
+    async def tell_routers(self, node: str, *sessions: RouterSession) -> None:
+        """A node says how its sessions are."""
+        word = NodeRealized(node=node, group=self.group, engine="ipvs", ready=True, sessions=sessions)
+        name = f"node-{next(self._revisions)}"
+        await self.bus.publish(subjects.realized_node(self.group, node), encode(word), message_id=name)
+
+    async def announce(self, node: str, *, announced: bool) -> None:
+        """A node takes part, and says whether it announces the address."""
+        number = next(self._revisions)
+        base: dict[str, Any] = {"node": node, "group": self.group, "epoch": 1, "run": "r1", "number": number}
+        present = NodePresent(**base, lease_ms=60_000)
+        way = Announcement.LAYER2
+        carried = VipCarried(**base, address=ADDRESS, carried=True, announced=announced, announcement=way)
+        at = subjects.present(self.group, node), subjects.carried(self.group, node, ADDRESS)
+        await self.bus.publish(at[0], encode(present), message_id=f"present-{number}")
+        await self.bus.publish(at[1], encode(carried), message_id=f"carried-{number}")
+
     def reports(self, name: str = "service-1") -> list[ServiceReported]:
         return [report for uid, report in self.told if uid == name]
 
@@ -219,12 +248,22 @@ class World:
     async def until_told(self, count: int, name: str = "service-1") -> None:
         await eventually(lambda: len(self.reports(name)) >= count)
 
-    async def until_written(self, reason: str, name: str = "service-1") -> LoadBalancer:
+    async def until_written(self, reason: str, name: str = "service-1", seconds: float = 5.0) -> LoadBalancer:
         """Wait until the object says that it serves, or why not."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + seconds
         while True:
             balancer = await self.get(name)
             if [c.reason for c in balancer.status.conditions][1:] == [reason]:
+                return balancer
+            assert time.monotonic() < deadline, balancer.status
+            await asyncio.sleep(0.02)
+
+    async def until_announced(self, text: str, name: str = "service-1") -> LoadBalancer:
+        """Wait until the object says that of who announces its address."""
+        deadline = time.monotonic() + 5
+        while True:
+            balancer = await self.get(name)
+            if balancer.status.announced_by == text:
                 return balancer
             assert time.monotonic() < deadline, balancer.status
             await asyncio.sleep(0.02)
@@ -569,6 +608,80 @@ async def test_a_lost_stream_unsays_nothing(world: World) -> None:
     await world.until_told(2)
     await eventually(replica.reports.idle)
     assert world.reasons() == ["Complete/ProbeAnswered", "Complete/ProbeUnanswered"]
+
+
+async def test_an_address_on_layer_2_serves_once_a_node_announces_it_and_the_object_names_the_node(
+    world: World,
+) -> None:
+    await world.prepare(("node-1", "node-2"))
+    pool = AddressPool(
+        metadata=ObjectMeta(name=world.group),
+        spec=AddressPoolSpec(addresses=("192.0.2.0/24",), group=world.group, announcement=Announcement.LAYER2),
+    )
+    await world.cluster.create(ADDRESS_POOLS, pool)
+    await world.replicas.start()
+    balancer = await world.create(pool=world.group)
+    for node in ("node-1", "node-2"):
+        await world.say(balancer, node=node)
+    await world.create("service-2")
+    await world.until_told(1, "service-2")
+    assert world.reports() == [], "nothing is judged before all is read"
+    await world.bus.ensure_stream(announced_stream(world.group))
+    for node in ("node-1", "node-2"):
+        await world.announce(node, announced=False)
+    await world.until_written("InProgress")
+    status = (await world.until_written("NotAnnounced", seconds=PASSING_SECONDS + 10)).status
+    assert f"{ADDRESS} is carried by node-1, node-2, and no node answers" in status.conditions[1].message
+    assert world.reasons()[-1] == "Complete/NotAnnounced"
+    await world.announce("node-2", announced=True)
+    status = (await world.until_written("ProbeAnswered")).status
+    assert [(each.address, each.by, each.nodes) for each in status.announced] == [
+        (ADDRESS, Announcement.LAYER2, ("node-2",))
+    ]
+    assert (status.announced_by, world.reasons()[-1]) == ("layer2: node-2", "Complete/ProbeAnswered")
+    count = len(world.reports())
+    await world.announce("node-2", announced=False)
+    await world.announce("node-1", announced=True)
+
+    await world.until_announced("layer2: node-1")
+    assert len(world.reports()) == count, "a handover is no news for the tenant"
+    silent = {"spec": {"announcement": "none"}}
+    await world.cluster.patch(ADDRESS_POOLS, world.group, silent, kind=PatchKind.MERGE)
+    assert (await world.until_announced("")).status.announced == ()
+    await world.cluster.delete(ADDRESS_POOLS, world.group)
+
+
+async def test_an_address_by_bgp_serves_once_a_node_tells_a_router_and_the_object_names_both(world: World) -> None:
+    await world.prepare(("node-1", "node-2"))
+    routers = {
+        "spec": {
+            "engine": "ipvs",
+            "bgp": {"asn": 65001, "peers": [{"name": "tor", "address": "10.0.0.1", "asn": 65000}]},
+        }
+    }
+    await world.cluster.patch(BALANCER_GROUPS, world.group, routers, kind=PatchKind.MERGE)
+    pool = AddressPool(
+        metadata=ObjectMeta(name=world.group),
+        spec=AddressPoolSpec(addresses=("192.0.2.0/24",), group=world.group, announcement=Announcement.BGP),
+    )
+    await world.cluster.create(ADDRESS_POOLS, pool)
+    await world.replicas.start()
+    balancer = await world.create(pool=world.group)
+    for node in ("node-1", "node-2"):
+        await world.say(balancer, node=node)
+        await world.tell_routers(node, RouterSession(peer="tor", problem="Connection refused"))
+    status = (await world.until_written("NotAnnounced", seconds=PASSING_SECONDS + 10)).status
+    assert "node-1: tor (Connection refused); node-2: tor (Connection refused)" in status.conditions[1].message
+    assert world.reasons()[-1] == "Complete/NotAnnounced"
+    await world.tell_routers("node-2", RouterSession(peer="tor", up=True, routes=1))
+    status = (await world.until_written("ProbeAnswered")).status
+    assert [(each.by, each.nodes, each.to) for each in status.announced] == [(Announcement.BGP, ("node-2",), ("tor",))]
+    assert (status.announced_by, world.reasons()[-1]) == ("bgp: node-2", "Complete/ProbeAnswered")
+    count = len(world.reports())
+    await world.tell_routers("node-1", RouterSession(peer="tor", up=True, routes=1))
+    await world.until_announced("bgp: node-1, node-2")
+    assert len(world.reports()) == count, "one more is no news for the tenant"
+    await world.cluster.delete(ADDRESS_POOLS, world.group)
 
 
 async def test_what_was_told_into_a_dead_connection_is_told_again(world: World) -> None:

@@ -25,10 +25,10 @@ from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Status
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import NotFound
 from fleetlb.kube.resources import ENDPOINT_SLICES, EVENTS, NAMESPACES, NODES, SERVICES, Object
+from fleetlb.kube.service_wishes import OWN_FINALIZER, STANDARD_FINALIZER, Selection
 from fleetlb.runtime.bus import Message
 from fleetlb.testkit.fake_bus import FakeBus
 from fleetlb.testkit.tenant_objects import a_condition, a_node, a_slice, an_endpoint
-from fleetlb_tenant_watcher.service_views import OWN_FINALIZER, STANDARD_FINALIZER, Selection
 from fleetlb_tenant_watcher.watcher import Watcher
 from tests.integration.conftest import KubeApis
 

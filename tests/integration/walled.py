@@ -23,7 +23,7 @@ from fleetlb.contracts.streams import (
     realized_stream,
 )
 from fleetlb.runtime.jetstream import JetStreamBus
-from fleetlb.runtime.nats_accounts import WATCHER_PERMISSIONS
+from fleetlb.runtime.nats_permissions import WATCHER_PERMISSIONS
 from fleetlb.runtime.nats_resolver import look_up_account, push_account
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.nats_server import NatsServer

@@ -8,7 +8,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import msgspec
 import pytest
 
-from fleetlb.domain.virtual_servers import Forwarding, RealServer, Scheduler, VirtualServer
+from fleetlb.domain.virtual_servers import (
+    Announcement,
+    FailurePolicy,
+    Forwarding,
+    RealServer,
+    Scheduler,
+    VirtualServer,
+)
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.surroundings import NoSurroundings
 from fleetlb.testkit.wishes import a_virtual_server
@@ -192,9 +199,9 @@ async def test_P4_a_vip_is_announced_after_it_is_programmed_and_withdrawn_before
     seen: list[tuple[str, int]] = []
     announce, withdraw = stage.surroundings.announce, stage.surroundings.withdraw
 
-    async def announced(address: str) -> None:
+    async def announced(address: str, announcement: Announcement, network: str = "") -> None:
         seen.append((f"announce {address}", len(table())))
-        await announce(address)
+        await announce(address, announcement, network)
 
     async def withdrawn(address: str) -> None:
         seen.append((f"withdraw {address}", len(table())))
@@ -217,6 +224,18 @@ async def test_P4_a_vip_is_announced_after_it_is_programmed_and_withdrawn_before
         "withdraw 10.77.0.1",
         f"dismiss {WEB.key}",
     ]
+
+
+async def test_a_vip_without_usable_real_servers_is_withdrawn_if_its_tenant_wants_that(stage: Stage) -> None:
+    closed = msgspec.structs.replace(WEB, failure_policy=FailurePolicy.CLOSED)
+    empty = msgspec.structs.replace(closed, real_servers=())
+    async with stage.running(closed):
+        await stage.told(closed)
+        for token, server in enumerate((empty, closed, msgspec.structs.replace(WEB, real_servers=())), start=2):
+            stage.wish(server, token=token)
+            await stage.told(server, token)
+    done = [line for line in stage.surroundings.history if not line.startswith("admit")]
+    assert done == ["announce 10.77.0.1", "withdraw 10.77.0.1", "announce 10.77.0.1"]
 
 
 async def test_P5_a_change_of_one_virtual_server_writes_to_no_other(stage: Stage) -> None:

@@ -5,8 +5,11 @@ The backends have no route to the client: nothing comes back but what was masque
 
 import asyncio
 import contextlib
+import re
+import shlex
 import socket
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -242,3 +245,21 @@ async def test_what_a_predecessor_left_stays_until_all_wishes_are_known(fresh: N
     assert "local 10.78.0.0/24" in fresh.run("ip", "route", "show", "table", "local")
     await after.complete()
     assert "10.78.0.0/24" not in fresh.run("ip", "route", "show", "table", "local")
+
+
+async def test_what_the_page_says_takes_a_nodes_kernel_back_leaves_nothing_of_ours(net: Network) -> None:
+    """docs/upgrade.md, "Taking away", when the programmer is gone."""
+    node = net.nodes[0]
+    async with Node().running(*servers()):
+        pass
+    held = ("ip -4 route show table local proto 0xf1", "ip -6 route show table local proto 0xf1", "ipvsadm -Sn")
+    assert all(node.run(*shlex.split(line)).strip() for line in held)
+    assert "inet fleetlb" in node.run("nft", "list", "tables")
+    page = (Path(__file__).parents[2] / "docs" / "upgrade.md").read_text()
+    (said,) = re.findall(r"On IPVS then (.*?): the kernel serves on", page)
+    commands = re.findall(r"`([^`]+)`", said)
+    assert len(commands) == 4
+    for line in commands:
+        node.run(*shlex.split(line))
+    assert [node.run(*shlex.split(line)).strip() for line in held] == ["", "", ""]
+    assert "fleetlb" not in node.run("nft", "list", "tables")

@@ -91,9 +91,17 @@ class Fleet:
         worded |= {f"publish {subjects.desired(GROUP, key)}" for item in refused for key in keys_of(item)}
         more = [effect for effect in self.kept.effects[written:] if effect not in worded]
         # Who waits for a quota behind one that needs more of it is not called, and may be granted by a new process.
-        if not any(item.spec.refusal and item.spec.refusal.reason is Reason.QUOTA_EXCEEDED for item in refused):
+        if any(item.spec.refusal and item.spec.refusal.reason is Reason.QUOTA_EXCEEDED for item in refused):
+            self._wait_for_rest()
+        else:
             assert not more, f"V9: a restart writes: {more}"
         self._is_as_wished()
+
+    def _wait_for_rest(self) -> None:
+        """What was given up for a grant rests, and may be wanted by who gives up something in turn."""
+        for _ in range(4):
+            self._wait(31.0)
+            self._go(FOREVER)
 
     def _note_state(self) -> None:
         if any(node.refused for node in self.promises.nodes.values()):

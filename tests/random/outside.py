@@ -179,4 +179,4 @@ class Node:
         said = self._ledger.realized(key)
         if said is not None:
             self._say(subjects.realized(GROUP, self.name, key), codec.encode(said))
-            self._ledger.announced(key, said)
+            self._ledger.note_told(key, said)

@@ -22,6 +22,7 @@ from fleetlb_manager.folding_messages import MessageFolding
 from fleetlb_manager.folding_objects import ObjectFolding
 from fleetlb_manager.following import Following
 from fleetlb_manager.identities import ServiceKey
+from fleetlb_manager.instructing import Instructing
 from fleetlb_manager.memory import Memory
 from fleetlb_manager.parking import Parking
 from fleetlb_manager.planning import Planner
@@ -141,7 +142,7 @@ class Process:
             "claim": releasing.reconcile_claim,
             "cluster": clusters.reconcile,
             "pool": draining.reconcile,
-            "status": cast(Any, Statuses(bench, store).reconcile),
+            "status": cast(Any, Statuses(bench, store, Instructing(bench, bus, sign=codec.encode).reconcile).reconcile),
         }
 
     def _take_marks(self) -> None:

@@ -18,6 +18,7 @@ from fleetlb_manager.load_balancers import key_of
 from tests.random import sharing
 from tests.random.keeping import Everything
 from tests.random.outside import Node
+from tests.random.overtaking import Overtaking, is_any
 from tests.random.process import Process
 from tests.random.ranges import family_of, lies_in, size
 from tests.unit.fleetlb_manager.manager_world import HandClock
@@ -42,8 +43,7 @@ class Promises:
         self.by_hand = False
         """The change is none of ours."""
         self._at_rest_since: dict[str, float] = {}
-        self._freed_at = 0
-        """How much was written before an address became free for the last time."""
+        self._overtaking = Overtaking(kept)
         self._earlier: dict[str, list[AddressPool]] = {}
         kept.listeners.append(self._on_change)
 
@@ -76,12 +76,19 @@ class Promises:
     def _on_change(self, kind: str, before: Any, now: Any) -> None:
         if self.by_hand:
             return
-        if kind == "pool" and before is not None:
-            self._earlier.setdefault(before.metadata.name, []).append(before)
+        if kind == "pool":
+            self._pool_changed(before, now)
         elif kind == "claim":
             self._claim_changed(before, now)
-        elif kind == "load balancer" and now is not None:
-            self._load_balancer_changed(before, now)
+        elif kind == "load balancer":
+            self._overtaking.load_balancer_changed(before, now)
+            if now is not None:
+                self._load_balancer_changed(before, now)
+
+    def _pool_changed(self, before: AddressPool | None, now: AddressPool | None) -> None:
+        self._overtaking.pool_changed(before, now)
+        if before is not None:
+            self._earlier.setdefault(before.metadata.name, []).append(before)
 
     def _claim_changed(self, before: AddressClaim | None, now: AddressClaim | None) -> None:
         if before is None:
@@ -153,7 +160,7 @@ class Promises:
 
     def _claim_ended(self, claim: AddressClaim) -> None:
         address, pool = claim.spec.address, self.kept.pools.get(claim.spec.pool)
-        self._freed_at = len(self.kept.effects)
+        self._overtaking.claim_ended(claim)
         known = [pool, self.writer.memory.pools.get(claim.spec.pool) if self.writer else pool]
         if self.writer and self.writer.driver.is_late:
             known += self._earlier.get(claim.spec.pool, [])
@@ -245,42 +252,14 @@ class Promises:
     def _oldest_first(self, claim: AddressClaim, owner: ServiceKey) -> None:
         """Nobody who waits longer, and whom this manager has told so, is left out for a younger one."""
         process = self.actor
-        if process is None or process.driver.held or self.lost:
-            return
-        said = process.memory.observations.service(owner)
-        wish = said.service if said else None
-        if wish is None or wish.addresses or len(wish.ip_families) > 1:
+        if process is None or process.driver.held or self.lost or not is_any(process, owner):
             return
         mine = self.kept.load_balancers.get((f"tenant-{owner.tenant}", owner.uid))
         if mine is not None and mine.spec.addresses:
             return
-        free = self._free(family_of(claim.spec.address)) + 1
-        older = [item for item in self._waiting(process, claim) if _is_older(process, item, owner, mine)]
-        if len(older) >= free > 0:
+        if older := self._overtaking.left_out(process, claim, owner):
             names = ", ".join(item.metadata.name for item in older)
             self._break("A5", f"{owner} gets {claim.spec.address}, {names} waited longer")
-        if older:
-            self.note("overtaking was possible")
-
-    def _free(self, family: Family) -> int:
-        """Free addresses in pools that give any out."""
-        pools = [pool for pool in self.kept.pools.values() if not pool.metadata.deletion_timestamp]
-        claimed = [c.spec.address for c in self.kept.claims.values() if family_of(c.spec.address) is family]
-        return sum(size(pool, family) - sum(lies_in(a, pool) for a in claimed) for pool in pools)
-
-    def _waiting(self, process: Process, claim: AddressClaim) -> Iterable[LoadBalancer]:
-        for item in self.kept.load_balancers.values():
-            key, refusal = key_of(item), item.spec.refusal
-            said = process.memory.observations.service(key)
-            is_known = process.looked.get(key, self._freed_at) < self._freed_at
-            if refusal is None or refusal.reason is not Reason.POOL_EXHAUSTED or not is_known or item.spec.addresses:
-                continue
-            if said is None or said.service is None or said.wish != item.spec.wish or process.memory.is_absent(key):
-                continue
-            service = said.service
-            fits = service.ip_families == (family_of(claim.spec.address),) and not service.addresses
-            if fits and service.pool in ("", claim.spec.pool):
-                yield item
 
     # Counts.
 
@@ -312,10 +291,3 @@ class Promises:
 
     def _break(self, promise: str, what: str) -> None:
         self.broken.append(f"{promise}: {what}")
-
-
-def _is_older(process: Process, one: LoadBalancer, other: ServiceKey, its: LoadBalancer | None) -> bool:
-    """Whether one Service waited before another: by the age of their objects, else by who came first."""
-    if its is not None:
-        return (one.metadata.creation_timestamp or "") < (its.metadata.creation_timestamp or "")
-    return process.looked[key_of(one)] < process.looked.get(other, len(process.kept.effects))

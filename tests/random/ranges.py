@@ -21,6 +21,12 @@ def lies_in(address: str, pool: AddressPool) -> bool:
     return any(v == parsed.version and first <= int(parsed) <= last for v, first, last in spans(pool))
 
 
+def addresses_of(pool: AddressPool) -> list[str]:
+    """Every address of a pool; those of the tests are small."""
+    made = {4: ipaddress.IPv4Address, 6: ipaddress.IPv6Address}
+    return [str(made[version](value)) for version, first, last in spans(pool) for value in range(first, last + 1)]
+
+
 def size(pool: AddressPool, family: Family) -> int:
     version = 4 if family is Family.IPV4 else 6
     return sum(last - first + 1 for v, first, last in spans(pool) if v == version)

@@ -8,6 +8,7 @@ import hypothesis
 import pytest
 import structlog
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis.internal.conjecture import providers
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.random.machine import History
@@ -16,7 +17,7 @@ from tests.random.promises import REACHED
 HISTORIES = {"few": 100, "test": 2_000, "soak": 100_000}
 """How many, by what FLEETLB_HISTORIES says; the one place for these numbers."""
 STEPS = 100
-SEED = "1"
+SEED = "2"
 """Where nothing else is said, but for a soak: the same histories each time, so that no test fails by chance."""
 ENOUGH = 1_000
 """So many reach every rare path; a failure among fewer is told as it is, which is quick."""
@@ -40,6 +41,12 @@ RARE = frozenset(
     }
 )
 BLOB = re.compile(r"@reproduce_failure\('[^']*', (b'[^']*')\)")
+
+
+@pytest.fixture(autouse=True)
+def _same_histories(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hypothesis also draws numbers that stand in the code: one more there would make every history another one."""
+    monkeypatch.setattr(providers, "_get_local_constants", lambda: providers._local_constants)
 
 
 @pytest.fixture(autouse=True)

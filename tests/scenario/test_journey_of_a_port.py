@@ -17,14 +17,15 @@ from fleetlb.domain.addresses import parse_network
 from fleetlb.domain.planning import Carriage, plan_virtual_servers
 from fleetlb.domain.services import TenantService, digest_of
 from fleetlb.domain.tenancy import Grant
+from fleetlb.kube.service_objects import Service
+from fleetlb.kube.service_wishes import Selection
 from fleetlb.testkit.tenant_objects import a_service, a_slice, an_endpoint
 from fleetlb_dataplane_programmer.envoy.descriptors import message, pool
 from fleetlb_dataplane_programmer.envoy.resources import Kind, build
 from fleetlb_tenant_watcher.endpoint_slices import EndpointSlices
-from fleetlb_tenant_watcher.kube_objects import EndpointSlice, Node, Service
+from fleetlb_tenant_watcher.kube_objects import EndpointSlice, Node
 from fleetlb_tenant_watcher.nodes import observe_node
 from fleetlb_tenant_watcher.observing import observe
-from fleetlb_tenant_watcher.service_views import Selection
 
 PORT, NODE_PORT, POD_PORT = 4443, 31777, 8888
 VIP, NODE_ADDRESS, POD_ADDRESS = "192.0.2.7", "10.20.0.4", "10.244.3.9"

@@ -13,11 +13,12 @@ from fleetlb.contracts.v1 import ServiceObserved
 from fleetlb.domain.planning import Carriage, PlannedServer, plan_virtual_servers
 from fleetlb.domain.services import TenantNode
 from fleetlb.domain.tenancy import Grant, parse_node_networks, parse_pod_networks
+from fleetlb.kube.service_objects import Service
+from fleetlb.kube.service_wishes import STANDARD_FINALIZER, Selection
 from fleetlb.testkit.tenant_objects import a_service, a_slice, an_endpoint
 from fleetlb_tenant_watcher.deciding import decide_message
-from fleetlb_tenant_watcher.kube_objects import EndpointSlice, Service
+from fleetlb_tenant_watcher.kube_objects import EndpointSlice
 from fleetlb_tenant_watcher.memory import Memory
-from fleetlb_tenant_watcher.service_views import STANDARD_FINALIZER, Selection
 
 NODES = tuple(TenantNode(name=name, addresses=(f"10.1.0.{number}",)) for number, name in enumerate("abc", start=1))
 GRANT = Grant(

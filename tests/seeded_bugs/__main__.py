@@ -17,7 +17,10 @@ from typing import NamedTuple
 
 from tests.seeded_bugs.bugs import BUGS, Bug
 from tests.seeded_bugs.found_by_killing import FOUND_BY_KILLING
+from tests.seeded_bugs.of_announcing import OF_ANNOUNCING
 from tests.seeded_bugs.of_events import OF_EVENTS
+from tests.seeded_bugs.of_nats import OF_NATS
+from tests.seeded_bugs.of_signing import OF_SIGNING
 
 ROOT = Path(__file__).parents[2]
 ROOTS = ("libs", *(f"services/{path.name}" for path in sorted((ROOT / "services").iterdir()) if path.is_dir()))
@@ -39,8 +42,13 @@ class Outcome(NamedTuple):
 def main(words: list[str]) -> int:
     """`words`: bugs whose name holds one of them; none: all."""
     bugs = [
-        bug for bug in (*BUGS, *OF_EVENTS, *FOUND_BY_KILLING) if not words or any(word in bug.name for word in words)
+        bug
+        for bug in (*BUGS, *OF_ANNOUNCING, *OF_EVENTS, *OF_NATS, *OF_SIGNING, *FOUND_BY_KILLING)
+        if not words or any(word in bug.name for word in words)
     ]
+    if not bugs:
+        print(f"no bug has {' or '.join(words)} in its name", file=sys.stderr)
+        return 2
     files = sorted({test for bug in bugs for test in bug.tests})
     control = CONTROL._replace(tests=tuple(files))
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:

@@ -10,7 +10,7 @@ _TENANT_GOES = "        await self._let_go(tenant)\n"
 FOUND_BY_KILLING = (
     Bug(
         "a node says that it let go before it has written that down",
-        f"{PROGRAMMER}/announcing.py",
+        f"{PROGRAMMER}/telling.py",
         "            if wanted.state is RealizedState.REMOVED and not await self._keep():\n",
         "            if False and not await self._keep():\n",
         (f"{KILLED_IN}[deleted]",),
@@ -32,13 +32,13 @@ FOUND_BY_KILLING = (
     Bug(
         "a watcher that begins overlooks who leaves",
         f"{WATCHER}/records.py",
-        "    if selection.marks(view):\n",
-        "    if selection.marks(view) and record is not None:\n",
+        "    if view.is_marked(selection):\n",
+        "    if view.is_marked(selection) and record is not None:\n",
         (f"{KILLED_IN}[deleted]",),
     ),
     Bug(
         "a claim without a load balancer is nobody's",
-        f"{MANAGER}/serving.py",
+        f"{MANAGER}/granting.py",
         "grant=grant, claims=claims, around=around, preferred=preferred, lost=lost)",
         "grant=grant, claims=claims if known else (), around=around, preferred=preferred, lost=lost)",
         (f"{KILLED_IN}[edited]",),

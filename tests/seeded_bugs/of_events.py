@@ -65,7 +65,7 @@ OF_EVENTS = (
     ),
     Bug(
         "an integration hears what others are answered",
-        "libs/fleetlb/runtime/nats_accounts.py",
+        "libs/fleetlb/runtime/nats_permissions.py",
         '"_INBOX_integration.>"',
         '"_INBOX.>", "_INBOX_integration.>"',
         (f"{UNIT}/test_events_page.py", "tests/integration/test_isolation_integrations.py"),

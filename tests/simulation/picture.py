@@ -8,8 +8,8 @@ from fleetlb.contracts.events import ServiceEvent
 from fleetlb.contracts.object_meta import GROUP as API_GROUP
 from fleetlb.contracts.v1 import VirtualServerDesired, VirtualServerRealized
 from fleetlb.domain.virtual_servers import VirtualServerKey
+from fleetlb.kube.service_wishes import STANDARD_FINALIZER
 from fleetlb.testkit.fake_kube import Object, Place
-from fleetlb_tenant_watcher.service_views import STANDARD_FINALIZER
 from tests.simulation.outside import GROUP, NETWORKS, SHOP, Outside
 
 Order = tuple[int, int]

@@ -13,6 +13,7 @@ from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.errors import AlreadyExists
 from fleetlb.kube.resources import NAMESPACES
+from fleetlb.kube.service_wishes import Selection
 from fleetlb.runtime.nats_accounts import KeyKind, new_seed, public_key
 from fleetlb.runtime.tracing import Tracing
 from fleetlb.testkit.fake_bus import FakeBus
@@ -29,7 +30,6 @@ from fleetlb_manager.__main__ import NAMESPACE_SECONDS
 from fleetlb_manager.assembly import Manager, Surroundings
 from fleetlb_manager.minting import Operator
 from fleetlb_status.replica import Replica
-from fleetlb_tenant_watcher.service_views import Selection
 from fleetlb_tenant_watcher.watcher import Watcher
 from tests.simulation.lives import Life, eternal
 from tests.simulation.outside import GROUP, SYSTEM_NAMESPACE, Outside
@@ -83,7 +83,7 @@ class Processes:
                 clock=self._clock,
             )
         )
-        await manager.answer_watchers()
+        await manager.answer()
         for name, work in manager.runs().items():
             tasks.create_task(eternal(work(), name), name=name)
 

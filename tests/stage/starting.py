@@ -3,7 +3,7 @@
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from fleetlb_cli.local.programs import script
 from tests.e2e.fleet import FLEETLB
 from tests.stage.loopback import Loopback
 from tests.stage.networks import Network
+from tests.stage.rights_used import Record, lacking, rights_of_services
 from tests.stage.site import Site
 
 IPVS_START_SECONDS = 400.0
@@ -27,7 +28,8 @@ def running_fleet(
 ) -> Iterator[Path]:
     """A fleet with these options of `fleetlb local up` in a state directory, for the time of a block.
 
-    `environ`: what its processes are told beside the environment of the tests.
+    `environ`: what its processes are told beside the environment of the tests. No API server may have refused anything
+    to one of its services for want of a right: some of them would only log it.
     """
     up = [FLEETLB, "local", "up", "--state", str(state), *options, "--detach", "--timeout", f"{seconds:g}"]
     subprocess.run(up, check=True, timeout=seconds + 660, env={**os.environ, **(environ or {})})
@@ -35,6 +37,7 @@ def running_fleet(
         yield state
     finally:
         subprocess.run([FLEETLB, "local", "down", "--state", str(state)], check=True, timeout=180)
+    assert not lacking(rights_of_services(), Record().read(state).refused)
 
 
 @contextmanager
@@ -56,13 +59,25 @@ def on_ipvs(state: Path) -> Iterator[Network]:
 @contextmanager
 def watcher_told(state: Path, tenant: str, **settings: str) -> Iterator[None]:
     """Within, a tenant's watcher has these settings beside its own: another process stands in for it."""
-    process = f"tenant-watcher/{tenant}"
+    with standing_in(state, f"tenant-watcher/{tenant}", [script("fleetlb-tenant-watcher")], settings):
+        yield
+
+
+@contextmanager
+def standing_in(
+    state: Path, process: str, command: Sequence[str], settings: Mapping[str, str], *, path: Path | None = None
+) -> Iterator[None]:
+    """Within, a command runs in the place of a process, with these settings beside that one's own.
+
+    `path`: where Python is to look for modules first.
+    """
     place = read_environment(state).processes[process]
     told = Path(f"/proc/{place.pid}/environ").read_text().rstrip("\0").split("\0")
     environ = dict(line.split("=", 1) for line in told) | {f"FLEETLB_{key}": text for key, text in settings.items()}
+    environ |= {"PYTHONPATH": str(path)} if path is not None else {}
     _order(state, "stop", process)
-    with (state / "watcher-told.log").open("wb") as log:
-        child = subprocess.Popen([script("fleetlb-tenant-watcher")], env=environ, stdout=log, stderr=log)
+    with (state / f"standing-in-{process.replace('/', '-')}.log").open("ab") as log:
+        child = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
     try:
         _until_ready(f"{place.http}/readyz", child)
         yield
@@ -79,7 +94,7 @@ def _order(state: Path, verb: str, process: str) -> None:
 def _until_ready(url: str, child: "subprocess.Popen[bytes]") -> None:
     end = time.monotonic() + IPVS_START_SECONDS
     while probes.trouble(Probe(url=url)) is not None:
-        assert child.poll() is None, f"the watcher ended with {child.returncode}"
+        assert child.poll() is None, f"what stands in ended with {child.returncode}"
         assert time.monotonic() < end, f"{url} is not ready"
         time.sleep(0.05)
 

@@ -7,7 +7,7 @@ import pytest
 
 from fleetlb.contracts import events, streams
 from fleetlb.contracts.cloud_events import ATTRIBUTES
-from fleetlb.runtime.nats_accounts import INTEGRATION_PERMISSIONS
+from fleetlb.runtime.nats_permissions import INTEGRATION_PERMISSIONS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = (DOCS / "events.md").read_text("utf-8")

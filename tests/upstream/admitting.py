@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-MANIFEST = Path(__file__).resolve().parents[2] / "services/cli/fleetlb_cli/tenants/watcher.yaml"
+MANIFEST = Path(__file__).resolve().parents[2] / "deploy/install/fleetlb-tenant/rights.yaml"
 NAMESPACE = "fleetlb-system"
 ACCOUNT = "fleetlb-tenant-watcher"
 FINALIZER = "service.kubernetes.io/load-balancer-cleanup"

@@ -95,7 +95,7 @@ async def _admitted(kubectl: Kubectl, kubeconfig: Path) -> AsyncIterator[Path]:
     if await asyncio.to_thread(is_admitted, kubectl):
         raise AdmissionError(
             f"the cluster has a namespace {NAMESPACE}, so somebody serves it already: remove that first,"
-            " with `kubectl delete -f services/cli/fleetlb_cli/tenants/watcher.yaml`"
+            " with `kubectl delete -f deploy/install/fleetlb-tenant/rights.yaml`"
         )
     try:
         text = await asyncio.to_thread(admit, kubectl)

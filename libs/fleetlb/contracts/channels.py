@@ -5,7 +5,7 @@ The documentation in proto-schemas is generated from this table. No part of flee
 
 import msgspec
 
-from fleetlb.contracts import events, streams, subjects, told, v1
+from fleetlb.contracts import events, plans, streams, subjects, told, v1
 from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.virtual_servers import VirtualServerKey
 
@@ -18,6 +18,7 @@ _PLACES = {
     "UID": "uid",
     "TENANT": "tenant",
     subjects.key_token(_KEY): "key",
+    subjects.address_token(_KEY.address): "address",
     "*": "account",
     "LEASE": "lease",
 }
@@ -59,6 +60,7 @@ def _observed(local: str) -> str:
 _OBSERVED = streams.observed_stream("ACCOUNT").name.replace("ACCOUNT", "{account}")
 _DESIRED = streams.desired_stream("GROUP").name.replace("GROUP", "{group}")
 _ALLOWED = streams.allowed_stream("GROUP").name.replace("GROUP", "{group}")
+_ANNOUNCED = streams.announced_stream("GROUP").name.replace("GROUP", "{group}")
 _REALIZED = streams.realized_stream("GROUP").name.replace("GROUP", "{group}")
 
 
@@ -151,6 +153,33 @@ CHANNELS = (
         summary="What one balancer node is and can do.",
     ),
     Channel(
+        name="groupInstructed",
+        subject=_template(subjects.instructed("GROUP")),
+        message=v1.GroupInstructed,
+        writer="manager",
+        readers=("dataplane-programmer", "manager"),
+        stream=_ANNOUNCED,
+        summary="What a balancer group's nodes must know of it, signed: who is to be emptied, what to say by BGP.",
+    ),
+    Channel(
+        name="nodePresent",
+        subject=_template(subjects.present("GROUP", "NODE")),
+        message=v1.NodePresent,
+        writer="dataplane-programmer",
+        readers=("dataplane-programmer", "status"),
+        stream=_ANNOUNCED,
+        summary="A balancer node takes part in who answers for VIPs on layer 2, until its lease ends.",
+    ),
+    Channel(
+        name="vipCarried",
+        subject=_template(subjects.carried("GROUP", "NODE", _KEY.address)),
+        message=v1.VipCarried,
+        writer="dataplane-programmer",
+        readers=("dataplane-programmer", "status"),
+        stream=_ANNOUNCED,
+        summary="Whether a balancer node carries one VIP, and tells the network so.",
+    ),
+    Channel(
         name="serviceReleased",
         subject=_template(subjects.released("ACCOUNT", "CLUSTER", "UID")),
         message=v1.ServiceReleased,
@@ -212,6 +241,24 @@ CHANNELS = (
         writer="manager",
         readers=("manager",),
         summary="Which partitions of tenants a manager holds.",
+    ),
+    Channel(
+        name="servicesPlanRequested",
+        subject=subjects.PLAN_SERVICES,
+        message=plans.ServicesPlanRequested,
+        writer="cli",
+        readers=("manager",),
+        reply=plans.ServicesPlanAnswered,
+        summary="Asks what would become of Services; the manager that acts for their tenant answers.",
+    ),
+    Channel(
+        name="poolPlanRequested",
+        subject=subjects.PLAN_POOL,
+        message=plans.PoolPlanRequested,
+        writer="cli",
+        readers=("manager",),
+        reply=plans.PoolPlanAnswered,
+        summary="Asks what would become of an AddressPool; the manager that acts for the fleet answers.",
     ),
     *(_event(kind, "TENANT") for kind in events.SERVICE_EVENTS),
     *(_event(kind, subjects.FLEET) for kind in events.NODE_EVENTS),

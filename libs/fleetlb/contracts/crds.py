@@ -222,6 +222,7 @@ _LB_COLUMNS = [
     _column("Service", ".spec.service.name"),
     _column("Addresses", ".spec.addresses"),
     _column("Ports", ".spec.service.ports", priority=1),
+    _column("Announced", ".status.announcedBy", priority=1),
     _condition("Provisioned", "fleetlb.dev/Provisioned"),
     _condition("Serving", "fleetlb.dev/Serving"),
     _condition("Reason", "fleetlb.dev/Serving", "reason", priority=1),

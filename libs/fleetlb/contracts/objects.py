@@ -12,10 +12,12 @@ from fleetlb.contracts.object_meta import Name, ObjectMeta, Part, Text
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.conditions import Condition, Refusal
 from fleetlb.domain.pool_selectors import PoolSelector
+from fleetlb.domain.routing import BgpSpeaking, RouterSession
 from fleetlb.domain.services import TenantService
 from fleetlb.domain.virtual_servers import (
     DEFAULT_DRAIN_SECONDS,
     MAX_DRAIN_SECONDS,
+    Announcement,
     Forwarding,
     Scheduler,
 )
@@ -53,6 +55,10 @@ class AddressPoolSpec(Part, frozen=True, kw_only=True):
     """How long a released address rests before somebody else may get it."""
     group: Name = "default"
     """The balancer group that carries the pool's addresses."""
+    announcement: Announcement = Announcement.NONE
+    """How the network learns on which nodes the addresses live. `none`: it sends them there as it is, or the one
+    node's kernel answers ARP. `layer2`: one node of the group answers ARP and neighbour solicitations for each. `bgp`:
+    every node that carries one tells its routers. The last two need a group with engine ipvs."""
 
 
 class PoolCounts(Part, frozen=True, kw_only=True):
@@ -86,12 +92,17 @@ class BalancerGroupSpec(Part, frozen=True, kw_only=True):
     engine: EngineName
     nodes: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=64)]
     """Every node that carries the group's VIPs: an address is published, and freed, when all of them say so."""
+    draining: Annotated[tuple[Name, ...], msgspec.Meta(max_length=64)] = ()
+    """Nodes that are to be emptied: they give way to all others and go on with the connections that they have.
+    `fleetlb node drain` and `undrain` write this."""
     forwarding: Forwarding = Forwarding.MASQUERADE
     """How packets get to the tenants' nodes; anything but masquerade needs the engine ipvs."""
     scheduler: Scheduler = Scheduler.LEAST_CONNECTION
     """For Services that ask for none."""
     drain_seconds: Annotated[int, msgspec.Meta(ge=0, le=MAX_DRAIN_SECONDS)] = DEFAULT_DRAIN_SECONDS
     """How long the connections of a backend that is taken away may go on."""
+    bgp: BgpSpeaking | None = None
+    """What its nodes tell routers of the VIPs of pools with announcement `bgp`; needs the engine ipvs."""
 
 
 class BalancerNode(Part, frozen=True, kw_only=True):
@@ -101,7 +112,10 @@ class BalancerNode(Part, frozen=True, kw_only=True):
     version: str = ""
     capabilities: tuple[str, ...] = ()
     ready: bool = False
+    draining: bool = False
     virtual_servers: int = 0
+    sessions: tuple[RouterSession, ...] = ()
+    """With the routers that it tells by BGP."""
 
 
 class BalancerGroupStatus(Part, frozen=True, kw_only=True):
@@ -166,6 +180,17 @@ class NodeRevision(Part, frozen=True, kw_only=True):
     state: str = ""
 
 
+class AnnouncedAddress(Part, frozen=True, kw_only=True):
+    """Who tells the network of one address, as the nodes say."""
+
+    address: str
+    by: Announcement
+    nodes: tuple[str, ...] = ()
+    to: tuple[str, ...] = ()
+    """The interfaces on which it is answered for, or the routers that are told."""
+    since: str = ""
+
+
 class LoadBalancerStatus(Part, frozen=True, kw_only=True):
     """The verdict. Written by the status service alone."""
 
@@ -174,6 +199,10 @@ class LoadBalancerStatus(Part, frozen=True, kw_only=True):
     """Addresses that have been published to the tenant."""
     nodes: tuple[NodeRevision, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    announced: tuple[AnnouncedAddress, ...] = ()
+    """Addresses that a balancer node answers for on layer 2, or tells routers of."""
+    announced_by: str = ""
+    """That in short, such as `layer2: node-1` or `bgp: 3 nodes`."""
 
 
 class LoadBalancer(Part, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ Document = dict[str, Any]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _MEANINGS = {
     "account": "Public key of the tenant's NATS account, written by the server.",
+    "address": "A VIP, such as 192-0-2-1; an IPv6 address is fully expanded.",
     "cluster": "UID of the tenant cluster's namespace kube-system.",
     "group": "A BalancerGroup.",
     "key": "A virtual server: address, port and protocol, such as 192-0-2-1_443_tcp.",

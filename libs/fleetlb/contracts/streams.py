@@ -25,6 +25,8 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
     max_age_seconds: float | None = None
     max_messages_per_subject: int | None = None
     """Of a stream that is not compacted: the oldest beyond go."""
+    replicas: int = 1
+    """How many servers of a cluster hold it, at least."""
 
 
 def observed_stream(account: str) -> StreamSpec:
@@ -64,6 +66,17 @@ def realized_stream(group: str) -> StreamSpec:
         subjects=(subjects.realized_of(group),),
         max_bytes=1024 * MIB,
         max_message_bytes=MIB // 4,
+    )
+
+
+def announced_stream(group: str) -> StreamSpec:
+    """What a group's nodes say of who announces which VIP: its one order of words is what keeps two from announcing the
+    same (ADR 15). And what they must know of their group."""
+    return StreamSpec(
+        name=f"FLEETLB_ANNOUNCED_{subjects.token(group)}",
+        subjects=(subjects.announced_of(group), subjects.instructed(group)),
+        max_bytes=256 * MIB,
+        max_message_bytes=MIB,
     )
 
 

@@ -15,6 +15,10 @@ from fleetlb.domain.virtual_servers import VirtualServerKey
 ROOT = "fleetlb.v1"
 HELD = f"{ROOT}.held"
 """Where managers tell each other which partitions they hold."""
+PLAN_SERVICES = f"{ROOT}.plan.services"
+"""Where operators ask managers what would become of Services."""
+PLAN_POOL = f"{ROOT}.plan.pool"
+"""The same for an AddressPool."""
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,253}")
 
 
@@ -26,13 +30,16 @@ def token(name: str) -> str:
     return text
 
 
+def address_token(address: str) -> str:
+    """`127.77.0.5` as `127-77-0-5`; an IPv6 address is fully expanded."""
+    if family_of(address) is Family.IPV6:
+        return ipaddress.IPv6Address(address).exploded.replace(":", "-")
+    return address.replace(".", "-")
+
+
 def key_token(key: VirtualServerKey) -> str:
-    """`127.77.0.5:443/tcp` as `127-77-0-5_443_tcp`; an IPv6 address is fully expanded."""
-    if family_of(key.address) is Family.IPV6:
-        host = ipaddress.IPv6Address(key.address).exploded.replace(":", "-")
-    else:
-        host = key.address.replace(".", "-")
-    return f"{host}_{key.port}_{key.protocol.lower()}"
+    """`127.77.0.5:443/tcp` as `127-77-0-5_443_tcp`."""
+    return f"{address_token(key.address)}_{key.port}_{key.protocol.lower()}"
 
 
 def parse_key_token(text: str) -> VirtualServerKey:
@@ -158,6 +165,36 @@ def realized_by(group: str, node: str) -> str:
 def realized_of(group: str) -> str:
     """Filter for everything a group realized."""
     return f"{ROOT}.realized.{token(group)}.>"
+
+
+def present(group: str, node: str) -> str:
+    """Where a programmer says that its node takes part in who announces VIPs."""
+    return f"{ROOT}.announced.{token(group)}.{token(node)}.node"
+
+
+def carried(group: str, node: str, address: str) -> str:
+    """Where a programmer says whether its node carries, and announces, one VIP."""
+    return f"{ROOT}.announced.{token(group)}.{token(node)}.vip.{address_token(address)}"
+
+
+def instructed(group: str) -> str:
+    """Where the manager says what the nodes of a group must know of it."""
+    return f"{ROOT}.instructed.{token(group)}"
+
+
+def announced_by(group: str, node: str) -> str:
+    """Filter for everything that one node of a group says of what it announces."""
+    return f"{ROOT}.announced.{token(group)}.{token(node)}.>"
+
+
+def announced_of(group: str) -> str:
+    """Filter for what every node of a group says of it."""
+    return f"{ROOT}.announced.{token(group)}.>"
+
+
+def node_inbox(group: str, node: str) -> str:
+    """Below what a balancer node is answered: its credentials let it hear no other inbox."""
+    return f"_INBOX.node.{token(group)}.{token(node)}"
 
 
 def reported(account: str, cluster: str, uid: str) -> str:

@@ -77,7 +77,7 @@ class TenantSpec(Part, frozen=True, kw_only=True):
     credentials: CredentialRules = CredentialRules()
     failure_policy: FailurePolicy = FailurePolicy.OPEN
     """When most of a Service's backends fail their checks at once: `open` keeps the last set, `closed` serves by the
-    healthy alone, or by none."""
+    healthy alone, or by none, and a VIP with none is announced no more."""
 
 
 class TenantUsage(Part, frozen=True, kw_only=True):

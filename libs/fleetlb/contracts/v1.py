@@ -12,8 +12,9 @@ import msgspec
 from fleetlb.contracts.objects import IpMode
 from fleetlb.domain.allowances import Allowance
 from fleetlb.domain.conditions import Condition
+from fleetlb.domain.routing import MAX_PEERS, BgpSpeaking, RouterSession
 from fleetlb.domain.services import ServiceEndpoints, TenantNode, TenantService
-from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
+from fleetlb.domain.virtual_servers import Announcement, VirtualServer, VirtualServerKey
 
 TYPE_PREFIX = "dev.fleetlb.v1."
 
@@ -31,6 +32,8 @@ class Hop(msgspec.Struct, frozen=True, rename="camel", gc=False):
 
 Hops = Annotated[tuple[Hop, ...], msgspec.Meta(max_length=32)]
 Digest = Annotated[str, msgspec.Meta(max_length=32)]
+Signature = Annotated[str, msgspec.Meta(max_length=128)]
+"""By the operator's key, over every byte of the body before `,"signature":`; the last field, therefore."""
 Shown = Annotated[tuple[Annotated[str, msgspec.Meta(max_length=45)], ...], msgspec.Meta(max_length=4)]
 
 
@@ -127,8 +130,8 @@ class TenantAllowed(Message, frozen=True, kw_only=True):
     revision: Whole
     """Grows with every message of the subject, within a generation."""
     allowed: Allowance | None = None
-    signature: Annotated[str, msgspec.Meta(max_length=128)] = ""
-    """By the operator's key, over every byte of the body before `,"signature":`; the last field, therefore."""
+    signature: Signature = ""
+    """Nodes that are given the operator's key believe nothing without it."""
 
 
 class RealizedState(enum.StrEnum):
@@ -180,6 +183,82 @@ class NodeRealized(Message, frozen=True, kw_only=True):
     virtual_servers: Whole = 0
     repairs: Whole = 0
     """Virtual servers, routes, rules and switches that others changed and this node has mended since its start."""
+    draining: bool = False
+    """It has heard that it is to be emptied, and gives way to every other node."""
+    connections: Whole | None = None
+    """That go on over it, while it drains; null: not known."""
+    announced: Whole = 0
+    """VIPs that it announced when it last counted them, while it drains."""
+    sessions: Annotated[tuple[RouterSession, ...], msgspec.Meta(max_length=MAX_PEERS)] = ()
+    """With the routers that it tells by BGP of every VIP that it carries; none while it tells nobody."""
+
+
+class GroupInstructed(Message, frozen=True, kw_only=True):
+    """What the nodes of a balancer group must know of their group."""
+
+    group: str
+    generation: Whole
+    """Fencing generation of the manager that decided."""
+    revision: Whole
+    """Grows with every such message of the generation."""
+    draining: Annotated[tuple[str, ...], msgspec.Meta(max_length=64)] = ()
+    """Nodes that are to be emptied: they give way to all others, and go on with what they have."""
+    nodes: Annotated[tuple[str, ...], msgspec.Meta(max_length=64)] = ()
+    """All of the group."""
+    bgp: BgpSpeaking | None = None
+    """What they tell their routers; null: nothing."""
+    signature: Signature = ""
+    """As in `tenant_allowed`."""
+
+
+Signed = TenantAllowed | GroupInstructed
+"""What the operator's key signs. No signature passes from one to the other: the bytes that it covers begin with the
+message's type, and name the group."""
+
+
+class NodePresent(Message, frozen=True, kw_only=True):
+    """A balancer node takes part in who answers for VIPs on layer 2, until its lease ends (ADR 15).
+
+    Its word bounds what it answers: what the others may conclude from it holds until they read its next one.
+    """
+
+    node: str
+    group: str
+    epoch: Whole
+    """Grows with every start of the node's programmer: of two under one name the later counts."""
+    run: Annotated[str, msgspec.Meta(max_length=32)]
+    """Of that start, by chance; tells two that began at the same moment apart."""
+    number: Whole
+    """Grows with every such word of the epoch."""
+    lease_ms: Annotated[int, msgspec.Meta(ge=100, le=60_000)]
+    """How long after it the node may answer, in milliseconds."""
+    members: Annotated[tuple[str, ...], msgspec.Meta(max_length=64)] = ()
+    """The nodes that it takes for alive, itself among them, sorted."""
+    read: Whole = 0
+    """How far it has read the stream, and done what follows from it."""
+    draining: bool = False
+    """It gives way to every other node."""
+
+
+class VipCarried(Message, frozen=True, kw_only=True):
+    """Whether a balancer node carries a VIP: programmed, read back, and with a usable real server (P4)."""
+
+    node: str
+    group: str
+    address: str
+    epoch: Whole
+    """Of the node when it said so, as in `node_present`; so is `run`."""
+    run: Annotated[str, msgspec.Meta(max_length=32)]
+    number: Whole
+    """Grows with every such word of the epoch."""
+    carried: bool
+    announcement: Announcement = Announcement.NONE
+    announced: bool = False
+    """Whether it tells the network so."""
+    to: Annotated[tuple[str, ...], msgspec.Meta(max_length=64)] = ()
+    """The interfaces, or the routers, that are told."""
+    since: Whole = 0
+    """When `announced` became what it is."""
 
 
 class StoreMarked(Message, frozen=True, kw_only=True):

@@ -81,6 +81,12 @@ def parse_intervals(texts: Iterable[str], excluded: Iterable[str] = ()) -> tuple
     return without(_merged(texts), _merged(excluded))
 
 
+def texts_of(intervals: Iterable[Interval]) -> tuple[str, ...]:
+    """Intervals as people write them: `first-last`, or the one address."""
+    ends = ((spell(i.family, i.first), spell(i.family, i.last)) for i in intervals)
+    return tuple(first if first == last else f"{first}-{last}" for first, last in ends)
+
+
 def _merged(texts: Iterable[str]) -> tuple[Interval, ...]:
     merged: list[Interval] = []
     for interval in sorted(parse_interval(text) for text in texts):

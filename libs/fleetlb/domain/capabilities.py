@@ -26,6 +26,10 @@ class Capability(enum.StrEnum):
     """Ends what a backend that leaves still has, after a time."""
     CLIENT_ADDRESS = "client-address"
     """Backends see who the client is: the affair of a group's forwarding, whatever its nodes say."""
+    BGP = "bgp"
+    """Of nodes with a BIRD, which tell routers of VIPs."""
+    LAYER2 = "layer2"
+    """Answers ARP and neighbour solicitations for VIPs: the affair of a node's settings."""
 
 
 ENGINE_CAPABILITIES: Mapping[EngineName, frozenset[str]] = {

@@ -18,6 +18,9 @@ REMOVED = "Removed"
 ADDRESSES_OUTSIDE = "AddressesOutside"
 """Of an AddressPool: addresses are in use that it would not give out any more, as its ranges lost or exclude them."""
 
+ANNOUNCED = "Announced"
+"""Of an AddressPool that asks for it: whether every node of its group can make its addresses known to the network."""
+
 
 class Reason(enum.StrEnum):
     """Stable codes; texts beside them are free."""
@@ -39,6 +42,7 @@ class Reason(enum.StrEnum):
     NO_NODE_PORT = "NoNodePort"
     DATAPLANE_REJECTED = "DataplaneRejected"
     PROBE_UNANSWERED = "ProbeUnanswered"
+    NOT_ANNOUNCED = "NotAnnounced"
     HUB_UNREACHABLE = "HubUnreachable"
     RELEASE_PENDING = "ReleasePending"
     TENANT_NOT_READY = "TenantNotReady"

@@ -9,6 +9,7 @@ import msgspec
 
 from fleetlb.domain.addresses import Family, Protocol, family_of
 from fleetlb.domain.conditions import Reason
+from fleetlb.domain.pool_networks import PoolRoute
 from fleetlb.domain.services import PodGroup, ServiceEndpoints, ServicePort, TenantNode, TenantService, TrafficPolicy
 from fleetlb.domain.tenancy import Grant, backend_address, pod_address
 from fleetlb.domain.virtual_servers import (
@@ -31,8 +32,8 @@ class Carriage(msgspec.Struct, frozen=True, kw_only=True):
     scheduler: Scheduler = Scheduler.LEAST_CONNECTION
     """For Services that ask for none."""
     drain_seconds: int = DEFAULT_DRAIN_SECONDS
-    prefixes: Mapping[str, str] = {}
-    """VIP to the network that it is routed with; without an entry, alone."""
+    routes: Mapping[str, PoolRoute] = {}
+    """VIP to how it gets to balancer nodes; without an entry, alone, and by nobody's word."""
 
 
 class PlannedServer(msgspec.Struct, frozen=True):
@@ -69,7 +70,7 @@ def plan_virtual_servers(
     planned: list[PlannedServer] = []
     for address in addresses:
         family = family_of(address)
-        ranges = _admitted(service.source_ranges, family)
+        ranges, route = _admitted(service.source_ranges, family), carriage.routes.get(address, PoolRoute())
         if pods is not None:
             backends = _on_pods(service, family, pods, grant)
         else:
@@ -86,7 +87,8 @@ def plan_virtual_servers(
                 proxy_protocol=service.proxy_protocol and port.protocol is Protocol.TCP,
                 failure_policy=grant.failure_policy,
                 health_check_port=health_check_port,
-                prefix=carriage.prefixes.get(address, ""),
+                prefix=route.prefix,
+                announcement=route.announcement,
             )
             planned.append(PlannedServer(server, reason))
     return tuple(planned)

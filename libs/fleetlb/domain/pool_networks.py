@@ -6,20 +6,32 @@ not know who owns which address.
 import bisect
 import ipaddress
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
-from fleetlb.domain.address_pools import Interval, number_of, parse_interval, parse_intervals, spell, without
+from fleetlb.domain.address_pools import Interval, lies_in, number_of, parse_interval, parse_intervals, spell, without
 from fleetlb.domain.addresses import Family, parse_address
+from fleetlb.domain.virtual_servers import Announcement
 
 _BITS = {Family.IPV4: 32, Family.IPV6: 128}
 
 
+class PoolRoute(NamedTuple):
+    """How an address gets to balancer nodes: the network that it is routed with, and who tells the network so."""
+
+    prefix: str = ""
+    announcement: Announcement = Announcement.NONE
+
+
 class PoolNetworks(msgspec.Struct, frozen=True):
-    """A pool's networks in order, without those that lie in others; and the balancer group that carries them."""
+    """A pool's networks in order, without those that lie in others; the balancer group that carries them, and how they
+    are made known to the network."""
 
     group: str
     networks: tuple[Interval, ...]
+    announcement: Announcement = Announcement.NONE
 
     def around(self, address: str) -> str:
         """The network that holds an address, as a CIDR; empty if none does. O(log n)."""
@@ -29,12 +41,23 @@ class PoolNetworks(msgspec.Struct, frozen=True):
             return ""
         return _cidr(self.networks[at])
 
+    def holds(self, group: str, address: str) -> bool:
+        """Whether one of the networks holds an address of a group. O(log n)."""
+        return (
+            bool(self.networks) and self.group == group and lies_in(self.networks, *number_of(parse_address(address)))
+        )
+
     def cidrs(self) -> list[str]:
         """All of them, in order."""
         return [_cidr(network) for network in self.networks]
 
 
-def parse_pool_networks(group: str, texts: Iterable[str], excluded: Iterable[str] = ()) -> PoolNetworks:
+def parse_pool_networks(
+    group: str,
+    texts: Iterable[str],
+    excluded: Iterable[str] = (),
+    announcement: Announcement = Announcement.NONE,
+) -> PoolNetworks:
     """Read a pool's CIDRs and `first-last` ranges, and what is excluded of them. Raises ValueError with a sentence that
     names the text.
 
@@ -47,7 +70,16 @@ def parse_pool_networks(group: str, texts: Iterable[str], excluded: Iterable[str
     for network in sorted(found, key=lambda each: (each.family, each.first, -each.last)):
         if not kept or not kept[-1].overlaps(network):
             kept.append(network)
-    return PoolNetworks(group, tuple(kept))
+    return PoolNetworks(group, tuple(kept), announcement)
+
+
+def only_in(one: PoolNetworks | None, other: PoolNetworks | None) -> PoolNetworks:
+    """The networks of one that the other does not have: their addresses are routed otherwise by it, or not at all."""
+    if one is None:
+        return PoolNetworks("", ())
+    is_alike = other is not None and (other.group, other.announcement) == (one.group, one.announcement)
+    known = frozenset(other.networks) if other is not None and is_alike else frozenset[Interval]()
+    return replace(one, networks=tuple(network for network in one.networks if network not in known))
 
 
 def _cidr(network: Interval) -> str:

@@ -1,7 +1,8 @@
 """Whether a load balancer is provisioned and serves: computed once, for its object, its tenant and the metrics.
 
 Invariant (V10): `Serving` is True only if every required node acknowledged the very revision in force on every port,
-and a probe through the VIP was answered. Nothing is concluded from silence: what is not known is InProgress. But a node
+and a probe through the VIP was answered; where its pool asks for it, only if nodes announce every address
+(`with_announcement`). Nothing is concluded from silence: what is not known is InProgress. But a node
 that checks backends and finds none healthy has spoken.
 """
 
@@ -80,6 +81,17 @@ def judge(
         serving=_stamp(_serving(addresses, refusal, acknowledged, current), generation),
         addresses=addresses if acknowledged else tuple(a for a in addresses if a in published),
     )
+
+
+def with_announcement(verdict: Verdict, lack: str | None) -> Verdict:
+    """The verdict where addresses are to be announced. `lack`: why one is not, and what to do; "": all are; None: it is
+    being settled. What hinders serving otherwise comes first: nodes announce only what has a usable backend."""
+    if verdict.serving.status is not Status.TRUE or lack == "":
+        return verdict
+    serving = in_progress(SERVING)
+    if lack is not None:
+        serving = Condition(type=SERVING, status=Status.FALSE, reason=Reason.NOT_ANNOUNCED, message=lack)
+    return msgspec.structs.replace(verdict, serving=_stamp(serving, verdict.serving.observed_generation))
 
 
 def _provisioned(

@@ -61,6 +61,17 @@ class Forwarding(enum.StrEnum):
         return self is not Forwarding.MASQUERADE
 
 
+class Announcement(enum.StrEnum):
+    """How the network learns on which balancer nodes a VIP lives."""
+
+    NONE = "none"
+    """Not from fleetlb: the network sends the pool to the nodes as it is."""
+    LAYER2 = "layer2"
+    """One node of the group answers ARP and neighbour solicitations for it."""
+    BGP = "bgp"
+    """Every node that carries it tells its routers."""
+
+
 class FailurePolicy(enum.StrEnum):
     """What a virtual server does when most of its real servers fail their checks at once."""
 
@@ -105,3 +116,5 @@ class VirtualServer(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     """Where a real server's node says by HTTP whether it has a ready pod, a second opinion on it; 0: nowhere."""
     prefix: str = ""
     """The network of the pool that the address belongs to, which nodes route as one; empty: the address alone."""
+    announcement: Announcement = Announcement.NONE
+    """How the pool's addresses are made known to the network."""

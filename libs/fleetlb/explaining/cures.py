@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from fleetlb.domain.announcing import ANNOUNCING_CURES
 from fleetlb.domain.conditions import Reason
 
 CURES: Mapping[str, str] = {
@@ -34,6 +35,8 @@ CURES: Mapping[str, str] = {
     Reason.NO_ELIGIBLE_NODE: "check that nodes are Ready and not excluded from load balancers",
     Reason.BACKEND_NOT_ALLOWED: "add the nodes' network to the Tenant's spec.nodeCIDRs (for pods: spec.podCIDRs)",
     Reason.PROBE_UNANSWERED: "see that a pod listens, and that nodes let balancer nodes in on the node port",
+    **ANNOUNCING_CURES,
+    "TakingOver": "wait a moment; if it stays, look at the logs of the dataplane-programmers on these nodes",
     "NoStatusService": "start a status service; if one runs, its log says why it does not get the Lease",
     "NotJudged": "wait a moment; if it stays, look at the status service's log",
     Reason.IN_PROGRESS: "wait a moment; if it stays, look at the status service's log",

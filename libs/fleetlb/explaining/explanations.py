@@ -4,6 +4,7 @@ import msgspec
 
 from fleetlb.domain.conditions import SERVING, Reason
 from fleetlb.domain.traces import mark_of, trace_id, unmarked
+from fleetlb.explaining.announcing import announced
 from fleetlb.explaining.cures import CURES
 from fleetlb.explaining.situation import Situation
 from fleetlb.explaining.steps import STEPS, Finding, Stage, since_of
@@ -52,7 +53,7 @@ def _given(seen: Situation) -> dict[str, str]:
         return {}
     ports = ", ".join(f"{port.port}/{port.protocol.value}" for port in item.spec.service.ports)
     given = {"addresses": ", ".join(item.spec.addresses), "ports": ports, "group": item.spec.group}
-    return {name: text for name, text in given.items() if text}
+    return {name: text for name, text in given.items() if text} | announced(seen)
 
 
 def _trace(seen: Situation) -> str:

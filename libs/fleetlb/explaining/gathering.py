@@ -5,18 +5,27 @@ of an address that is being let go of are found by listing.
 """
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.objects import TENANT_LABEL, AddressClaim, AddressClaimSpec, BalancerGroup, LoadBalancer
-from fleetlb.contracts.streams import desired_stream, observed_stream, realized_stream
+from fleetlb.contracts.streams import announced_stream, desired_stream, observed_stream, realized_stream
 from fleetlb.contracts.tenants import Tenant
-from fleetlb.contracts.v1 import ServiceObserved, VirtualServerDesired, VirtualServerRealized
+from fleetlb.contracts.v1 import (
+    Message,
+    NodePresent,
+    ServiceObserved,
+    VipCarried,
+    VirtualServerDesired,
+    VirtualServerRealized,
+)
 from fleetlb.domain.errors import Poison
 from fleetlb.domain.planning import keys_of
-from fleetlb.domain.virtual_servers import VirtualServerKey
-from fleetlb.explaining.situation import Said, Situation
+from fleetlb.domain.virtual_servers import Announcement, VirtualServerKey
+from fleetlb.explaining.announcing import ways_of
+from fleetlb.explaining.situation import Carrying, Presence, Said, Situation
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.errors import NotFound
 from fleetlb.kube.fleet_objects import ADDRESS_CLAIMS, BALANCER_GROUPS
@@ -24,6 +33,8 @@ from fleetlb.kube.holding import Holders
 from fleetlb.kube.shown_services import Service
 from fleetlb.runtime.bus import Bus
 from fleetlb.runtime.reading import Kept, last_message
+
+M = TypeVar("M", bound=Message)
 
 
 class Place(NamedTuple):
@@ -54,6 +65,8 @@ async def situation_of(cluster: Cluster, bus: Bus, place: Place, leases: Holders
         inventory = await last_message(bus, stream, subjects.observed_inventory(account, place.cluster))
     group = await _group(cluster, balancer)
     keys = keys_of(balancer.spec.addresses, balancer.spec.service.ports) if balancer else ()
+    desired = await _desired(bus, group, keys)
+    answered = [address for address, way in ways_of(desired).items() if way is Announcement.LAYER2]
     return Situation(
         tenant_name=place.tenant.metadata.name,
         namespace=place.namespace,
@@ -62,23 +75,25 @@ async def situation_of(cluster: Cluster, bus: Bus, place: Place, leases: Holders
         tenant=place.tenant,
         is_tenant_seen=place.is_tenant_seen,
         service=place.service,
-        observed=_decoded(observed),
+        observed=_decoded(ServiceObserved, observed),
         watcher_heard=inventory.at if inventory else None,
         balancer=balancer,
         claims=await _claims(cluster, place),
         group=group,
-        desired=await _desired(bus, group, keys),
+        desired=desired,
         realized=await _realized(bus, group, keys),
+        carried=await _carried(bus, group, answered),
+        present=await _present(bus, group if answered else None),
         manager=leases.manager_of(place.tenant.metadata.name),
         status=leases.status,
     )
 
 
-def _decoded(kept: Kept | None) -> ServiceObserved | None:
+def _decoded(kind: type[M], kept: Kept | None) -> M | None:
     if kept is None or not kept.data:
         return None
     with suppress(Poison):
-        return codec.decode(ServiceObserved, kept.data)
+        return codec.decode(kind, kept.data)
     return None
 
 
@@ -125,4 +140,27 @@ async def _realized(
                 with suppress(Poison):
                     word = codec.decode(VirtualServerRealized, kept.data)
                     found.setdefault(node, {})[key] = Said(word, kept.trace, kept.at)
+    return found
+
+
+async def _carried(bus: Bus, group: BalancerGroup | None, addresses: Sequence[str]) -> dict[str, dict[str, Carrying]]:
+    found: dict[str, dict[str, Carrying]] = {}
+    for node in group.spec.nodes if group else ():
+        name = group.metadata.name if group else ""
+        for address in addresses:
+            kept = await last_message(bus, announced_stream(name).name, subjects.carried(name, node, address))
+            word = _decoded(VipCarried, kept)
+            if kept is not None and word is not None:
+                found.setdefault(node, {})[address] = Carrying(word, kept.at)
+    return found
+
+
+async def _present(bus: Bus, group: BalancerGroup | None) -> dict[str, Presence]:
+    found: dict[str, Presence] = {}
+    for node in group.spec.nodes if group else ():
+        name = group.metadata.name if group else ""
+        kept = await last_message(bus, announced_stream(name).name, subjects.present(name, node))
+        word = _decoded(NodePresent, kept)
+        if kept is not None and word is not None:
+            found[node] = Presence(word, kept.at)
     return found

@@ -1,12 +1,13 @@
 """All that is known of one Service, at about one moment. Values."""
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
 import msgspec
 
 from fleetlb.contracts.objects import AddressClaim, BalancerGroup, LoadBalancer
 from fleetlb.contracts.tenants import Tenant
-from fleetlb.contracts.v1 import ServiceObserved, VirtualServerDesired, VirtualServerRealized
+from fleetlb.contracts.v1 import NodePresent, ServiceObserved, VipCarried, VirtualServerDesired, VirtualServerRealized
 from fleetlb.domain.planning import keys_of
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.kube.holding import Held
@@ -18,6 +19,22 @@ class Said(msgspec.Struct, frozen=True):
 
     word: VirtualServerRealized
     trace: str
+    at: float
+    """When the hub had it, in seconds since 1970."""
+
+
+class Carrying(msgspec.Struct, frozen=True):
+    """What a node last said of a VIP that is announced."""
+
+    word: VipCarried
+    at: float
+    """When the hub had it, in seconds since 1970."""
+
+
+class Presence(msgspec.Struct, frozen=True):
+    """What a node last said of its part in who announces VIPs."""
+
+    word: NodePresent
     at: float
     """When the hub had it, in seconds since 1970."""
 
@@ -45,6 +62,9 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     desired: Mapping[VirtualServerKey, VirtualServerDesired]
     realized: Mapping[str, Mapping[VirtualServerKey, Said]]
     """Node to what it said."""
+    carried: Mapping[str, Mapping[str, Carrying]] = {}
+    """Node to address to what it said; of addresses that nodes announce on layer 2 alone, as is `present`."""
+    present: Mapping[str, Presence] = {}
     manager: Held
     status: Held
 
@@ -72,3 +92,8 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
         for node in nodes:
             for key in self.virtual_servers():
                 yield node, key, self.realized.get(node, {}).get(key)
+
+
+def spelled(seconds: float) -> str:
+    """A time in seconds since 1970 as people and objects spell it (RFC 3339)."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

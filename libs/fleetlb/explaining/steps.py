@@ -6,7 +6,6 @@ module alone.
 
 import enum
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import msgspec
 
@@ -14,7 +13,8 @@ from fleetlb.contracts.objects import AddressClaimSpec, ClaimPhase
 from fleetlb.contracts.v1 import LoadBalancerRevision, Probe, RealizedState
 from fleetlb.domain.conditions import PROVISIONED, READY, SERVING, Condition, Reason, Status
 from fleetlb.domain.verdicts import IDLE_TEXTS
-from fleetlb.explaining.situation import Situation
+from fleetlb.explaining.announcing import unannounced
+from fleetlb.explaining.situation import Situation, spelled
 
 SILENCE_SECONDS = 60.0
 """A watcher says every 15 s that it lives."""
@@ -28,6 +28,7 @@ class Stage(enum.StrEnum):
     MANAGER = "manager"
     NODE = "balancer node"
     BACKENDS = "backends"
+    ANNOUNCED = "announced"
     STATUS = "status service"
     SERVING = "serving"
 
@@ -89,7 +90,7 @@ def _watcher_silent(seen: Situation) -> Finding | None:
     heard = seen.watcher_heard
     if heard is not None and seen.now - heard <= SILENCE_SECONDS:
         return None
-    since = _spelled(heard) if heard is not None else ""
+    since = spelled(heard) if heard is not None else ""
     text = f"the tenant's watcher was last heard {seen.now - heard:.0f} s ago" if heard else "it was never heard"
     return Finding(Stage.WATCHER, "WatcherSilent", text, since=since)
 
@@ -166,7 +167,7 @@ def _rejected(seen: Situation) -> Finding | None:
     for node, key, said in seen.words():
         if said is not None and said.word.state is RealizedState.REJECTED:
             given = {"node": node, "virtual server": str(key)}
-            return Finding(Stage.NODE, Reason.DATAPLANE_REJECTED, said.word.message, given, _spelled(said.at))
+            return Finding(Stage.NODE, Reason.DATAPLANE_REJECTED, said.word.message, given, spelled(said.at))
     return None
 
 
@@ -187,6 +188,11 @@ def _unanswered(seen: Situation) -> Finding | None:
             text = f"{node} dialled {key} and no backend answered"
             return Finding(Stage.BACKENDS, Reason.PROBE_UNANSWERED, text, given, since_of(seen))
     return None
+
+
+def _not_announced(seen: Situation) -> Finding | None:
+    lack = unannounced(seen)
+    return Finding(Stage.ANNOUNCED, lack.reason, lack.message, lack.given, lack.since) if lack else None
 
 
 def _not_judged(seen: Situation) -> Finding | None:
@@ -226,6 +232,7 @@ STEPS: tuple[Callable[[Situation], Finding | None], ...] = (
     _rejected,
     _without_backends,
     _unanswered,
+    _not_announced,
     _not_judged,
     _not_shown,
 )
@@ -251,7 +258,3 @@ def since_of(seen: Situation, kind: str = SERVING) -> str:
     """Since when a condition of the LoadBalancer says what it says (RFC 3339); empty if it says nothing."""
     conditions = seen.balancer.status.conditions if seen.balancer else ()
     return next((c.last_transition_time for c in conditions if c.type == kind), "")
-
-
-def _spelled(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -168,6 +168,13 @@ class Cluster:
         path = res.path(name, namespace, subresource) + query_string({"fieldManager": self._field_manager})
         return _decode(res, await self._request("PUT", res, path, res.encode(obj), "application/json"))
 
+    async def dry_run(self, res: Resource[T], obj: T, *, is_there: bool) -> T:
+        """What an object would be, were it created, or put in place of the one that `is_there`. Writes nothing."""
+        namespace, name = name_of(obj)
+        query = query_string({"fieldManager": self._field_manager, "dryRun": "All"})
+        method, path = ("PUT", res.path(name, namespace)) if is_there else ("POST", res.collection_path(namespace))
+        return _decode(res, await self._request(method, res, path + query, res.encode(obj), "application/json"))
+
     async def patch(
         self,
         res: Resource[T],

@@ -3,7 +3,8 @@
 ApiError (FleetlbError)         anything the server refused that has no name below (405, 413, 415, …)
 ├── Invalid                     400, 422: the object or request is wrong; trying again is useless
 ├── Unauthorized                401: the credentials are unknown or expired
-├── Forbidden                   403: no right, quota used up, or the namespace is terminating (`causes` says)
+├── Forbidden                   403: the namespace is terminating (`causes` says)
+│   └── NoRight (Transient)     403: no role lets it, as far as the server knows roles; or a quota is used up
 ├── NotFound                    404: no such object, or no such kind
 ├── AlreadyExists               409: the name is taken
 ├── Conflict                    409, or 422 about metadata.uid: a precondition failed: read again, decide again
@@ -59,6 +60,10 @@ class Unauthorized(ApiError):
 
 class Forbidden(ApiError):
     """The server knows us and says no."""
+
+
+class NoRight(Forbidden, Transient):
+    """Not let, now: a server that has just begun has read no roles yet, and a role can be granted at any time."""
 
 
 class NotFound(ApiError):
@@ -166,6 +171,8 @@ def _kind(status: int, reason: str, details: _Details) -> type[ApiError]:
         return AlreadyExists
     if status == 422 and any(cause.field == "metadata.uid" for cause in details.causes or ()):
         return Conflict  # how a patch meant for another object of this name is refused
+    if status == 403 and not details.causes:
+        return NoRight
     if status >= 500:
         return Unavailable
     return _KINDS.get(status, ApiError)

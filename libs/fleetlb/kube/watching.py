@@ -128,11 +128,15 @@ class Reflector(Generic[K]):
             await asyncio.sleep(verdict.pause)
 
     async def _compare(self) -> None:
-        """Whether the store still has all that it had. A server that does not say is watched all the same."""
+        """Whether the store still has all that it had; a server that refuses to say, as until it has read roles, is not
+        watched yet."""
         now = 0
         if self._in_doubt and self._reached:
-            with contextlib.suppress(ApiError):
+            try:
                 now = await self._cluster.version(self._resource, self._namespace)
+            except ApiError as refusal:
+                if refusal.status != 404:
+                    raise
         if 0 < now < self._reached:
             raise StoreWentBack(repr(self._resource), self._reached, now)
 

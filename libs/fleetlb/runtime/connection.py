@@ -23,6 +23,7 @@ from fleetlb.runtime.backoff import Backoff
 from fleetlb.runtime.bus import Callback
 from fleetlb.runtime.nats_accounts import sign_nonce
 from fleetlb.runtime.nats_credentials import Keyring
+from fleetlb.runtime.nats_tls import NO_FILES, SCHEME, DemandingClient, TlsFiles, explained
 from fleetlb.runtime.session import Session, cancels_so_far, discard, happens, honour_cancellation
 
 REDIAL = Backoff(initial=0.2, cap=5.0, factor=1.7, jitter=0.6)
@@ -37,7 +38,7 @@ Greeted = Callable[[str], None]
 
 
 class Dialling(msgspec.Struct, frozen=True, kw_only=True):
-    """Where to connect and as whom. `creds` are asked at every attempt, so renewed ones are taken up.
+    """Where to connect and as whom. `creds` and `tls` are read at every attempt, so renewed ones are taken up.
 
     `takes_any_server`: of one that there is an objection to, say so and go on. It is for those who do not run the
     server and keep nobody apart.
@@ -46,9 +47,15 @@ class Dialling(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     name: str
     creds: Keyring | None = None
+    tls: TlsFiles = NO_FILES
     max_payload: int = 1024 * 1024
     inbox_prefix: str = "_INBOX"
     takes_any_server: bool = False
+
+    @property
+    def demands_tls(self) -> bool:
+        """Whether nothing may be said in the clear."""
+        return SCHEME in self.url
 
 
 class _Lasting(msgspec.Struct, frozen=True):
@@ -190,14 +197,14 @@ class Connection:
                 return session
 
     def _explain(self, problem: Exception) -> str:
-        text = str(problem) or type(problem).__name__
+        text = explained(problem) if self._dialling.demands_tls else str(problem) or type(problem).__name__
         if self._dialling.creds is None or not any(word in text.lower() for word in _REFUSED_CREDENTIALS):
             return text
         return f"{text}; the credentials are {self._dialling.creds.describe()}"
 
     async def _dial(self) -> Session:
         options = self._options()
-        client = Client()
+        client = DemandingClient() if self._dialling.demands_tls else Client()
         holder: list[Session] = []
         problems: list[Exception] = []
 
@@ -247,6 +254,8 @@ class Connection:
             # A publish without a connection fails at once instead of being sent later behind its caller's back.
             "pending_size": -1,
         }
+        if self._dialling.demands_tls:
+            options["tls"] = self._dialling.tls.context()
         if self._dialling.creds is not None:
             newest = self._dialling.creds.newest()
             options["user_jwt_cb"] = lambda: bytearray(newest.jwt.encode())

@@ -34,6 +34,7 @@ from fleetlb.runtime.bus import (
 from fleetlb.runtime.connection import Connection, Dialling, Greeted
 from fleetlb.runtime.jetstream_api import API, call, read
 from fleetlb.runtime.nats_credentials import Keyring
+from fleetlb.runtime.nats_tls import NO_FILES, TlsFiles
 from fleetlb.runtime.replay_progress import Pulling
 from fleetlb.runtime.replaying import Follower, Handlers
 from fleetlb.runtime.session import NobodyAnswers
@@ -58,11 +59,12 @@ class JetStreamBus:
     def __init__(
         self, dialling: Dialling, *, pulling: Pulling | None = None, on_greeted: Greeted = lambda _: None
     ) -> None:
-        """Does nothing yet; `connect` is the way to get a bus that works."""
+        """Does nothing until `begin`."""
         self._connection = Connection(dialling, on_greeted=on_greeted)
         self._pulling = pulling
         self._slots = asyncio.Semaphore(_PUBLISHES_IN_FLIGHT)
         self._keeper: asyncio.Task[None] | None = None
+        self._replicas = 1
         self._log = structlog.get_logger("fleetlb.bus")
 
     @classmethod
@@ -72,34 +74,43 @@ class JetStreamBus:
         *,
         tasks: asyncio.TaskGroup,
         creds: Path | Keyring | None = None,
+        tls: TlsFiles = NO_FILES,
         name: str = "fleetlb",
         max_payload: int = 1024 * 1024,
-        pulling: Pulling | None = None,
         takes_any_server: bool = False,
         on_greeted: Greeted = lambda _: None,
     ) -> "JetStreamBus":
-        """Return once connected, however long that takes; the connection is kept by a task of `tasks`.
+        """A bus that has begun.
 
-        `creds`: a credentials file, or a keyring that is given newer ones. `max_payload`: what the user's account may
-        send at once; a larger message would cost the connection. `takes_any_server`, `on_greeted`: see `Connection`.
+        `creds`: a credentials file, or a keyring that is given newer ones. `tls`: what counts where `url` says tls://.
+        `max_payload`: what the user's account may send at once; a larger message would cost the connection.
+        `takes_any_server`, `on_greeted`: see `Connection`.
         """
         keyring = Keyring(creds) if isinstance(creds, Path) else creds
         dialling = Dialling(
-            url=url, name=name, creds=keyring, max_payload=max_payload, takes_any_server=takes_any_server
+            url=url, name=name, creds=keyring, tls=tls, max_payload=max_payload, takes_any_server=takes_any_server
         )
-        bus = cls(dialling, pulling=pulling, on_greeted=on_greeted)
-        bus._keeper = tasks.create_task(bus._connection.run(), name="bus connection")
-        try:
-            await bus._connection.session()
-        except asyncio.CancelledError:
-            bus._keeper.cancel()
-            raise
+        bus = cls(dialling, on_greeted=on_greeted)
+        await bus.begin(tasks)
         return bus
+
+    async def begin(self, tasks: asyncio.TaskGroup) -> None:
+        """Return once connected, however long that takes; the connection is kept by a task of `tasks`."""
+        self._keeper = tasks.create_task(self._connection.run(), name="bus connection")
+        try:
+            await self._connection.session()
+        except asyncio.CancelledError:
+            self._keeper.cancel()
+            raise
 
     @property
     def connected(self) -> bool:
         """Whether the connection stands right now."""
         return self._connection.connected
+
+    def replicate(self, replicas: int) -> None:
+        """Have every stream that is ensured from now on held by so many servers at least."""
+        self._replicas = replicas
 
     async def publish(
         self, subject: str, body: bytes, *, message_id: str, trace: str = "", headers: Mapping[str, str] = NO_HEADERS
@@ -160,6 +171,7 @@ class JetStreamBus:
 
     async def ensure_stream(self, spec: StreamSpec) -> StreamState:
         """Create the stream, or change it where it differs. Raises Misconfigured when the server cannot comply."""
+        spec = msgspec.structs.replace(spec, replicas=max(spec.replicas, self._replicas))
         try:
             info = await self._stream_request("INFO", spec.name, None)
             if stream_config.must_be_remade(spec, info.config):

@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 import nkeys
 
-from fleetlb.contracts.streams import events_stream
-from fleetlb.contracts.subjects import ALL_EVENTS, LOCAL_CREDENTIALS, LOCAL_SNAPSHOT, ROOT
+from fleetlb.contracts.subjects import LOCAL_CREDENTIALS, LOCAL_SNAPSHOT, ROOT
+from fleetlb.runtime.nats_permissions import Permissions
 
 UNLIMITED = -1
 ACCOUNT_TOKEN = 4
@@ -86,42 +86,20 @@ class AccountClaims(msgspec.Struct, frozen=True, kw_only=True):
     revocations: Mapping[str, int] = msgspec.field(default_factory=dict)
 
 
-class Permissions(msgspec.Struct, frozen=True, kw_only=True):
-    """Subjects that a user may publish and subscribe; empty means every subject of its account."""
-
-    publish: tuple[str, ...] = ()
-    subscribe: tuple[str, ...] = ()
-
-
-WATCHER_PERMISSIONS = Permissions(
-    publish=("observed.>", *_TENANT_REQUESTS),
-    subscribe=("reported.>", "resync.>", "renewal.>", "_INBOX.>"),
-)
-
-_EVENTS = events_stream().name
-INTEGRATION_PERMISSIONS = Permissions(
-    publish=(
-        *(f"$JS.API.{verb}.{_EVENTS}" for verb in ("STREAM.INFO", "CONSUMER.CREATE", "CONSUMER.NAMES")),
-        *(
-            f"$JS.API.CONSUMER.{verb}.{_EVENTS}.>"
-            for verb in ("CREATE", "DURABLE.CREATE", "INFO", "MSG.NEXT", "DELETE")
-        ),
-        f"$JS.ACK.{_EVENTS}.>",
-        f"$JS.FC.{_EVENTS}.>",
-    ),
-    subscribe=(ALL_EVENTS, "_INBOX_integration.>"),
-)
-"""A user of the hub's account that reads events and their history, and nothing else: others' inboxes neither."""
-
-
 def new_seed(kind: KeyKind) -> str:
     """A new random key pair of a kind, as its seed."""
     return _text(nkeys.encode_seed(secrets.token_bytes(32), kind.value))
 
 
 def public_key(seed: str) -> str:
-    """The public key that belongs to a seed: the identity of the operator, account or user."""
-    return _text(nkeys.from_seed(bytearray(seed.encode())).public_key)
+    """The public key that belongs to a seed: the identity of the operator (O…), account (A…) or user (U…).
+
+    Raises ValueError, which does not show the seed.
+    """
+    try:
+        return _text(nkeys.from_seed(bytearray(seed.encode())).public_key)
+    except (nkeys.NkeysError, ValueError):
+        raise ValueError("not the seed of a key") from None
 
 
 def operator_jwt(name: str, operator_seed: str, *, system_account: str, issued_at: int) -> str:

@@ -3,6 +3,7 @@
 Pure: paths and JWTs go in, text comes out. It must not start a server or touch a file.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,22 @@ MAX_STORE_BYTES = 1024**4
 """Streams reserve their bounds, 2 GiB for each balancer group, and the server refuses those beyond its store's. Its own
 defaults are three quarters of the memory and of what the disk has left, which reservations reach long before either is
 full."""
+
+
+class ServerTls(msgspec.Struct, frozen=True, kw_only=True):
+    """PEM files of a server that admits nobody without TLS; `ca`: nor without a certificate that this vouches for."""
+
+    cert: Path
+    key: Path
+    ca: Path | None = None
+
+
+class ServerRoutes(msgspec.Struct, frozen=True, kw_only=True):
+    """A server's place in a cluster: the port for its peers, and the ports of all of them on the same host."""
+
+    cluster: str
+    port: int
+    peers: tuple[int, ...]
 
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,9 +42,13 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = -1
     monitor_port: int | None = None
+    monitor_host: str | None = None
+    """Where the monitoring pages are, which show much and ask for nothing; None: at `host`."""
     ports_directory: Path | None = None
     max_payload: int = MIB
     sync_always: bool = False
+    tls: ServerTls | None = None
+    routes: ServerRoutes | None = None
 
     @property
     def pid_file(self) -> Path:
@@ -59,23 +80,52 @@ def server_config(config: ServerConfig) -> str:
         f"  max_file_store: {MAX_STORE_BYTES}",
         *(["  sync_interval: always"] if config.sync_always else []),
         "}",
-        f"operator: {config.operator_jwt}",
-        f"system_account: {config.system_account}",
+        accounts_config(config.operator_jwt, config.system_account, config.accounts).rstrip(),
         "resolver {",
         "  type: full",
         f"  dir: {_quoted(config.resolver_directory)}",
         "  allow_delete: true",
         '  interval: "2m"',
         "}",
-        "resolver_preload {",
-        *(f"  {account}: {jwt}" for account, jwt in sorted(config.accounts.items())),
-        "}",
     ]
     if config.monitor_port is not None:
-        lines.append(f'http: "{config.host}:{config.monitor_port}"')
+        lines.append(f'http: "{config.monitor_host or config.host}:{config.monitor_port}"')
+    if config.tls is not None:
+        lines += _tls(config.tls)
+    if config.routes is not None:
+        lines += _cluster(config.host, config.routes)
     if config.ports_directory is not None:
         lines.append(f"ports_file_dir: {_quoted(config.ports_directory)}")
     return "\n".join(lines) + "\n"
+
+
+def accounts_config(operator_jwt: str, system_account: str, accounts: Mapping[str, str]) -> str:
+    """The part that says whom the server trusts, for a configuration that somebody else writes to include."""
+    lines = [
+        f"operator: {operator_jwt}",
+        f"system_account: {system_account}",
+        "resolver_preload {",
+        *(f"  {account}: {jwt}" for account, jwt in sorted(accounts.items())),
+        "}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _tls(tls: ServerTls) -> list[str]:
+    verifying = [f"  ca_file: {_quoted(tls.ca)}", "  verify: true"] if tls.ca is not None else []
+    return ["tls {", f"  cert_file: {_quoted(tls.cert)}", f"  key_file: {_quoted(tls.key)}", *verifying, "}"]
+
+
+def _cluster(host: str, routes: ServerRoutes) -> list[str]:
+    peers = [_quoted(f"nats://{host}:{port}") for port in routes.peers if port != routes.port]
+    listen = _quoted(f"{host}:{routes.port}")
+    return [
+        "cluster {",
+        f"  name: {_quoted(routes.cluster)}",
+        f"  listen: {listen}",
+        f"  routes: [{', '.join(peers)}]",
+        "}",
+    ]
 
 
 def _quoted(value: str | Path) -> str:

@@ -50,12 +50,13 @@ def stream_config(spec: StreamSpec) -> dict[str, Any]:
         "allow_rollup_hdrs": False,
         "allow_msg_ttl": False,
         "allow_direct": False,
+        "num_replicas": spec.replicas,
     }
 
 
 def differences(spec: StreamSpec, actual: dict[str, Any]) -> dict[str, Any]:
     """Settings that an update must change; empty when the stream is as wished."""
-    return {name: value for name, value in stream_config(spec).items() if actual.get(name, _absent(value)) != value}
+    return {name: value for name, value in _wished(spec, actual).items() if actual.get(name, _absent(value)) != value}
 
 
 def must_be_remade(spec: StreamSpec, actual: dict[str, Any]) -> bool:
@@ -70,9 +71,9 @@ def forbidden_features(actual: dict[str, Any]) -> tuple[str, ...]:
 
 
 def updated_config(spec: StreamSpec, actual: dict[str, Any]) -> dict[str, Any]:
-    """The whole configuration for an update: what an operator set beside ours (replicas, placement) stays."""
+    """The whole configuration for an update: what an operator set beside ours (placement, more replicas) stays."""
     allowed = {name: value for name, value in actual.items() if name not in _FORBIDDEN}
-    return {**allowed, **stream_config(spec)}
+    return {**allowed, **_wished(spec, actual)}
 
 
 def complaint(spec: StreamSpec, actual: dict[str, Any]) -> str:
@@ -92,6 +93,10 @@ def complaint(spec: StreamSpec, actual: dict[str, Any]) -> str:
 def state_of(info: StreamInfo) -> StreamState:
     """The port's view of a stream."""
     return StreamState(created_at=info.created, last_sequence=info.state.last_seq, messages=info.state.messages)
+
+
+def _wished(spec: StreamSpec, actual: dict[str, Any]) -> dict[str, Any]:
+    return {**stream_config(spec), "num_replicas": max(spec.replicas, actual.get("num_replicas") or 1)}
 
 
 def _shown(value: object) -> str:

@@ -101,6 +101,22 @@ class Tracing:
                 Span(trace=trace, parent=parent, name=name, kind=kind, began=began, ended=ended, attributes=attributes)
             )
 
+    def record_process(self, sent: str, subject: str, began: int, attributes: Attributes = NO_ATTRIBUTES) -> None:
+        """Tell of a message that was taken in, until now. `sent`: the context of whoever sent it."""
+        if self.records(sent):
+            told = {**messaging("process", "process", subject), **attributes}
+            self.record(
+                Span(
+                    trace=self.follow(sent),
+                    parent=sent,
+                    name=f"process {subject}",
+                    kind=Kind.CONSUMER,
+                    began=began,
+                    ended=self.now(),
+                    attributes=told,
+                )
+            )
+
 
 OFF = Tracing()
 """Contexts, and no spans."""

@@ -16,7 +16,8 @@ from pathlib import Path
 import msgspec
 
 from fleetlb.runtime import nats_accounts as minting
-from fleetlb.runtime.nats_config import ServerConfig, server_config
+from fleetlb.runtime.nats_config import ServerConfig, ServerTls, server_config
+from fleetlb.runtime.nats_permissions import Permissions
 
 START_SECONDS = 15.0
 
@@ -34,8 +35,13 @@ class TenantAccount(msgspec.Struct, frozen=True):
 class NatsServer:
     """One server process with a hub and a system account. The port and the data survive `restart`."""
 
-    def __init__(self, directory: Path, *, binary: Path | None = None) -> None:
-        """`directory` must be empty; everything the server needs is written there."""
+    def __init__(
+        self, directory: Path, *, binary: Path | None = None, tls: ServerTls | None = None, host: str = "127.0.0.1"
+    ) -> None:
+        """`directory` must be empty; everything the server needs is written there. `host`: where it listens, in the
+        network namespace of the thread that starts it."""
+        self._host = host
+        self._tls = tls
         self.directory = directory
         self.operator_seed = minting.new_seed(minting.KeyKind.OPERATOR)
         self.system_seed = minting.new_seed(minting.KeyKind.ACCOUNT)
@@ -53,7 +59,7 @@ class NatsServer:
     @property
     def url(self) -> str:
         """Where clients connect; stable from the first start on."""
-        return f"nats://127.0.0.1:{self._port}"
+        return f"{'tls' if self._tls else 'nats'}://{self._host}:{self._port}"
 
     @property
     def port(self) -> int:
@@ -69,7 +75,7 @@ class NatsServer:
     def reserve_port(self) -> None:
         """Choose the port before the first start, for tests of a server that is not there yet."""
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+            probe.bind((self._host, 0))
             self._port = probe.getsockname()[1]
 
     def start(self) -> None:
@@ -99,6 +105,10 @@ class NatsServer:
         self._end(signal.SIGKILL if hard else signal.SIGTERM)
         self.start()
 
+    def reload(self) -> None:
+        """Have it read its configuration and its certificates again; whoever is connected stays."""
+        self._signal(signal.SIGHUP)
+
     def pause(self) -> None:
         """Stop the process without closing its sockets; when this returns, none of its threads runs any more."""
         self._signal(signal.SIGSTOP)
@@ -109,7 +119,7 @@ class NatsServer:
         """Undo `pause`."""
         self._signal(signal.SIGCONT)
 
-    def mint_tenant(self, name: str, *, permissions: minting.Permissions | None = None) -> TenantAccount:
+    def mint_tenant(self, name: str, *, permissions: Permissions | None = None) -> TenantAccount:
         """A tenant's account and user, not yet pushed to the server."""
         seed = minting.new_seed(minting.KeyKind.ACCOUNT)
         account = minting.public_key(seed)
@@ -118,7 +128,7 @@ class NatsServer:
         creds = self.write_creds(f"tenant-{name}", seed, permissions=permissions)
         return TenantAccount(name, account, seed, jwt, creds)
 
-    def write_creds(self, name: str, account_seed: str, *, permissions: minting.Permissions | None = None) -> Path:
+    def write_creds(self, name: str, account_seed: str, *, permissions: Permissions | None = None) -> Path:
         """A new user of an account, as a credentials file."""
         seed = minting.new_seed(minting.KeyKind.USER)
         user = minting.public_key(seed)
@@ -138,15 +148,17 @@ class NatsServer:
             system_account=self.system_account,
             accounts={self.hub_account: hub, self.system_account: system},
             directory=self.directory,
+            host=self._host,
             port=self._port,
             ports_directory=self.directory,
+            tls=self._tls,
         )
 
     def _greets(self) -> bool:
         if self._port == -1 and not self._learn_port():
             return False
         try:
-            with socket.create_connection(("127.0.0.1", self._port), timeout=1.0) as connection:
+            with socket.create_connection((self._host, self._port), timeout=1.0) as connection:
                 greeting = connection.makefile("rb").readline()
         except OSError:
             return False

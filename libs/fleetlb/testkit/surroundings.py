@@ -1,6 +1,6 @@
 """Surroundings of an IPVS node that need nothing: for tests of the kernel's table alone. Remembers what was asked."""
 
-from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
+from fleetlb.domain.virtual_servers import Announcement, VirtualServer, VirtualServerKey
 
 
 class NoSurroundings:
@@ -30,7 +30,7 @@ class NoSurroundings:
         """Nothing ever drifts."""
         return 0
 
-    async def announce(self, address: str) -> None:
+    async def announce(self, address: str, announcement: Announcement, network: str = "") -> None:
         """Noted."""
         self.history.append(f"announce {address}")
 

@@ -10,9 +10,15 @@ app = App(
     version=__version__,
     help_format="plaintext",  # Markdown would cost as much time as all the rest
 )
-app.command("fleetlb_cli.local.__main__:app", name="local", help="Run a whole fleet on this machine.")
+app.command("fleetlb_cli.local.commands:app", name="local", help="Run a whole fleet on this machine.")
 app.command("fleetlb_cli.demo.commands:demo", name="demo", help="Show the whole way of a Service on a local fleet.")
 app.command("fleetlb_cli.bench.commands:bench", name="bench", help="Measure a local fleet.")
+app.command("fleetlb_cli.hub.commands:app", name="hub", help="Begin a hub.")
+app.command(
+    "fleetlb_cli.node.commands:app",
+    name="node",
+    help="Set balancer nodes up, and empty them.",
+)
 app.command("fleetlb_cli.tenants.commands:app", name="tenant", help="Let tenants in, see how they are, see them off.")
 app.command("fleetlb_cli.audit.commands:audit", name="audit", help="Check what a live fleet promises, from outside.")
 app.command("fleetlb_cli.restore.commands:app", name="restore", help="Accept that the hub's store was put back.")
@@ -23,6 +29,12 @@ app.command(
     name="status",
     help="Show the whole fleet and what is wrong.",
     help_epilogue="Exit codes: 0 nothing is wrong, 1 something is, 2 usage, 3 the fleet could not be looked at.",
+)
+app.command(
+    "fleetlb_cli.plan.commands:plan",
+    name="plan",
+    help="Tell what would become of a Service or an AddressPool.",
+    help_epilogue="Exit codes: 0 all is granted, 1 something is not, 2 usage, 3 the fleet could not be looked at.",
 )
 app.command(
     "fleetlb_cli.top.commands:top",

@@ -1,42 +1,17 @@
-"""Where a command finds the fleet, and what becomes of one that cannot look at it: one place for all that only look."""
+"""Runs a command that looks at a fleet, and says what was in its way: one place for all that only look."""
 
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
-
-from cyclopts import Parameter
+from typing import Any
 
 from fleetlb.domain.errors import FleetlbError
 from fleetlb.runtime.logs import set_up_logs
 from fleetlb.runtime.settings import LogFormat, LogLevel
 from fleetlb_cli.local.layout import NoFleetError
 from fleetlb_cli.reaching import Target, find_target
+from fleetlb_cli.whereabouts import BLIND, INTERRUPTED, USAGE, Whereabouts, complain
 
-WELL, WRONG, USAGE, BLIND = 0, 1, 2, 3
-INTERRUPTED = 130
-SYSTEM_NAMESPACE = "fleetlb-system"
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class Whereabouts:
-    """Options that say where the fleet is."""
-
-    kubeconfig: Annotated[Path | None, Parameter(help="Of the management cluster; $KUBECONFIG otherwise.")] = None
-    nats_url: Annotated[str | None, Parameter(help="Where the hub's NATS is.")] = None
-    nats_creds: Annotated[
-        Path | None, Parameter(help="Credentials file of the hub account; reading streams is enough.")
-    ] = None
-    state: Annotated[Path | None, Parameter(help="Folder of a local fleet, instead of the three above.")] = None
-    system_namespace: Annotated[str, Parameter(help="Where the fleet's processes hold their Leases.")] = (
-        SYSTEM_NAMESPACE
-    )
-
-
-HERE = Whereabouts()
 Work = Callable[[Target], Coroutine[Any, Any, int]]
 
 
@@ -47,7 +22,7 @@ def answer(where: Whereabouts, name: str, work: Work, *, interrupted: int = INTE
     """
     set_up_logs(name, LogLevel.ERROR, LogFormat.CONSOLE, to=sys.stderr)
     try:
-        target = find_target(where.kubeconfig, where.nats_url, where.nats_creds, where.state)
+        target = target_of(where)
     except (ValueError, NoFleetError) as problem:
         return complain(str(problem), USAGE)
     try:
@@ -58,7 +33,6 @@ def answer(where: Whereabouts, name: str, work: Work, *, interrupted: int = INTE
         return interrupted
 
 
-def complain(text: str, code: int) -> int:
-    """Say on standard error what went wrong; returns the exit code."""
-    print(text, file=sys.stderr)
-    return code
+def target_of(where: Whereabouts) -> Target:
+    """Where the fleet is. Raises ValueError or NoFleetError."""
+    return find_target(where.kubeconfig, where.nats_url, where.nats_creds, where.state)

@@ -11,6 +11,7 @@ from fleetlb.domain.errors import FleetlbError, Transient
 from fleetlb.kube.cluster import Cluster
 from fleetlb.runtime.bus import Bus
 from fleetlb.runtime.jetstream import JetStreamBus
+from fleetlb.runtime.nats_tls import CA, CERT, KEY, NO_FILES, TlsFiles
 from fleetlb_cli.local.layout import read_environment
 
 CONNECT_SECONDS = 10.0
@@ -26,21 +27,31 @@ class Target(NamedTuple):
     allow_loopback: bool
     tenants: Mapping[str, Path] = NO_TENANTS
     """Kubeconfigs of tenants' own clusters, where they are known."""
+    nats_tls: TlsFiles = NO_FILES
 
 
 def find_target(kubeconfig: Path | None, url: str | None, creds: Path | None, state: Path | None) -> Target:
-    """Where the fleet is. Raises ValueError or NoFleetError."""
+    """Where the fleet is; what is not given is taken from the environment. Raises ValueError or NoFleetError."""
     if state is not None:
         place = read_environment(state.absolute())
         tenants = {name: Path(tenant.kubeconfig) for name, tenant in place.tenants.items()}
         return Target(Path(place.management.kubeconfig), place.nats.url, Path(place.nats.hub_creds), True, tenants)
-    given = kubeconfig or (Path(os.environ["KUBECONFIG"]) if os.environ.get("KUBECONFIG") else None)
+    given = kubeconfig or _path("KUBECONFIG")
+    url, creds = url or os.environ.get("FLEETLB_NATS_URL"), creds or _path("FLEETLB_NATS_CREDS")
     if given is None or url is None or creds is None:
         raise ValueError("say where the fleet is: --kubeconfig, --nats-url and --nats-creds, or --state of a local one")
     for path in (given, creds):
         if not path.is_file():
             raise ValueError(f"there is no file {path}")
-    return Target(given, url, creds, False)
+    tls = TlsFiles(ca=_path(CA), cert=_path(CERT), key=_path(KEY))
+    if problems := tls.problems(url):
+        raise ValueError("; ".join(problems))
+    return Target(given, url, creds, False, nats_tls=tls)
+
+
+def _path(variable: str) -> Path | None:
+    text = os.environ.get(variable)
+    return Path(text) if text else None
 
 
 class Hub:
@@ -124,4 +135,6 @@ async def _bus(target: Target, tasks: asyncio.TaskGroup, name: str) -> JetStream
 
 
 async def _dialled(target: Target, tasks: asyncio.TaskGroup, name: str) -> JetStreamBus:
-    return await JetStreamBus.connect(target.nats_url, tasks=tasks, creds=target.nats_creds, name=name)
+    return await JetStreamBus.connect(
+        target.nats_url, tasks=tasks, creds=target.nats_creds, tls=target.nats_tls, name=name
+    )

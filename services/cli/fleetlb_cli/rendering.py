@@ -4,7 +4,7 @@
 
 import enum
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import yaml
@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.text import Text
 
 from fleetlb_cli.tenants.tables import GAP, printable
+from fleetlb_cli.whereabouts import Output
 
-Output = Literal["table", "wide", "json", "yaml", "name"]
 _INDENT = "  "
 
 

@@ -15,12 +15,16 @@ from fleetlb.domain.errors import FleetlbError
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb.runtime.process import EX_CONFIG, Process, run
 from fleetlb.runtime.settings import SettingsError, load
+from fleetlb_dataplane_programmer.announcing import Announcing
+from fleetlb_dataplane_programmer.emptying import Emptying
 from fleetlb_dataplane_programmer.identity import Identity
+from fleetlb_dataplane_programmer.instructions import FILE, Instructions
+from fleetlb_dataplane_programmer.network import Network, announcements_of
 from fleetlb_dataplane_programmer.node import Node
 from fleetlb_dataplane_programmer.own_addresses import own_addresses
 from fleetlb_dataplane_programmer.plane import plane_for
 from fleetlb_dataplane_programmer.probing import probe
-from fleetlb_dataplane_programmer.records import Record
+from fleetlb_dataplane_programmer.records import InstructionRecord, Record
 from fleetlb_dataplane_programmer.remembering import StateFile
 from fleetlb_dataplane_programmer.settings import Settings
 
@@ -31,7 +35,8 @@ async def work(process: Process, settings: Settings) -> None:
     """Serve from the state file, then from the bus as soon as there is one. The data plane outlives this process."""
     state_file = StateFile(settings.state_dir, Record, node=settings.node, group=settings.group)
     state_file.lock()
-    plane = plane_for(process, settings)
+    network = Network(process, settings)
+    plane = plane_for(process, settings, Announcing(network.ways))
     node = Node(
         await _identity(process, settings),
         lambda on_outcome: plane.engine(
@@ -46,8 +51,29 @@ async def work(process: Process, settings: Settings) -> None:
     node.recall()
     process.on_stop(node.save)
     await plane.start()
+    network.tell_sessions(node.note_sessions)
+    network.start()
     process.spawn(node.run(), "node")
-    process.spawn(_follow(process, settings, node), "bus")
+    emptying = Emptying(
+        settings.node,
+        give_way=network.give_way,
+        connections=plane.connections,
+        announced=network.announced,
+        tell=node.note_draining,
+    )
+    process.spawn(emptying.run(), "connections")
+    instructions = Instructions(
+        settings.group,
+        state_file.beside(FILE, InstructionRecord),
+        emptying.heed,
+        node.heed,
+        *network.heeders,
+        operator_key=settings.nats_operator_key,
+    )
+    instructions.recall()
+    process.on_stop(instructions.save)
+    process.spawn(instructions.run(), "state file of instructions")
+    process.spawn(_follow(process, settings, node, instructions), "bus")
     await node.complete()
     wishes.open()
 
@@ -59,6 +85,7 @@ async def _identity(process: Process, settings: Settings) -> Identity:
         allow_loopback=settings.allow_loopback_backends,
         operator_key=settings.nats_operator_key,
         own_addresses=await _own_addresses(process, settings),
+        announces=frozenset(announcements_of(settings)),
     )
 
 
@@ -74,14 +101,10 @@ async def _own_addresses(process: Process, settings: Settings) -> frozenset[str]
         return frozenset()
 
 
-async def _follow(process: Process, settings: Settings, node: Node) -> None:
-    bus = await JetStreamBus.connect(
-        settings.nats_url,
-        tasks=process.tasks,
-        creds=settings.nats_creds,
-        name=f"{SERVICE} {settings.node}",
-        on_greeted=process.health.open_gate("nats-server").mind,
-    )
+async def _follow(process: Process, settings: Settings, node: Node, instructions: Instructions) -> None:
+    bus = JetStreamBus(settings.dialling(), on_greeted=process.health.open_gate("nats-server").mind)
+    await bus.begin(process.tasks)
+    process.spawn(instructions.follow(bus), "instructions")
     await node.follow(bus)
 
 

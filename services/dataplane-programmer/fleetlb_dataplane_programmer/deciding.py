@@ -50,7 +50,7 @@ class Next(enum.Enum):
     """What follows from an outcome."""
 
     NOTHING = enum.auto()
-    ANNOUNCE = enum.auto()
+    TELL = enum.auto()
     PROBE = enum.auto()
 
 

@@ -14,3 +14,5 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """Public key of the operator, whose word on tenants alone is believed and is asked for; empty: anybody's is."""
     own_addresses: frozenset[str] = frozenset()
     """Of this machine."""
+    announces: frozenset[str] = frozenset()
+    """Capabilities: in which ways it can make VIPs known to the network."""

@@ -12,28 +12,37 @@ import structlog
 import fleetlb
 from fleetlb.contracts import subjects
 from fleetlb.contracts.streams import desired_stream
-from fleetlb.contracts.v1 import NodeRealized, RealizedState, VirtualServerDesired, VirtualServerRealized
+from fleetlb.contracts.v1 import (
+    GroupInstructed,
+    NodeRealized,
+    RealizedState,
+    VirtualServerDesired,
+    VirtualServerRealized,
+)
 from fleetlb.domain.errors import Poison
+from fleetlb.domain.routing import RouterSession
 from fleetlb.domain.traces import trace_id
 from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 from fleetlb.runtime.bus import Bus, Message
 from fleetlb.runtime.tracing import OFF, Tracing
 from fleetlb_dataplane_programmer.allowances import Allowances
-from fleetlb_dataplane_programmer.announcing import CROWDED_GRACE_SECONDS, GRACE_SECONDS, Announcer
 from fleetlb_dataplane_programmer.checking import Checks
 from fleetlb_dataplane_programmer.completing import Holdings, Knowledge, may_complete
 from fleetlb_dataplane_programmer.deciding import KEPT_TOKEN, Apply, Decision, Ignored, Next, Refused, Remove, word_for
+from fleetlb_dataplane_programmer.emptying import Draining
 from fleetlb_dataplane_programmer.engine import Engine, OnOutcome, Outcome
 from fleetlb_dataplane_programmer.guarding import Guard
 from fleetlb_dataplane_programmer.health import Verdict
 from fleetlb_dataplane_programmer.heeding import FILE, Heeder
 from fleetlb_dataplane_programmer.identity import Identity
+from fleetlb_dataplane_programmer.instructions import is_out
 from fleetlb_dataplane_programmer.measuring import STANDING, WISHES, Stopwatch
 from fleetlb_dataplane_programmer.programming import Ledger
 from fleetlb_dataplane_programmer.reading import read_wish
 from fleetlb_dataplane_programmer.records import AllowanceRecord, Record
 from fleetlb_dataplane_programmer.remembering import Memory, StateFile
 from fleetlb_dataplane_programmer.sweeping import Dial, Pace, Sweeper
+from fleetlb_dataplane_programmer.telling import CROWDED_GRACE_SECONDS, GRACE_SECONDS, Teller
 
 _NODE_SECONDS = 5.0
 _LOOK_SECONDS = 0.25
@@ -74,7 +83,7 @@ class Node:
         self._guard = Guard(self._on_verdict, checks)
         self._tell_seconds = checks.tell_seconds
         self._sweeper = Sweeper(self._ledger, dial, self._on_word, now_us=tracing.now, pace=pace)
-        self._announcer = Announcer(
+        self._teller = Teller(
             self._ledger,
             group=identity.group,
             node=identity.node,
@@ -83,6 +92,9 @@ class Node:
             on_let_go=self._memory.note,
             tracing=tracing,
         )
+        self._draining = Draining()
+        self._sessions: tuple[RouterSession, ...] = ()
+        self._is_out = False
         self._ready = False
         self._repairs = 0
         self._remembered = False
@@ -117,13 +129,13 @@ class Node:
                 self._memory.note(record.desired.key)
 
     async def follow(self, bus: Bus) -> None:
-        """Take wishes and announce what becomes of them, for ever."""
+        """Take wishes and tell what becomes of them, for ever."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._announcer.follow(bus), name="follow realized")
+            tasks.create_task(self._teller.follow(bus), name="follow realized")
             tasks.create_task(self._heeder.follow(bus), name="follow allowed")
             # What this node realized before is a floor: an older wish must not come first, should the disk be lost.
             # And what tenants may have comes before what they want, or it would be judged twice.
-            await self._announcer.wait_for_hub(_FLOOR_SECONDS)
+            await self._teller.wait_for_hub(_FLOOR_SECONDS)
             await self._heeder.wait_for_hub(_FLOOR_SECONDS)
             await bus.replay_and_follow(
                 desired_stream(self._identity.group).name,
@@ -140,7 +152,7 @@ class Node:
             tasks.create_task(self._memory.run(), name="state file")
             tasks.create_task(self._heeder.memory.run(), name="state file of allowances")
             tasks.create_task(self._sweeper.run(), name="probes")
-            tasks.create_task(self._announcer.run(), name="realized")
+            tasks.create_task(self._teller.run(), name="realized")
 
     async def complete(self) -> None:
         """Return once the engine may act, having told it so.
@@ -172,13 +184,33 @@ class Node:
     def set_connected(self, connected: bool) -> None:
         """The data plane came or went."""
         self._ready = connected
-        self._announcer.tell_node()
+        self._teller.tell_node()
         self._sweeper.look_at_all()
 
     def note_repairs(self, count: int) -> None:
         """So much of what this node carries was changed by others, and is mended."""
         self._repairs += count
-        self._announcer.tell_node()
+        self._teller.tell_node()
+
+    def note_draining(self, draining: Draining) -> None:
+        """Whether the node is to be emptied, and how far that is."""
+        self._draining = draining
+        self._teller.tell_node()
+
+    def note_sessions(self, sessions: tuple[RouterSession, ...]) -> None:
+        """How those with routers are."""
+        if sessions != self._sessions:
+            is_news = [(each.peer, each.up) for each in sessions] != [(each.peer, each.up) for each in self._sessions]
+            self._sessions = sessions
+            self._teller.tell_node(0.0 if is_news else _NODE_SECONDS)
+
+    def heed(self, said: GroupInstructed) -> None:
+        """What was let go of while this node was none of its group did not wait for it, and its words on that are gone:
+        whoever hears them again has it let go, too."""
+        was_out, self._is_out = self._is_out, is_out(said, self._identity.node)
+        if self._is_out and not was_out:
+            self._log.warning("this node is none of its group any more: it announces nothing", group=said.group)
+            self._teller.tell_everything_again()
 
     async def _knowledge(self, began: float) -> Knowledge:
         held = await self._holdings()
@@ -210,7 +242,7 @@ class Node:
             self._on_ignored(desired, decision)
             return
         self._take(desired.key, decision)
-        self._announcer.tell_node(_NODE_SECONDS)
+        self._teller.tell_node(_NODE_SECONDS)
         STANDING.set(len(self._ledger))
         self._news.set()
 
@@ -227,9 +259,9 @@ class Node:
         """Whoever asks for what is done already, or from the past, does not know what stands here."""
         if ignored is Ignored.STALE:
             self._log.warning("a wish from the past", key=str(desired.key), generation=desired.generation)
-            self._announcer.tell_again(desired.key)
+            self._teller.tell_again(desired.key)
         elif desired.server is None:
-            self._announcer.tell(desired.key)
+            self._teller.tell(desired.key)
 
     def _do(self, key: VirtualServerKey, decision: Decision) -> None:
         match decision:
@@ -244,7 +276,7 @@ class Node:
                     self._apply(kept, KEPT_TOKEN)
                 elif is_served:
                     self._remove(key, KEPT_TOKEN)
-                self._announcer.tell(key)
+                self._teller.tell(key)
 
     def _apply(self, server: VirtualServer, token: int) -> None:
         """Ask the engine for what stands now, without the real servers that are out."""
@@ -263,7 +295,7 @@ class Node:
         if serving is not None:
             self._stopwatch.asked()
             self._engine.apply(serving.server, serving.token)
-        self._announcer.tell_within(key, self._tell_seconds)
+        self._teller.tell_within(key, self._tell_seconds)
 
     def _on_outcome(self, key: VirtualServerKey, outcome: Outcome) -> None:
         before = self._ledger.journey(key)
@@ -271,24 +303,28 @@ class Node:
         self._stopwatch.answered(outcome, before, self._ledger.journey(key))
         if following is Next.PROBE:
             self._sweeper.look_at(key)
-            self._announcer.tell_within(key, CROWDED_GRACE_SECONDS if self._sweeper.has_backlog else GRACE_SECONDS)
-        elif following is Next.ANNOUNCE:
-            self._announcer.tell(key)
+            self._teller.tell_within(key, CROWDED_GRACE_SECONDS if self._sweeper.has_backlog else GRACE_SECONDS)
+        elif following is Next.TELL:
+            self._teller.tell(key)
         if outcome.state.value != RealizedState.PROGRAMMED.value:
             STANDING.set(len(self._ledger))
-            self._announcer.tell_node(_NODE_SECONDS)
+            self._teller.tell_node(_NODE_SECONDS)
 
     def _on_word(self, key: VirtualServerKey) -> None:
-        self._announcer.tell(key)
+        self._teller.tell(key)
 
     def _describe(self) -> NodeRealized:
         return NodeRealized(
             node=self._identity.node,
             group=self._identity.group,
             engine=self._engine.name,
-            capabilities=tuple(sorted(self._engine.capabilities)),
+            capabilities=tuple(sorted(self._engine.capabilities | self._identity.announces)),
             version=fleetlb.__version__,
             ready=self._ready,
             virtual_servers=len(self._ledger),
             repairs=self._repairs,
+            draining=self._draining.is_asked,
+            connections=self._draining.connections,
+            announced=self._draining.announced,
+            sessions=self._sessions,
         )

@@ -114,7 +114,7 @@ class Ledger:
         entry.state, entry.message = state, message
         if outcome.state is State.REMOVED:
             self._bury(key)
-        return Next.PROBE if self.target(key) else Next.ANNOUNCE
+        return Next.PROBE if self.target(key) else Next.TELL
 
     def take_verdict(self, key: VirtualServerKey, verdict: Verdict) -> Apply | None:
         """Who takes connections from now on. What the engine must be asked for if that changes, under the old token."""
@@ -196,7 +196,7 @@ class Ledger:
         taken, entry.told = entry.told, len(entry.journey.hops)
         return entry.journey.hops[taken:]
 
-    def announced(self, key: VirtualServerKey, realized: VirtualServerRealized) -> bool:
+    def note_told(self, key: VirtualServerKey, realized: VirtualServerRealized) -> bool:
         """The hub has `realized`. True if that ends the life of the key, which is worth remembering."""
         entry = self._entries.get(key)
         if entry is None or order_of(entry.desired) != (realized.generation, realized.revision):

@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-from fleetlb.contracts.v1 import TenantAllowed, VirtualServerDesired
+from fleetlb.contracts.v1 import GroupInstructed, TenantAllowed, VirtualServerDesired
 from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 
 FORMAT = 1
@@ -54,6 +54,19 @@ class AllowanceRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel",
     def key(self) -> str:
         """What it is about."""
         return self.said.tenant
+
+
+class InstructionRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What the group's nodes were last told."""
+
+    said: GroupInstructed
+    operator_key: str = ""
+    """As in `AllowanceRecord`."""
+
+    @property
+    def key(self) -> str:
+        """What it is about."""
+        return self.said.group
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

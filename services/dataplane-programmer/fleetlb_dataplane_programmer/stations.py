@@ -3,32 +3,52 @@
 from collections.abc import Iterator
 
 from fleetlb.contracts.journeys import Journey
-from fleetlb.contracts.v1 import Hops, VirtualServerRealized
-from fleetlb.runtime.tracing import Attributes, Kind, Span, Tracing
+from fleetlb.contracts.v1 import Hop, Hops, VirtualServerRealized
+from fleetlb.runtime.tracing import Attributes, Kind, Span, Tracing, messaging
 
-_STEPS = {"acknowledge": ("program virtual server", Kind.INTERNAL), "probe": ("probe virtual server", Kind.CLIENT)}
-"""What leads to a station. The way to any other is somebody else's."""
+DESIRED = "fleetlb.v1.desired.{group}.{virtual-server}"
 
 
 def spans_of(journey: Journey, stations: Hops, tracing: Tracing, attributes: Attributes) -> Iterator[Span]:
-    """One for each of the stations that this node reached, from the station before it."""
+    """For each of the stations that this node reached, what it did since the station before it.
+
+    The message is processed once the data plane has acknowledged what it says; what it overtook is linked from there.
+    The way to any other station is somebody else's.
+    """
     if not tracing.records(journey.trace):
         return
     passed = dict(zip(journey.hops[1:], journey.hops, strict=False))
     for hop in stations:
         before = passed.get(hop)
-        if hop.name in _STEPS and before is not None:
-            name, kind = _STEPS[hop.name]
-            yield Span(
+        if before is None:
+            continue
+        if hop.name == "acknowledge":
+            processed = Span(
                 trace=tracing.follow(journey.trace),
                 parent=journey.trace,
-                name=name,
-                kind=kind,
+                name=f"process {DESIRED}",
+                kind=Kind.CONSUMER,
                 began=before.at,
                 ended=hop.at,
-                attributes=attributes,
-                links=journey.overtaken if hop.name == "acknowledge" else (),
+                attributes={**messaging("process", "process", DESIRED), **attributes},
+                links=journey.overtaken,
             )
+            yield processed
+            yield _step(tracing, processed.trace, "program virtual server", Kind.INTERNAL, before, hop, attributes)
+        elif hop.name == "probe":
+            yield _step(tracing, journey.trace, "probe virtual server", Kind.CLIENT, before, hop, attributes)
+
+
+def _step(tracing: Tracing, parent: str, name: str, kind: Kind, before: Hop, hop: Hop, attributes: Attributes) -> Span:
+    return Span(
+        trace=tracing.follow(parent),
+        parent=parent,
+        name=name,
+        kind=kind,
+        began=before.at,
+        ended=hop.at,
+        attributes=attributes,
+    )
 
 
 def attributes_of(realized: VirtualServerRealized) -> Attributes:

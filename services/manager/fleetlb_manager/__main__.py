@@ -33,9 +33,11 @@ async def serve(process: Process, settings: ManagerSettings) -> None:
         JetStreamBus.connect,
         settings.nats_url,
         tasks=process.tasks,
+        tls=settings.nats_tls,
         on_greeted=process.health.open_gate("nats-server").mind,
     )
     bus = await connect(creds=settings.nats_creds, name=settings.identity)
+    bus.replicate(settings.nats_replicas)
     system = await connect(creds=settings.nats_system_creds, name=f"{settings.identity}-system")
     await _ensure_namespace(process, cluster, settings.system_namespace)
     manager = Manager(
@@ -57,7 +59,7 @@ async def serve(process: Process, settings: ManagerSettings) -> None:
     )
     system.on_reconnect(manager.forget_pushed_accounts)
     process.on_stop(partial(_stop_acting, manager))
-    await manager.answer_watchers()
+    await manager.answer()
     for name, work in manager.runs().items():
         process.spawn(work(), name)
     process.spawn(_keep_gates(process, manager, bus), "gates")

@@ -16,13 +16,11 @@ from fleetlb.runtime.bus import StreamMissing
 from fleetlb_manager.allowance_table import said_by
 from fleetlb_manager.allowances import decide_allowance
 from fleetlb_manager.identities import AllowanceKey
-from fleetlb_manager.publishing import RAISE_SECONDS, Publisher
+from fleetlb_manager.publishing import RAISE_SECONDS, Publisher, Signer
 from fleetlb_manager.workbench import Workbench
 
 AGAIN_SECONDS = 0.02
 """Until what another worker says is said, most likely."""
-Signer = Callable[[TenantAllowed], bytes]
-"""A message as the bytes that are sent, with the signature that nodes ask for."""
 
 
 class Allowing:

@@ -32,6 +32,7 @@ from fleetlb.runtime.signing import is_signed, signed
 from fleetlb.runtime.tracing import OFF, Tracing
 from fleetlb_manager.account_objects import AccountObjects
 from fleetlb_manager.accounts import Accounts, Issuer, Pusher, Telling
+from fleetlb_manager.advising import Advising
 from fleetlb_manager.allowing import Allowing
 from fleetlb_manager.choosing import Chooser
 from fleetlb_manager.claiming import Claiming
@@ -43,6 +44,7 @@ from fleetlb_manager.folding_messages import MessageFolding
 from fleetlb_manager.folding_objects import ObjectFolding
 from fleetlb_manager.following import Following
 from fleetlb_manager.fullness import FULLNESS
+from fleetlb_manager.instructing import Instructing
 from fleetlb_manager.issuing import Issuing
 from fleetlb_manager.memory import Memory
 from fleetlb_manager.minting import Operator
@@ -145,10 +147,11 @@ class Manager:
             **self.partitions.runs(self.resume, self._given.bus),
         }
 
-    async def answer_watchers(self) -> None:
-        """Answer those that ask for credentials, from now on."""
+    async def answer(self) -> None:
+        """Answer watchers that ask for credentials, and operators that ask for plans, from now on."""
         issuing = Issuing(self._issuer, self._given.clock)
         await self._given.bus.serve(subjects.ALL_CREDENTIALS, issuing.respond)
+        await self._advising.begin(self._given.bus)
 
     async def synced(self) -> None:
         """Wait until every watch has had its first full set."""
@@ -190,6 +193,7 @@ class Manager:
         claims, load_balancers, store = ClaimObjects(cluster), LoadBalancerObjects(cluster), AccountObjects(cluster)
         chooser = Chooser(memory.book, memory.lines, memory.capabilities, self._objects.address_free)
         draining = Draining(bench, store, chooser)
+        self._advising = Advising(bench, chooser, self.partitions)
         look = self.streams.look_now
         sign = partial(signed, seed=given.operator.seed)
         allowing = Allowing(bench, given.bus, sign=sign, on_stream_missing=look)
@@ -205,6 +209,7 @@ class Manager:
         )
         clusters, accounts = Clusters(bench, ClusterObjects(cluster), given.bus), self._wire_accounts(bench, store)
         tenancy = Tenancy(memory, self.queues, allow_loopback=given.allow_loopback, rules=given.rules)
+        instructing = Instructing(bench, given.bus, sign=sign, on_stream_missing=look)
         self.queues.begin(
             on_behalf_of_each(
                 Work(
@@ -216,7 +221,7 @@ class Manager:
                     account=accounts.reconcile,
                     tenancy=tenancy.reconcile,
                     pool=draining.reconcile,
-                    status=Statuses(bench, store).reconcile,
+                    status=Statuses(bench, store, instructing.reconcile).reconcile,
                 ),
                 memory,
                 self.partitions,

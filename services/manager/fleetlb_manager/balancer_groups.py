@@ -7,6 +7,8 @@ from fleetlb.contracts.objects import BalancerGroup, BalancerGroupSpec, Balancer
 from fleetlb.contracts.v1 import NodeRealized
 from fleetlb.domain.capabilities import ENGINE_CAPABILITIES, Capability, EngineName
 from fleetlb.domain.planning import Carriage
+from fleetlb.domain.pool_networks import PoolRoute
+from fleetlb.domain.routing_rules import problems_of
 
 _CLIENT_ADDRESS = frozenset({Capability.CLIENT_ADDRESS.value})
 
@@ -19,13 +21,13 @@ def capabilities_of(group: BalancerGroup, heard: Mapping[str, NodeRealized]) -> 
     return common | _CLIENT_ADDRESS if group.spec.forwarding.keeps_client_address else common - _CLIENT_ADDRESS
 
 
-def carriage_of(spec: BalancerGroupSpec, prefixes: Mapping[str, str]) -> Carriage:
-    """How a group carries load balancers. `prefixes`: address to the network that it is routed with."""
+def carriage_of(spec: BalancerGroupSpec, routes: Mapping[str, PoolRoute]) -> Carriage:
+    """How a group carries load balancers. `routes`: address to how it gets to the group's nodes."""
     return Carriage(
         forwarding=spec.forwarding,
         scheduler=spec.scheduler,
         drain_seconds=spec.drain_seconds,
-        prefixes=prefixes,
+        routes=routes,
     )
 
 
@@ -47,6 +49,16 @@ def carries_alike(one: BalancerGroupSpec, other: BalancerGroupSpec) -> bool:
     return delivery_of(one) == delivery_of(other) and carriage_of(one, {}) == carriage_of(other, {})
 
 
+def routing_problems(spec: BalancerGroupSpec) -> list[str]:
+    """Why a group's nodes cannot say by BGP what its spec wants: sentences that name the field below `bgp`."""
+    if spec.bgp is None:
+        return []
+    found = problems_of(spec.bgp, spec.nodes)
+    if spec.engine is not EngineName.IPVS:
+        found.insert(0, f"the engine {spec.engine} announces nothing; set spec.engine to ipvs, or remove spec.bgp")
+    return found
+
+
 def nodes_as_heard(group: BalancerGroup, heard: Mapping[str, NodeRealized]) -> tuple[BalancerNode, ...]:
     """The group's nodes for its status, in the order of the spec."""
     return tuple(_node(name, heard.get(name)) for name in group.spec.nodes)
@@ -60,5 +72,7 @@ def _node(name: str, said: NodeRealized | None) -> BalancerNode:
         version=said.version,
         capabilities=tuple(sorted(said.capabilities)),
         ready=said.ready,
+        draining=said.draining,
         virtual_servers=said.virtual_servers,
+        sessions=said.sessions,
     )

@@ -129,10 +129,18 @@ class Chooser:
             return self._beside_others(wish, Holding(address, claim.spec.pool, claim.spec.group))
         resource = address_resource(address)
         is_taken = self._book.holder(address) not in (None, str(wish.key)) or own is not None
-        if is_taken or self._lines.kept_from(wish.key, resource):
+        if is_taken or self._lines.kept_from(wish.key, resource) or self._is_owed(wish, holding):
             text = f"fleetlb.dev/addresses: {address} is in use, or rests after its last use"
             return Denial(Refusal(Reason.ADDRESS_IN_USE, text), (resource,), is_passing=not is_taken)
         return holding
+
+    def _is_owed(self, wish: Wish, free: Holding) -> bool:
+        """Whether a free address is the last of what is kept for those who were called for its pool."""
+        if self._book.holder(free.address) is not None or address_resource(free.address) in self._lines.called_for(
+            wish.key
+        ):
+            return False
+        return not self._has_free(wish, free.pool, family_of(free.address))
 
     def _shared(self, wish: Wish, family: Family) -> Holding | Denial | None:
         """An address that others of its tenant have under its key; one that it had before comes first."""

@@ -14,10 +14,13 @@ from fleetlb.contracts.v1 import NodeRealized
 from fleetlb.domain.address_pools import SHOWN_LIMIT, overlap
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.allocation import AddressBook
-from fleetlb.domain.conditions import ADDRESSES_OUTSIDE, READY, Condition, Status
+from fleetlb.domain.conditions import ADDRESSES_OUTSIDE, ANNOUNCED, READY, Condition, Status
 from fleetlb.domain.tenancy import Usage
-from fleetlb_manager.balancer_groups import nodes_as_heard
+from fleetlb.domain.virtual_servers import Announcement
+from fleetlb_manager.balancer_groups import nodes_as_heard, routing_problems
 from fleetlb_manager.pool_holdings import PoolUse
+
+Carriers = tuple[BalancerGroup, Mapping[str, NodeRealized]]
 
 
 def tenant_usage(usage: Usage) -> TenantUsage:
@@ -41,14 +44,44 @@ def pool_status(book: AddressBook, pool: str) -> AddressPoolStatus:
     return AddressPoolStatus(ipv4=pool_counts(book, pool, Family.IPV4), ipv6=pool_counts(book, pool, Family.IPV6))
 
 
-def pool_conditions(pool: AddressPool, book: AddressBook, use: PoolUse) -> tuple[Condition, ...]:
-    """What a pool says of itself: whether addresses are given out of it, and whether it is rid of those it lost."""
+def pool_conditions(
+    pool: AddressPool, book: AddressBook, use: PoolUse, carriers: Carriers | None = None
+) -> tuple[Condition, ...]:
+    """What a pool says of itself: whether addresses are given out of it, whether it is rid of those it lost, and
+    whether they can be announced. `carriers`: its group and what was heard of its nodes; None: there is no such group.
+    """
     generation = pool.metadata.generation
     if pool.metadata.deletion_timestamp is not None:
         ready = draining_condition(use, generation)
     else:
         ready = pools_condition(pool.metadata.name, book, generation)
-    return (ready, outside_condition(use, generation)) if use.outside else (ready,)
+    outside = (outside_condition(use, generation),) if use.outside else ()
+    is_announced = pool.spec.announcement is not Announcement.NONE and carriers is not None
+    return (ready, *outside, *((announced_condition(pool, *carriers),) if is_announced and carriers else ()))
+
+
+def announced_condition(pool: AddressPool, group: BalancerGroup, heard: Mapping[str, NodeRealized]) -> Condition:
+    """Whether every node of the pool's group can announce its addresses; a node not heard of is not doubted."""
+    wanted, generation = pool.spec.announcement, pool.metadata.generation
+    unable = [name for name in group.spec.nodes if name in heard and wanted.value not in heard[name].capabilities]
+    if not unable:
+        text = f"every node of group {group.metadata.name} announces what it carries"
+        return Condition(
+            type=ANNOUNCED, status=Status.TRUE, reason="Complete", message=text, observed_generation=generation
+        )
+    text = (
+        f"spec.announcement: {', '.join(unable)} of group {group.metadata.name} cannot announce by {wanted}:"
+        f" {_ANNOUNCED_BY[wanted]}"
+    )
+    return Condition(
+        type=ANNOUNCED, status=Status.FALSE, reason="NodesCannot", message=text, observed_generation=generation
+    )
+
+
+_ANNOUNCED_BY = {
+    Announcement.LAYER2: "they need engine ipvs and FLEETLB_LAYER2_INTERFACES",
+    Announcement.BGP: "they need engine ipvs, FLEETLB_BIRD_SOCKET and FLEETLB_BIRD_DIRECTORY",
+}
 
 
 def draining_condition(use: PoolUse, generation: int) -> Condition:
@@ -96,9 +129,15 @@ def pools_condition(pool: str, book: AddressBook, generation: int) -> Condition:
 
 
 def group_condition(group: BalancerGroup, heard: Mapping[str, NodeRealized]) -> Condition:
-    """Whether every node of a group was heard of as ready."""
+    """Whether a group's spec can be followed, and every node was heard of as ready."""
     missing = [node.name for node in nodes_as_heard(group, heard) if not node.ready]
     generation = group.metadata.generation
+    if problems := routing_problems(group.spec):
+        more = f" ({len(problems) - 1} more)" if problems[1:] else ""
+        text = f"spec.bgp is not followed, what was before it is: {problems[0]}{more}"
+        return Condition(
+            type=READY, status=Status.FALSE, reason="InvalidRouting", message=text, observed_generation=generation
+        )
     if missing:
         text = f"not heard of as ready: {', '.join(missing)}"
         return Condition(

@@ -26,7 +26,7 @@ from fleetlb_manager.claims import owner_of
 from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.observations import ObservedService
 from fleetlb_manager.registering import NOT_READY, Registration
-from fleetlb_manager.shares import is_shareable, judge_share, owners_of, port_texts
+from fleetlb_manager.shares import is_shareable, judge_share, owners_of, port_texts, share_of
 from fleetlb_manager.waiting_lines import for_anybody, quota_resource
 
 
@@ -178,6 +178,16 @@ def still_standing(load_balancer: LoadBalancer | None, claims: Iterable[AddressC
     bound = {claim.spec.address for claim in claims if claim.spec.phase is ClaimPhase.BOUND}
     addresses = tuple(address for address in load_balancer.spec.addresses if address in bound)
     return msgspec.structs.replace(load_balancer.spec, addresses=addresses) if addresses else None
+
+
+def may_stand(key: ServiceKey, service: TenantService, refusal: Refusal | None, around: Iterable[AddressClaim]) -> bool:
+    """Whether an answer may stand while what is free is kept for others: not that somebody has a port of a shared
+    address once nobody has. `around`: the claims that the Service has part in, asks for, or may share."""
+    if refusal is None or refusal.reason is not Reason.SHARING_CONFLICT:
+        return True
+    wanted = share_of(key, service)
+    found = (judge_share(claim.spec, wanted, service.sharing_key) for claim in around)
+    return any(other is not None and other.reason is refusal.reason for other in found)
 
 
 def refused_spec(

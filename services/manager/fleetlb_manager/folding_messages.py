@@ -9,8 +9,16 @@ import structlog
 
 from fleetlb.contracts import codec
 from fleetlb.contracts.objects import AddressClaim
-from fleetlb.contracts.v1 import NodeRealized, Owner, TenantAllowed, VirtualServerDesired, VirtualServerRealized
+from fleetlb.contracts.v1 import (
+    GroupInstructed,
+    NodeRealized,
+    Owner,
+    TenantAllowed,
+    VirtualServerDesired,
+    VirtualServerRealized,
+)
 from fleetlb.domain.errors import Poison
+from fleetlb.domain.virtual_servers import Announcement
 from fleetlb.runtime.bus import Message
 from fleetlb.runtime.metrics import UNREADABLE
 from fleetlb_manager.claims import is_wanted
@@ -90,6 +98,21 @@ class MessageFolding:
         if not self._memory.allowances.is_current(key):
             self._marks.allowance(key)
 
+    def instructed(self, group: str, message: Message) -> None:
+        """The same about what a group's nodes must know of it."""
+        try:
+            said = codec.decode(GroupInstructed, message.data)
+        except Poison as problem:
+            self._unreadable("instructed", problem)
+            said = None
+        if said is not None and said.group == group and self._is_ours(message.data):
+            self._memory.desired.see(said.revision)
+            self._memory.instructions.note(said)
+        else:
+            log.warning("somebody else said what a group's nodes are to do", group=group)
+            self._memory.instructions.spoil(group)
+        self._marks.status(StatusKey("group", group))
+
     def realized(self, group: str, message: Message) -> None:
         """A balancer node said what it serves, or what it is."""
         try:
@@ -127,6 +150,9 @@ class MessageFolding:
         if not self._memory.realized.note_node(group, said):
             return
         self._marks.status(StatusKey("group", group))
+        for name, pool in self._memory.pools.items():
+            if pool.spec.group == group and pool.spec.announcement is not Announcement.NONE:
+                self._marks.status(StatusKey("pool", name))
         if self._memory.capabilities(group) != before:
             for key in self._memory.wanting():
                 self._marks.service(key)

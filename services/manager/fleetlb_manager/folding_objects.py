@@ -32,8 +32,8 @@ class ObjectFolding:
         self._marks = marks
         self._deleted = Deleted()
         self._doubts = Doubts(memory, marks)
-        self._pools = PoolFolding(memory, marks, self._doubts)
         self._offering = Offering(memory.book, memory.lines, marks)
+        self._pools = PoolFolding(memory, marks, self._doubts, self._offering)
 
     def tenant_set(self, tenant: Tenant) -> None:
         """A Tenant is there."""

@@ -7,14 +7,16 @@ import structlog
 from msgspec.structs import replace
 
 from fleetlb.contracts.object_meta import ObjectMeta
-from fleetlb.contracts.objects import AddressClaim, AddressPool
+from fleetlb.contracts.objects import AddressPool
 from fleetlb.contracts.tenants import CONFIRM_REMOVAL
 from fleetlb.domain.address_pools import AddressRange, parse_intervals
-from fleetlb.domain.pool_networks import PoolNetworks, parse_pool_networks
+from fleetlb.domain.addresses import Family
+from fleetlb.domain.pool_networks import PoolNetworks, only_in, parse_pool_networks
 from fleetlb_manager.doubting import Doubts
 from fleetlb_manager.marking import Marks, StatusKey
 from fleetlb_manager.memory import Memory
 from fleetlb_manager.newest import Deleted
+from fleetlb_manager.offering import Offering
 from fleetlb_manager.shares import live_shares, service_of
 
 log = structlog.get_logger(__name__)
@@ -23,8 +25,10 @@ log = structlog.get_logger(__name__)
 class PoolFolding:
     """From AddressPools to memory and marks."""
 
-    def __init__(self, memory: Memory, marks: Marks, doubts: Doubts) -> None:
-        """`marks` hears of everything that changed, `doubts` of what nodes may have to be told anew."""
+    def __init__(self, memory: Memory, marks: Marks, doubts: Doubts, offering: Offering) -> None:
+        """`marks` hears of everything that changed, `doubts` of what nodes may have to be told anew, `offering` of
+        addresses that are there to be given."""
+        self._offering = offering
         self._memory = memory
         self._marks = marks
         self._deleted = Deleted()
@@ -41,7 +45,7 @@ class PoolFolding:
             self._marks.pool(name)
         try:
             wanted = _range_of(pool)
-            networks = parse_pool_networks(spec.group, spec.addresses, spec.exclude)
+            networks = parse_pool_networks(spec.group, spec.addresses, spec.exclude, spec.announcement)
         except ValueError as problem:
             log.error("an address pool cannot be read; its last ranges stay", pool=name, problem=str(problem))
             last = self._memory.book.pools.get(name)
@@ -72,6 +76,9 @@ class PoolFolding:
         self._pools_changed()
         self._wake_wanting()
         self._mark_quarantined()
+        if wanted.auto_assign and not wanted.closed:
+            for family in Family:
+                self._offering.open(wanted.name, family, self._memory.wanting())
 
     def _pools_changed(self) -> None:
         """What one pool says depends on whether another overlaps it."""
@@ -88,13 +95,14 @@ class PoolFolding:
             return
         for group in {networks.group for networks in (before, now) if networks is not None}:
             self._doubts.in_group(group)
+        differing = only_in(before, now), only_in(now, before)
         for claim in self._memory.claims.bound():
-            if _prefix_in(before, claim) != _prefix_in(now, claim):
+            if any(networks.holds(claim.spec.group, claim.spec.address) for networks in differing):
                 for share in live_shares(claim.spec):
                     self._marks.service(service_of(share.owner))
 
     def _wake_wanting(self) -> None:
-        """An operator's act may have ended any refusal; the oldest first is kept by their order."""
+        """An operator's act may have ended any refusal."""
         for key in self._memory.wanting():
             self._marks.service(key)
 
@@ -122,8 +130,3 @@ def _range_of(pool: AddressPool) -> AddressRange:
 def keeping(meta: ObjectMeta) -> tuple[object, ...]:
     """What says whether an object is to be removed, and whether we keep it."""
     return meta.uid, meta.finalizers, meta.deletion_timestamp, meta.annotations.get(CONFIRM_REMOVAL)
-
-
-def _prefix_in(networks: PoolNetworks | None, claim: AddressClaim) -> str:
-    spec = claim.spec
-    return networks.around(spec.address) if networks is not None and networks.group == spec.group else ""

@@ -16,7 +16,7 @@ from fleetlb.contracts.objects import BalancerGroup
 from fleetlb.contracts.tenants import Tenant
 from fleetlb.runtime.bus import Callback, MessageHandler
 from fleetlb_manager.folding_messages import MessageFolding
-from fleetlb_manager.marking import Marks
+from fleetlb_manager.marking import Marks, StatusKey
 from fleetlb_manager.memory import Memory
 from fleetlb_manager.streams import Streams
 
@@ -101,7 +101,7 @@ class Following:
         desired, realized, allowed = _streams_of(name)
         if desired.name in self._followed:
             return
-        for spec in (desired, realized, allowed):
+        for spec in (desired, realized, allowed, streams.announced_stream(name)):
             self._keeper.want(spec)
         self._follow(
             desired.name,
@@ -116,6 +116,13 @@ class Following:
             partial(self._folding.realized, name),
             on_replayed=partial(self._replayed, realized.name, name),
             on_restart=self._keeper.look_now,
+        )
+        self._follow(
+            streams.announced_stream(name).name,
+            subjects.instructed(name),
+            partial(self._folding.instructed, name),
+            on_replayed=partial(self._instructed_replayed, name),
+            on_restart=partial(self._instructed_restarts, name),
         )
         self._follow(
             allowed.name,
@@ -170,6 +177,14 @@ class Following:
         if lost:
             log.warning("what tenants may have is not in its stream; saying it again", count=lost)
         self._replayed(streams.allowed_stream(group).name, group)
+
+    def _instructed_replayed(self, group: str) -> None:
+        self._memory.instructions.read.add(group)
+        self._marks.status(StatusKey("group", group))
+
+    def _instructed_restarts(self, group: str) -> None:
+        self._memory.instructions.forget(group)
+        self._keeper.look_now()
 
     def _replayed(self, stream: str, group: str) -> None:
         """The group can be worked on once all of its streams are known."""

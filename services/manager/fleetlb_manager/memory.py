@@ -3,15 +3,19 @@
 Lost without harm at every exit: what is not in the API server or in the streams is not needed. No I/O, no decisions.
 """
 
+from collections.abc import Mapping
+
 from fleetlb.contracts.objects import AddressPool, BalancerGroup, BalancerGroupSpec
 from fleetlb.contracts.tenants import Tenant
+from fleetlb.contracts.v1 import NodeRealized
 from fleetlb.domain.allocation import AddressBook
-from fleetlb.domain.pool_networks import PoolNetworks
+from fleetlb.domain.pool_networks import PoolNetworks, PoolRoute
 from fleetlb_manager.adopting import Adoption
 from fleetlb_manager.allowance_table import AllowanceTable
 from fleetlb_manager.balancer_groups import capabilities_of
 from fleetlb_manager.claims import Claims
 from fleetlb_manager.identities import AllowanceKey, ClusterKey, ServiceKey, Slot
+from fleetlb_manager.instruction_table import InstructionTable
 from fleetlb_manager.inventories import Absences
 from fleetlb_manager.load_balancers import LoadBalancers, TenantClusters
 from fleetlb_manager.observations import Observations
@@ -34,6 +38,7 @@ class Memory:
         """How each group carries, as last known: a group that is deleted goes on as it was."""
         self.pools: dict[str, AddressPool] = {}
         self.networks: dict[str, PoolNetworks] = {}
+        self.instructions = InstructionTable()
         """Of each pool, as its spec could last be read."""
         self.book = AddressBook()
         self.usage = UsageLedger()
@@ -114,22 +119,27 @@ class Memory:
         found = self.groups.get(group)
         return capabilities_of(found, self.realized.nodes(group)) if found else None
 
+    def carriers_of(self, group: str) -> tuple[BalancerGroup, Mapping[str, NodeRealized]] | None:
+        """A group and what was heard of its nodes; None if there is no such group."""
+        found = self.groups.get(group)
+        return (found, self.realized.nodes(group)) if found else None
+
     def nodes_of(self, group: str) -> tuple[str, ...] | None:
         """The nodes whose word counts; None if there is no such group."""
         found = self.groups.get(group)
         return found.spec.nodes if found else None
 
-    def prefix_of(self, address: str, group: str) -> str:
-        """The network that a group's nodes route an address with: of its own pool, or of another that they carry."""
+    def route_of(self, address: str, group: str) -> PoolRoute:
+        """How an address gets to a group's nodes: by its own pool, or by another that they carry."""
         claim = self.claims.at(address)
         own = claim.spec.pool if claim else ""
-        return self._prefix_in(own, address, group) or next(
-            (prefix for pool in sorted(self.networks) if (prefix := self._prefix_in(pool, address, group))), ""
-        )
+        pools = (own, *sorted(self.networks))
+        return next((route for pool in pools if (route := self._route_in(pool, address, group))), PoolRoute())
 
-    def _prefix_in(self, pool: str, address: str, group: str) -> str:
+    def _route_in(self, pool: str, address: str, group: str) -> PoolRoute | None:
         networks = self.networks.get(pool)
-        return networks.around(address) if networks is not None and networks.group == group else ""
+        prefix = networks.around(address) if networks is not None and networks.group == group else ""
+        return PoolRoute(prefix, networks.announcement) if networks is not None and prefix else None
 
     def wanting(self) -> list[ServiceKey]:
         """Services that want more than they have, who waited longest first. O(those)."""

@@ -16,6 +16,7 @@ from fleetlb.contracts.objects import TENANT_LABEL
 from fleetlb.contracts.tenants import WATCHER_CREDENTIALS_KEY, WATCHER_CREDENTIALS_SECRET
 from fleetlb.runtime import nats_accounts
 from fleetlb.runtime.nats_credentials import credentials_of
+from fleetlb.runtime.nats_permissions import WATCHER_PERMISSIONS
 from fleetlb_manager.credential_terms import Validity
 
 Object = dict[str, Any]
@@ -65,7 +66,7 @@ def watcher_jwt(tenant: str, user: str, account_seed: str, validity: Validity) -
         account_seed,
         issued_at=validity.issued_at,
         expires_at=validity.expires_at,
-        permissions=nats_accounts.WATCHER_PERMISSIONS,
+        permissions=WATCHER_PERMISSIONS,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from fleetlb.domain.addresses import Family, family_of
 from fleetlb.domain.allocation import AddressBook
+from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.marking import Marks
 from fleetlb_manager.waiting_lines import WaitingLines, address_of, address_resource, pool_of, pool_resource
 
@@ -60,6 +61,16 @@ class Offering:
                 self.call(resource)
             elif self._has_more(resource):
                 self._call_for_pool(resource)
+
+    def open(self, pool: str, family: Family, waiting: Iterable[ServiceKey]) -> None:
+        """A pool is new, or has grown: whoever waits for any pool's address of the family is called as far as it goes.
+        Who may have none of this one passes it on when it comes. O(waiting)."""
+        resource = pool_resource(pool, family)
+        for key in waiting:
+            if any(other[1] is family for name in self._lines.resources(key) if (other := pool_of(name)) is not None):
+                self._lines.join(key, resource)
+        while self._lines.first(resource) is not None and self._has_more(resource):
+            self._call_for_pool(resource)
 
     def _call_for_pool(self, resource: str) -> None:
         """One more unit of a pool is nobody's: the addresses that were passed over come first. Amortised O(pools)."""

@@ -9,13 +9,14 @@ from collections.abc import Iterable
 import msgspec
 
 from fleetlb.contracts.journeys import Journey
-from fleetlb.contracts.objects import LoadBalancer
+from fleetlb.contracts.objects import LoadBalancer, LoadBalancerSpec
 from fleetlb.contracts.v1 import LoadBalancerRevision
 from fleetlb.domain.allocation import AddressBook
-from fleetlb.domain.planning import plan_virtual_servers
+from fleetlb.domain.planning import PlannedServer, plan_virtual_servers
 from fleetlb.domain.services import ServiceEndpoints, TenantNode
 from fleetlb_manager.balancer_groups import carriage_of
 from fleetlb_manager.identities import ServiceKey, Slot
+from fleetlb_manager.memory import Memory
 from fleetlb_manager.observations import ObservedService
 from fleetlb_manager.publishing import Publishing, owner_of_service
 from fleetlb_manager.virtual_server_tables import Content
@@ -32,27 +33,31 @@ class Planner:
 
     def plan(self, key: ServiceKey, item: LoadBalancer, observed: ObservedService, journey: Journey) -> bool:
         """Publish whatever is not published like this; whether there is any. `journey`: of the change up to here."""
-        spec, registration = item.spec, self._memory.registrations.get(key.tenant)
-        carrier = self._memory.carriers.get(spec.group)
-        if registration is None or registration.grant is None or carrier is None or not spec.addresses:
-            return False
-        prefixes = {address: self._memory.prefix_of(address, spec.group) for address in spec.addresses}
-        cluster = self._memory.clusters.get(key.cluster_key)
-        nodes = without_virtual_addresses(cluster.spec.nodes if cluster else (), self._memory.book)
-        endpoints = without_virtual_pods(observed.endpoints, self._memory.book)
-        revision = LoadBalancerRevision(item.metadata.uid, item.metadata.generation)
-        carriage, is_news = carriage_of(carrier, prefixes), False
-        for planned in plan_virtual_servers(
-            spec.service, spec.addresses, endpoints, nodes, registration.grant, carriage
-        ):
+        revision, is_news = LoadBalancerRevision(item.metadata.uid, item.metadata.generation), False
+        for planned in planned_servers(self._memory, key, item.spec, observed.endpoints):
             content = Content(
                 owner=owner_of_service(key),
                 server=planned.server,
                 reason=planned.reason or "",
                 load_balancer=revision,
             )
-            is_news = self._publishing.want(Slot(spec.group, planned.server.key), content, journey) or is_news
+            is_news = self._publishing.want(Slot(item.spec.group, planned.server.key), content, journey) or is_news
         return is_news
+
+
+def planned_servers(
+    memory: Memory, key: ServiceKey, spec: LoadBalancerSpec, endpoints: ServiceEndpoints | None
+) -> tuple[PlannedServer, ...]:
+    """Every virtual server of a load balancer; none without a grant, an address, or a group that was ever seen."""
+    registration, carrier = memory.registrations.get(key.tenant), memory.carriers.get(spec.group)
+    if registration is None or registration.grant is None or carrier is None or not spec.addresses:
+        return ()
+    routes = {address: memory.route_of(address, spec.group) for address in spec.addresses}
+    cluster = memory.clusters.get(key.cluster_key)
+    nodes = without_virtual_addresses(cluster.spec.nodes if cluster else (), memory.book)
+    pods = without_virtual_pods(endpoints, memory.book)
+    carriage = carriage_of(carrier, routes)
+    return plan_virtual_servers(spec.service, spec.addresses, pods, nodes, registration.grant, carriage)
 
 
 def without_virtual_addresses(nodes: Iterable[TenantNode], book: AddressBook) -> tuple[TenantNode, ...]:

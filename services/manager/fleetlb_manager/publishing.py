@@ -12,7 +12,7 @@ import structlog
 from fleetlb.contracts import codec, streams, subjects
 from fleetlb.contracts.journeys import NOT_TRAVELLED, Journey
 from fleetlb.contracts.objects import AddressClaim, ClaimPhase
-from fleetlb.contracts.v1 import Owner, VirtualServerDesired
+from fleetlb.contracts.v1 import Owner, Signed, VirtualServerDesired
 from fleetlb.domain.errors import Transient
 from fleetlb.runtime.bus import Ack, StreamMissing
 from fleetlb_manager.claims import is_wanted, owner_of
@@ -37,6 +37,10 @@ RAISE_SECONDS = 0.2
 REMAKE_SECONDS = 10.0
 """For so long a claim that vanished without having been released may be made again: its Service still wants it, and
 letting go at once would cut what lives."""
+
+
+Signer = Callable[[Signed], bytes]
+"""A message as the bytes that are sent, with the signature that nodes ask for."""
 
 
 class Publisher(Protocol):
@@ -171,7 +175,7 @@ class Publishing:
             await self._purge(slot)
             if claim is not None and _is_given_up(claim, slot):
                 self._memory.let_go.add(slot)
-                self._marks.claim(slot.key.address)
+            self._marks.claim(slot.key.address)  # it may have been given up, and wait for this, since the run began
         self._asked.pop(slot, None)
         return None
 

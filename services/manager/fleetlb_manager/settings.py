@@ -7,15 +7,14 @@ import msgspec
 
 from fleetlb.domain.annotation_policy import AnnotationPolicy, parse_policy
 from fleetlb.domain.partitions import MAX_PARTITIONS
-from fleetlb.runtime.settings import ProcessSettings, variable_of
+from fleetlb.runtime.nats_settings import StreamKeeperSettings
+from fleetlb.runtime.settings import variable_of
 from fleetlb_manager.credential_terms import DEFAULT_LIFE_SECONDS
 
 
-class ManagerSettings(ProcessSettings, frozen=True, kw_only=True):
+class ManagerSettings(StreamKeeperSettings, frozen=True, kw_only=True):
     """The manager's settings."""
 
-    nats_url: Annotated[str, msgspec.Meta(description="where NATS is, such as nats://nats:4222")]
-    nats_creds: Annotated[Path, msgspec.Meta(description="path of the hub account's credentials file")]
     nats_system_creds: Annotated[
         Path, msgspec.Meta(description="path of the system account's credentials file, to push tenants' accounts")
     ]

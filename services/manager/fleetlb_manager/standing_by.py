@@ -28,11 +28,13 @@ class StandingBy:
         self._chooser.abandon(key, self._memory.claims.of(key))
         known, lines = self._memory.load_balancers.get(key), self._memory.lines
         waits_for = known.spec.waits_for if known is not None else ()
-        if lines.resources(key) != waits_for:
+        created = (known.metadata.creation_timestamp if known is not None else "") or ""
+        stands = lines.resources(key)  # also for a pool that is new, of which its object says nothing yet
+        if not set(waits_for) <= set(stands) or (stands and not waits_for):
             self._called.pop(key, None)
-            created = known.metadata.creation_timestamp if known is not None else ""
-            self._folding.call_next(lines.wait(key, waits_for, created or "") if waits_for else lines.leave(key))
-        if not lines.is_called(key):
+            self._folding.call_next(lines.wait(key, waits_for, created) if waits_for else lines.leave(key))
+        called_for = lines.called_for(key)
+        if not called_for:
             self._called.pop(key, None)
             return None
         now = self._clock.monotonic()
@@ -40,5 +42,6 @@ class StandingBy:
         if left > 0:
             return left
         del self._called[key]
-        self._folding.call_next(lines.leave(key))
+        is_elsewhere = waits_for and not set(called_for) & set(waits_for)
+        self._folding.call_next(lines.wait(key, waits_for, created) if is_elsewhere else lines.leave(key))
         return None

@@ -4,6 +4,7 @@ A mark is acted on after a second, with everything that changed meanwhile; so a 
 writes. Nothing waits for a status.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import structlog
@@ -39,8 +40,9 @@ class StatusStore(Protocol):
 class Statuses:
     """Keeps statuses equal to memory."""
 
-    def __init__(self, bench: Workbench, store: StatusStore) -> None:
-        """Nothing written yet."""
+    def __init__(self, bench: Workbench, store: StatusStore, instruct: Callable[[str], Awaitable[None]]) -> None:
+        """Nothing written yet. `instruct` tells a group's nodes what they must know of it."""
+        self._instruct = instruct
         self._memory = bench.memory
         self._folding = bench.folding
         self._authority = bench.authority
@@ -57,6 +59,7 @@ class Statuses:
             elif key.kind == "pool":
                 await self._pool(key.name)
             else:
+                await self._instruct(key.name)
                 await self._group(key.name)
         except (NotFound, Conflict):
             log.debug("an object changed while its status was written", object=str(key))
@@ -74,7 +77,8 @@ class Statuses:
         if pool is None or name not in self._memory.book.pools:
             return
         wanted = pool_status(self._memory.book, name)
-        conditions = pool_conditions(pool, self._memory.book, self._memory.claims.of_pools.of(name))
+        use, carriers = self._memory.claims.of_pools.of(name), self._memory.carriers_of(pool.spec.group)
+        conditions = pool_conditions(pool, self._memory.book, use, carriers)
         known = pool.status
         if (known.ipv4, known.ipv6) == (wanted.ipv4, wanted.ipv6) and all_say_the_same(known.conditions, conditions):
             return

@@ -95,6 +95,13 @@ class WaitingLines:
             self._note_kept(name, line)
         return given_up
 
+    def join(self, key: ServiceKey, resource: str) -> None:
+        """Someone who waits for others like it may be served by this one too, in the same old place."""
+        place = self._places[key]
+        if resource not in place.resources:
+            self._places[key] = place._replace(resources=(*place.resources, resource))
+            self._lines.setdefault(resource, _Line()).join(key, place.since)
+
     def leave(self, key: ServiceKey) -> list[str]:
         """A Service waits no more, served or not. Returns resources whose unit was kept for it."""
         place = self._places.pop(key, None)
@@ -105,9 +112,9 @@ class WaitingLines:
         place = self._places.get(key)
         return place.resources if place else ()
 
-    def is_called(self, key: ServiceKey) -> bool:
-        """Whether a unit of anything is kept for a Service."""
-        return any(key in self._lines[name].called for name in self.resources(key))
+    def called_for(self, key: ServiceKey) -> tuple[str, ...]:
+        """Of what a unit is kept for a Service."""
+        return tuple(name for name in self.resources(key) if key in self._lines[name].called)
 
     def since(self, key: ServiceKey) -> Since:
         """Since when a Service waits; one that does not comes last."""

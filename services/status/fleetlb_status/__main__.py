@@ -24,9 +24,11 @@ async def serve(process: Process, settings: Settings) -> None:
         settings.nats_url,
         tasks=process.tasks,
         creds=settings.nats_creds,
+        tls=settings.nats_tls,
         name=f"{SERVICE} {settings.identity}",
         on_greeted=process.health.open_gate("nats-server").mind,
     )
+    bus.replicate(settings.nats_replicas)
     process.on_stop(bus.close)
     bus_gate.open()
     replica = Replica(

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from fleetlb.contracts.objects import LoadBalancer
+from fleetlb.contracts.objects import AnnouncedAddress, LoadBalancer
 from fleetlb.domain.verdicts import Verdict
+from fleetlb_status.announcements import Announcements
 from fleetlb_status.memory import Key, Memory
 from fleetlb_status.reporting import Realized, judge_load_balancer
 
@@ -21,25 +22,36 @@ class Judged(NamedTuple):
     verdict: Verdict
     nodes: tuple[str, ...]
     realized: Realized
+    announced: tuple[AnnouncedAddress, ...] = ()
 
 
 class Judging:
     """Verdicts from memory."""
 
-    def __init__(self, memory: Memory) -> None:
-        """Nothing was published yet."""
+    def __init__(self, memory: Memory, announcements: Announcements | None = None) -> None:
+        """Nothing was published yet. `announcements`: None where no addresses are announced."""
         self.memory = memory
+        self._announcements = announcements
         self.published: dict[Key, tuple[str, ...]] = {}
         """Addresses that tenants were told in this term: what the object shows may lag behind."""
 
     def judge(self, key: Key) -> Judged | None:
         """Judge a load balancer; None when there is none, or not enough is known yet."""
         balancer = self.memory.load_balancers.get(key)
-        if balancer is None or not self.memory.can_judge(balancer):
+        if balancer is None and self._announcements is not None:
+            self._announcements.forget(key)
+        if balancer is None or not self._can_judge(balancer):
             return None
         nodes, realized = self.memory.nodes(balancer.spec.group), self.memory.realized(key)
         verdict = judge_load_balancer(balancer, nodes, realized, self.published.get(key, ()))
-        return Judged(balancer, verdict, nodes, realized)
+        if self._announcements is None:
+            return Judged(balancer, verdict, nodes, realized)
+        verdict, announced = self._announcements.judged(key, balancer, verdict)
+        return Judged(balancer, verdict, nodes, realized, announced)
+
+    def _can_judge(self, balancer: LoadBalancer) -> bool:
+        is_followed = self._announcements is None or self._announcements.can_judge(balancer)
+        return is_followed and self.memory.can_judge(balancer)
 
 
 class Patience:

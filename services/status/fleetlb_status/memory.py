@@ -192,6 +192,10 @@ class Memory:
         """The nodes that must all agree."""
         return self._nodes.get(group, ())
 
+    def of_group(self, name: str) -> tuple[Key, ...]:
+        """The load balancers that a group carries."""
+        return tuple(self._of_group.get(name, ()))
+
     def account(self, tenant: str) -> str:
         """The tenant's NATS account, empty while unknown."""
         return self._accounts.get(tenant, "")

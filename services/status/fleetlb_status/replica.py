@@ -1,9 +1,8 @@
 """One replica put together: watches and streams into memory, memory into reports and objects while it may act."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import structlog
 
@@ -22,7 +21,7 @@ from fleetlb.contracts.v1 import (
 from fleetlb.domain.errors import Poison, Transient
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.continuity import Continuity
-from fleetlb.kube.fleet_objects import BALANCER_GROUPS, LOAD_BALANCERS, TENANTS
+from fleetlb.kube.fleet_objects import ADDRESS_POOLS, BALANCER_GROUPS, LOAD_BALANCERS, TENANTS
 from fleetlb.kube.leases import SYSTEM_CLOCK, Clock, LeaseHolder
 from fleetlb.kube.watching import Reflector
 from fleetlb.runtime.bus import Bus, Message
@@ -31,6 +30,7 @@ from fleetlb.runtime.metrics import UNREADABLE
 from fleetlb.runtime.tracing import OFF, Tracing
 from fleetlb.runtime.workers import Reconciler
 from fleetlb_status.census import Census
+from fleetlb_status.following import Following, Spawn
 from fleetlb_status.integrations import Integrations
 from fleetlb_status.judging import Judging
 from fleetlb_status.memory import Key, Memory
@@ -41,8 +41,6 @@ LEASE = "fleetlb-status"
 DEFAULT_EVENTS = events_stream()
 SNAPSHOT_SECONDS = 1.0
 """A cluster that asks again sooner gets its reports after this time: asking costs a tenant little, answering much."""
-
-Spawn = Callable[[Coroutine[Any, Any, object], str], object]
 
 
 class Replica:
@@ -68,7 +66,9 @@ class Replica:
         self.memory = Memory(self._on_change)
         self._followers: list[Callable[[Key], None]] = []
         self._census = Census()
-        judging = self.judging = Judging(self.memory)
+        following = Following(self.memory, bus, on_change=self._on_change, spawn=spawn, clock=clock.monotonic)
+        announcements = self._announcements = following.announcements
+        judging = self.judging = Judging(self.memory, announcements)
         self._wire_workers(judging, cluster, tracing)
         self.integrations = Integrations(judging, bus, self._term, clock, events)
         self.releases: Reconciler[Place] = Reconciler(self._release, name="releases", lane_of=lambda place: place[0])
@@ -78,6 +78,7 @@ class Replica:
         memory = self.memory
         self._reflectors = (
             Reflector(cluster, TENANTS, on_set=memory.set_tenant, on_gone=memory.drop_tenant),
+            Reflector(cluster, ADDRESS_POOLS, on_set=following.set_pool, on_gone=announcements.drop_pool),
             Reflector(cluster, BALANCER_GROUPS, on_set=self._on_group, on_gone=self._on_group_gone),
             Reflector(cluster, LOAD_BALANCERS, on_set=memory.set_load_balancer, on_gone=self._on_balancer_gone),
         )
@@ -174,6 +175,7 @@ class Replica:
 
     def _on_group(self, group: BalancerGroup) -> None:
         self.memory.set_group(group)
+        self._announcements.set_group(group)
         self.integrations.nodes.set_group(group)
         name = group.metadata.name
         if name in self._replayed:
@@ -202,7 +204,9 @@ class Replica:
             return
         try:
             if message.subject.endswith(".node"):
-                self.integrations.nodes.fold(_node_word(group, message))
+                word = _node_word(group, message)
+                self.integrations.nodes.fold(word)
+                self._announcements.fold_node(word)
                 return
             realized = decode(VirtualServerRealized, message.data)
             if message.subject != _subject_of(group, realized):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from fleetlb.contracts.objects import LoadBalancer, LoadBalancerStatus, NodeRevision
+from fleetlb.contracts.objects import AnnouncedAddress, LoadBalancer, LoadBalancerStatus, NodeRevision
 from fleetlb.contracts.v1 import Ingress, Probe, RealizedState, ServiceReported, VirtualServerRealized
 from fleetlb.domain.addresses import Protocol, family_of
 from fleetlb.domain.conditions import Reason, Status, transition
@@ -17,6 +17,8 @@ Realized = Mapping[str, Mapping[VirtualServerKey, VirtualServerRealized]]
 
 MESSAGE_LIMIT = 1024
 """A node's words are passed on up to here; Kubernetes takes no condition message beyond 32 KiB."""
+_NAMED = 2
+"""Nodes that a column names."""
 _ANSWERS = {Probe.ANSWERED: True, Probe.UNANSWERED: False, Probe.PENDING: None}
 
 
@@ -110,7 +112,12 @@ def _seen(balancer: LoadBalancer) -> str:
 
 
 def status_of(
-    balancer: LoadBalancer, verdict: Verdict, nodes: tuple[str, ...], realized: Realized, now: str
+    balancer: LoadBalancer,
+    verdict: Verdict,
+    nodes: tuple[str, ...],
+    realized: Realized,
+    now: str,
+    announced: tuple[AnnouncedAddress, ...] = (),
 ) -> LoadBalancerStatus:
     """The object's status; equal to what is there when it says the same."""
     conditions = (verdict.provisioned, verdict.serving)
@@ -119,7 +126,18 @@ def status_of(
         addresses=verdict.addresses,
         nodes=node_revisions(balancer, nodes, realized),
         conditions=tuple(transition(balancer.status.conditions, condition, now) for condition in conditions),
+        announced=announced,
+        announced_by=_announced_by(announced),
     )
+
+
+def _announced_by(announced: tuple[AnnouncedAddress, ...]) -> str:
+    """Such as `layer2: node-1`, or `bgp: 3 nodes`, for a column."""
+    nodes: dict[str, dict[str, None]] = {}
+    for each in announced:
+        nodes.setdefault(each.by.value, {}).update(dict.fromkeys(each.nodes))
+    shown = {way: ", ".join(names) if len(names) <= _NAMED else f"{len(names)} nodes" for way, names in nodes.items()}
+    return "; ".join(f"{way}: {text}" for way, text in shown.items())
 
 
 def node_revisions(balancer: LoadBalancer, nodes: tuple[str, ...], realized: Realized) -> tuple[NodeRevision, ...]:
@@ -140,12 +158,15 @@ def _node_revision(
 
 
 def status_body(status: LoadBalancerStatus) -> dict[str, object]:
-    """A status with its defaults written out, so that a merge patch leaves nothing of an earlier one."""
+    """A status with its defaults written out, so that a merge patch leaves nothing of an earlier one;
+    None removes a field that most objects need not have."""
     return {
         "observedGeneration": status.observed_generation,
         "addresses": status.addresses,
         "nodes": status.nodes,
         "conditions": status.conditions,
+        "announced": status.announced or None,
+        "announcedBy": status.announced_by or None,
     }
 
 

@@ -6,18 +6,17 @@ from typing import Annotated
 import msgspec
 
 from fleetlb.contracts.streams import EVENTS_DAYS, EVENTS_MIB, StreamSpec, events_stream
-from fleetlb.runtime.settings import ProcessSettings, setting, split_address
+from fleetlb.runtime.nats_settings import StreamKeeperSettings
+from fleetlb.runtime.settings import setting, split_address
 from fleetlb_status.ui.admitting import is_loopback
 
 Address = Annotated[str, msgspec.Meta(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+):\d{1,5}$")]
 HeaderName = Annotated[str, msgspec.Meta(pattern="^[A-Za-z][A-Za-z0-9-]{0,63}$")]
 
 
-class Settings(ProcessSettings, frozen=True, kw_only=True):
+class Settings(StreamKeeperSettings, frozen=True, kw_only=True):
     """See each field."""
 
-    nats_url: Annotated[str, setting("where NATS is, such as nats://nats.fleetlb-system:4222")]
-    nats_creds: Annotated[Path, setting("file with the credentials of the hub's account")]
     kubeconfig: Annotated[
         Path | None, setting("kubeconfig of the management cluster; the pod's own account if unset")
     ] = None
@@ -43,6 +42,10 @@ class Settings(ProcessSettings, frozen=True, kw_only=True):
         return events_stream(days=self.events_days, mib=self.events_mib)
 
     def problems(self) -> list[str]:
+        """What no type can say."""
+        return super().problems() + self._page_problems()
+
+    def _page_problems(self) -> list[str]:
         """Everything must not be shown to a whole network."""
         if self.ui_address is None:
             alone = "FLEETLB_UI_TENANT_HEADER is set without a page: set FLEETLB_UI_ADDRESS too"

@@ -89,7 +89,9 @@ class ObjectWriter:
             self._patience.forget(key)
             return None
         wait = self._patience.left(key, judged.verdict)
-        status = status_of(judged.balancer, judged.verdict, judged.nodes, judged.realized, self._now())
+        status = status_of(
+            judged.balancer, judged.verdict, judged.nodes, judged.realized, self._now(), judged.announced
+        )
         if status == judged.balancer.status:
             return None
         if wait:

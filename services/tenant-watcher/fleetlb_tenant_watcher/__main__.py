@@ -8,12 +8,12 @@ from collections.abc import Callable
 from fleetlb.contracts import subjects
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.errors import ApiError
+from fleetlb.kube.service_wishes import Selection
 from fleetlb.runtime.backoff import Backoff
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb.runtime.nats_credentials import Keyring
 from fleetlb.runtime.process import Process, run
 from fleetlb_tenant_watcher.renewing import Renewing, Shelf
-from fleetlb_tenant_watcher.service_views import Selection
 from fleetlb_tenant_watcher.settings import WatcherSettings
 from fleetlb_tenant_watcher.shelves import FileShelf, SecretShelf
 from fleetlb_tenant_watcher.watcher import Watcher
@@ -69,6 +69,7 @@ async def _connect(process: Process, settings: WatcherSettings, keyring: Keyring
         settings.nats_url,
         tasks=process.tasks,
         creds=keyring,
+        tls=settings.nats_tls,
         name=f"{SERVICE} {settings.identity}",
         max_payload=MAX_PAYLOAD,
         takes_any_server=True,

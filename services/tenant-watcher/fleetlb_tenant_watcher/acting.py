@@ -12,10 +12,10 @@ from fleetlb.domain.traces import marked
 from fleetlb.kube.cluster import Cluster, PatchKind
 from fleetlb.kube.errors import ApiError, Conflict, NotFound
 from fleetlb.kube.resources import Resource
+from fleetlb.kube.service_objects import Service
 from fleetlb_tenant_watcher import counts
 from fleetlb_tenant_watcher.clocks import SYSTEM_CLOCKS, Clocks, timestamp
 from fleetlb_tenant_watcher.deciding import AddFinalizers, ClearStatus, RemoveFinalizers, WriteStatus
-from fleetlb_tenant_watcher.kube_objects import Service
 from fleetlb_tenant_watcher.service_views import ServiceView
 
 SERVICES: Resource[Service] = Resource("", "v1", "services", Service, kind_name="Service")

@@ -15,8 +15,9 @@ from fleetlb.contracts.v1 import Ingress, ServiceObserved
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Reason, Refusal, Status, says_the_same
 from fleetlb.domain.services import ServiceEndpoints, digest_of
 from fleetlb.domain.verdicts import in_progress
+from fleetlb.kube.service_wishes import OWN_FINALIZER, Claim, Selection
 from fleetlb_tenant_watcher.records import DELETING, UPDATED, Record, Report, Stage
-from fleetlb_tenant_watcher.service_views import OWN_FINALIZER, Claim, Selection, ServiceView
+from fleetlb_tenant_watcher.service_views import ServiceView
 
 GRACE_SECONDS = 0.5
 """For so long a new or edited wish waits for its report before the Service says that work is under way."""

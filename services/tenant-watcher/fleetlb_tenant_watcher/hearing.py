@@ -16,6 +16,7 @@ from fleetlb.domain.errors import Poison, Transient
 from fleetlb.domain.traces import trace_id
 from fleetlb.runtime.backoff import Backoff
 from fleetlb.runtime.bus import Bus, Message
+from fleetlb.runtime.tracing import OFF, Tracing
 from fleetlb_tenant_watcher import counts
 from fleetlb_tenant_watcher.clocks import Clocks
 from fleetlb_tenant_watcher.memory import Memory
@@ -26,6 +27,8 @@ TICK_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 60.0
 ANSWER_SECONDS = 2.0
 ASKING = Backoff(initial=0.2, cap=10.0)
+
+REPORTED = "reported.{cluster}.service.{uid}"
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +44,7 @@ class Ear:
         *,
         on_report: Callable[[str], None],
         on_resync: Callable[[str], None],
+        tracing: Tracing = OFF,
     ) -> None:
         """`on_report` hears of Services with news, `on_resync` that everything is to be said again."""
         self._memory = memory
@@ -48,6 +52,7 @@ class Ear:
         self._clocks = clocks
         self._on_report = on_report
         self._on_resync = on_resync
+        self._tracing = tracing
 
     async def listen(self, bus: Bus) -> None:
         """Hear the hub from now on, over reconnects."""
@@ -56,6 +61,7 @@ class Ear:
 
     def hear_report(self, heard: Message) -> None:
         """Fold a report."""
+        began = self._tracing.now()
         try:
             _, _, uid = subjects.parse_service(heard.subject)
             message = codec.decode(ServiceReported, heard.data)
@@ -71,6 +77,7 @@ class Ear:
             seconds = max(0.0, (self._clocks.micros() - message.hops[0].at) / 1e6)
             counts.CONVERGENCE_SECONDS.observe(seconds, {"trace_id": trace_id(heard.trace)} if heard.trace else None)
         self._on_report(uid)
+        self._tracing.record_process(heard.trace, REPORTED, began, {"fleetlb.service.uid": uid})
 
     def hear_resync(self, heard: Message) -> None:
         """The hub misses something; whatever the message says, saying everything again is right."""

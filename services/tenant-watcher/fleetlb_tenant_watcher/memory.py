@@ -12,12 +12,14 @@ import msgspec
 from fleetlb.contracts.v1 import ServiceReported
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, says_the_same
 from fleetlb.domain.services import ServiceEndpoints, TenantService, TrafficPolicy, digest_of
+from fleetlb.kube.service_objects import Service
+from fleetlb.kube.service_wishes import Claim, Selection, claim_of
 from fleetlb_tenant_watcher.endpoint_slices import EndpointSlices, ServiceName
-from fleetlb_tenant_watcher.kube_objects import EndpointSlice, Service
+from fleetlb_tenant_watcher.kube_objects import EndpointSlice
 from fleetlb_tenant_watcher.nodes import ADDRESS_TYPES, AddressType, Nodes
-from fleetlb_tenant_watcher.observing import claim_of, observe
+from fleetlb_tenant_watcher.observing import observe
 from fleetlb_tenant_watcher.records import DELETING, UPDATED, Arrival, Record, Report, Stage, stage_of
-from fleetlb_tenant_watcher.service_views import Claim, Selection, ServiceView
+from fleetlb_tenant_watcher.service_views import ServiceView
 
 
 class Memory:
@@ -186,7 +188,7 @@ class Memory:
         return True
 
     def _begin(self, view: ServiceView, version: int, stage: Stage, now: float) -> Record:
-        inherited = self.selection.marks(view)
+        inherited = view.is_marked(self.selection)
         record = Record(view=view, version=version, stage=stage, since=now, is_inherited=inherited)
         record.is_released = stage is Stage.RELEASING and not inherited
         self._records[view.uid] = record

@@ -7,7 +7,8 @@ import msgspec
 from fleetlb.contracts.v1 import Ingress
 from fleetlb.domain.conditions import Condition, Reason
 from fleetlb.domain.services import TenantService
-from fleetlb_tenant_watcher.service_views import Selection, ServiceView
+from fleetlb.kube.service_wishes import Selection
+from fleetlb_tenant_watcher.service_views import ServiceView
 
 UPDATED = "UpdatedLoadBalancer"
 DELETING = "DeletingLoadBalancer"
@@ -112,7 +113,7 @@ def stage_of(view: ServiceView, selection: Selection, record: Record | None) -> 
         return Stage.WANTED
     if record is not None and (record.is_engaged or record.stage is Stage.RELEASING):
         return Stage.RELEASING
-    if selection.marks(view):
+    if view.is_marked(selection):
         return Stage.RELEASING
     return Stage.RELEASING if is_littered(view, known=record is not None) else None
 

@@ -7,18 +7,16 @@ from msgspec import Meta
 
 from fleetlb.domain.dialects import Dialect
 from fleetlb.domain.services import MAX_LABELS
-from fleetlb.runtime.settings import ProcessSettings
+from fleetlb.runtime.nats_settings import NatsSettings
 from fleetlb_tenant_watcher.nodes import ADDRESS_TYPES, AddressType
 
 _NAME = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 LabelKey = Annotated[str, Meta(pattern=f"^([a-z0-9]([-a-z0-9.]{{0,251}}[a-z0-9])?/)?{_NAME}$")]
 
 
-class WatcherSettings(ProcessSettings, frozen=True, kw_only=True):
+class WatcherSettings(NatsSettings, frozen=True, kw_only=True):
     """Settings of one tenant-watcher."""
 
-    nats_url: Annotated[str, Meta(description="where the hub's NATS listens, such as nats://nats.example.org:4222")]
-    nats_creds: Annotated[Path, Meta(description="file with the tenant's NATS credentials, as minted by the manager")]
     nats_creds_secret: Annotated[
         Annotated[str, Meta(pattern="^[a-z0-9-]{1,63}/[a-z0-9.-]{1,253}$")] | None,
         Meta(

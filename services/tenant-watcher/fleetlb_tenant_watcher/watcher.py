@@ -9,6 +9,8 @@ from typing import Any
 
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.resources import Resource
+from fleetlb.kube.service_objects import Service
+from fleetlb.kube.service_wishes import Selection
 from fleetlb.kube.watching import Reflector
 from fleetlb.runtime.backoff import Backoff
 from fleetlb.runtime.bus import Bus
@@ -18,7 +20,7 @@ from fleetlb_tenant_watcher import counts
 from fleetlb_tenant_watcher.acting import SERVICES, ServicePatcher
 from fleetlb_tenant_watcher.clocks import SYSTEM_CLOCKS, Clocks
 from fleetlb_tenant_watcher.hearing import Ear, Snapshots
-from fleetlb_tenant_watcher.kube_objects import SERVICE_NAME_LABEL, EndpointSlice, Node, Service
+from fleetlb_tenant_watcher.kube_objects import SERVICE_NAME_LABEL, EndpointSlice, Node
 from fleetlb_tenant_watcher.linking import HubLink
 from fleetlb_tenant_watcher.memory import Memory
 from fleetlb_tenant_watcher.nodes import ADDRESS_TYPES, AddressType
@@ -26,7 +28,6 @@ from fleetlb_tenant_watcher.publishing import INVENTORY, NODES, Publisher
 from fleetlb_tenant_watcher.recording import EventRecorder
 from fleetlb_tenant_watcher.records import Arrival
 from fleetlb_tenant_watcher.repeating import Repeats
-from fleetlb_tenant_watcher.service_views import Selection
 from fleetlb_tenant_watcher.writing import Writer
 
 ENDPOINT_SLICES: Resource[EndpointSlice] = Resource(
@@ -75,7 +76,9 @@ class Watcher:
             self._publisher.reconcile, name="messages", concurrency=32, backoff=HUB_RETRIES
         )
         self._repeats = Repeats(self._publisher.unsay, lambda: (NODES, *self.memory, INVENTORY), self.messages.add)
-        self._ear = Ear(self.memory, cluster_uid, self._clocks, on_report=self.writes.add, on_resync=self._repeat)
+        self._ear = Ear(
+            self.memory, cluster_uid, self._clocks, on_report=self.writes.add, on_resync=self._repeat, tracing=tracing
+        )
         self._snapshots = Snapshots(self.memory, self._link, cluster_uid, self._clocks, on_turn=self.writes.add)
         self._services = Reflector(cluster, SERVICES, on_set=self._see, on_gone=self._lose, keep=False)
         self._slices = Reflector(

@@ -6,12 +6,12 @@ Must not know how a Service is patched, nor how a message travels.
 from collections.abc import Callable
 from typing import Protocol
 
+from fleetlb.kube.service_objects import Service
 from fleetlb.runtime.tracing import OFF, Kind, Span, Tracing
 from fleetlb_tenant_watcher import counts
 from fleetlb_tenant_watcher.acting import Write
 from fleetlb_tenant_watcher.clocks import Clocks
 from fleetlb_tenant_watcher.deciding import Announce, ClearStatus, WriteStatus, decide
-from fleetlb_tenant_watcher.kube_objects import Service
 from fleetlb_tenant_watcher.memory import Memory
 from fleetlb_tenant_watcher.publishing import service_attributes
 from fleetlb_tenant_watcher.records import Record

@@ -11,6 +11,8 @@ from fleetlb_cli.__main__ import app
 MOST_MODULES = 260
 """That `--help` may import: about a fifth of a second on a machine at rest."""
 
+CLIENTS = {"aiohttp", "kubernetes_asyncio", "nats", "nkeys", "prometheus_client", "structlog", "yaml", "asyncio"}
+
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -39,9 +41,27 @@ def modules_of(*arguments: str) -> set[str]:
 
 def test_help_imports_no_client_library() -> None:
     loaded = modules_of("--help")
-    assert not {"aiohttp", "nats", "kubernetes_asyncio", "nkeys", "msgspec", "yaml", "asyncio"} & loaded
+    assert not (CLIENTS | {"msgspec", "rich.markdown"}) & loaded
     ours = {name for name in loaded if name.startswith("fleetlb")}
     assert ours == {"fleetlb", "fleetlb_cli", "fleetlb_cli.__main__"}
+
+
+PACKAGES = {"trace": "why", "tenant": "tenants"}
+"""Where a command lives that is not called like its package."""
+COMMANDS = """why; trace; status; plan; top; tail; sysdump; hub init; node drain; node undrain; node remove;
+    node bootstrap;
+    restore show; restore accept; audit; bench; demo; local up; local down; local kill; local setup; tenant create;
+    tenant list; tenant show; tenant join; tenant suspend; tenant resume; tenant rotate; tenant remove"""
+
+
+@pytest.mark.parametrize("command", [command.strip() for command in COMMANDS.split(";")])
+def test_options_are_told_without_what_carries_a_command_out(command: str) -> None:
+    words = command.split()
+    loaded = modules_of(*words, "--help")
+    assert not (CLIENTS | {"rich.live", "rich.progress", "rich.markdown"}) & loaded
+    assert f"fleetlb_cli.{PACKAGES.get(words[0], words[0])}.commands" in loaded
+    assert not {name for name in loaded if name.startswith(("fleetlb.kube", "fleetlb.runtime", "fleetlb.contracts"))}
+    assert len(loaded) < MOST_MODULES
 
 
 def test_help_stays_quick() -> None:
@@ -49,7 +69,7 @@ def test_help_stays_quick() -> None:
     assert len(modules_of("--help")) < MOST_MODULES
 
 
-@pytest.mark.parametrize("command", ["status", "top", "tail", "sysdump"])
+@pytest.mark.parametrize("command", ["status", "plan", "top", "tail", "sysdump"])
 def test_exit_codes_are_told(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         app([command, "--help"])

@@ -8,7 +8,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from fleetlb_cli.rendering import Column, Line, Output, Page, Part, Row, Tone, as_lines, say
+from fleetlb_cli.rendering import Column, Line, Page, Part, Row, Tone, as_lines, say
+from fleetlb_cli.whereabouts import Output
 
 
 class Thing(msgspec.Struct):

@@ -1,284 +1,92 @@
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Mapping
+"""Each VIP is announced in one way at a time, and never in none between two."""
 
 import pytest
 
-from fleetlb.contracts import codec, subjects
-from fleetlb.contracts.streams import realized_stream
-from fleetlb.contracts.v1 import NodeRealized, Probe, VirtualServerRealized
-from fleetlb.domain.virtual_servers import VirtualServerKey, parse_key
-from fleetlb.runtime.bus import NO_HEADERS, Ack, Callback, MessageHandler
-from fleetlb.testkit.eventually import eventually
-from fleetlb.testkit.fake_bus import FakeBus
-from fleetlb.testkit.wishes import a_wish
-from fleetlb_dataplane_programmer.announcing import Announcer
-from fleetlb_dataplane_programmer.deciding import Apply, Remove
-from fleetlb_dataplane_programmer.engine import Outcome, State
-from fleetlb_dataplane_programmer.programming import Ledger
+from fleetlb.domain.errors import Transient
+from fleetlb.domain.virtual_servers import Announcement
+from fleetlb_dataplane_programmer.announcing import Announcing
 
-KEY = parse_key("192.0.2.1:443/tcp")
-STREAM = realized_stream("default")
+VIP = "192.0.2.1"
 
 
-class NotingBus(FakeBus):
-    """Notes the ids under which it was asked to publish; acknowledgements and replays may be held up."""
+class Way:
+    """Writes down what it is asked for."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.ids: list[str] = []
-        self.acknowledging = asyncio.Event()
-        self.acknowledging.set()
-        self.replaying = asyncio.Event()
-        self.replaying.set()
+    def __init__(self, name: str, heard: list[str]) -> None:
+        self.name, self.heard, self.is_away = name, heard, False
 
-    async def publish(
-        self, subject: str, body: bytes, *, message_id: str, trace: str = "", headers: Mapping[str, str] = NO_HEADERS
-    ) -> Ack:
-        self.ids.append(message_id)
-        ack = await super().publish(subject, body, message_id=message_id, trace=trace, headers=headers)
-        await self.acknowledging.wait()
-        return ack
+    async def announce(self, address: str, announcement: Announcement, network: str = "") -> None:
+        if self.is_away:
+            raise Transient("away")
+        self.heard.append(f"{self.name} announces {address}")
 
-    async def replay_and_follow(
-        self,
-        stream: str,
-        subject_filter: str,
-        on_message: MessageHandler,
-        *,
-        on_replayed: Callback,
-        on_restart: Callback,
-    ) -> None:
-        await self.replaying.wait()
-        await super().replay_and_follow(
-            stream, subject_filter, on_message, on_replayed=on_replayed, on_restart=on_restart
-        )
+    async def withdraw(self, address: str) -> None:
+        self.heard.append(f"{self.name} withdraws {address}")
 
-
-class Bench:
-    """A ledger whose engine acknowledges everything, and an announcer on a fake bus."""
-
-    def __init__(self, bus: NotingBus | None = None) -> None:
-        self.bus = bus or NotingBus()
-        self.ledger = Ledger("node-1", allow_loopback=False)
-        self.let_go: list[VirtualServerKey] = []
-        self.disk_takes = True
-        self.description = NodeRealized(node="node-1", group="default", engine="fake")
-        self.announcer = Announcer(
-            self.ledger,
-            group="default",
-            node="node-1",
-            describe=lambda: self.description,
-            keep=self.keep,
-            on_let_go=self.let_go.append,
-        )
-
-    async def keep(self) -> bool:
-        return self.disk_takes
-
-    def program(self, revision: int = 1, *, answered: bool = True, gone: bool = False) -> None:
-        decision = self.ledger.fold(a_wish(KEY, None if gone else ("10.0.0.1:1",), revision=revision), now=1)
-        assert isinstance(decision, Apply | Remove)
-        state = State.REMOVED if gone else State.PROGRAMMED
-        self.ledger.take_outcome(KEY, Outcome(state=state, token=decision.token), now=2)
-        if answered:
-            self.ledger.take_probe(KEY, decision.token, True, now=3)
-        self.announcer.tell(KEY)
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(self.announcer.run()), tasks.create_task(self.announcer.follow(self.bus))]
-            await self.announcer.wait_for_hub(5)
-            try:
-                yield
-            finally:
-                for task in running:
-                    task.cancel()
-
-    def words(self) -> list[tuple[int, Probe]]:
-        return [
-            (realized.revision, realized.probe)
-            for subject, body in self.bus.published
-            if not subject.endswith(".node")
-            for realized in [codec.decode(VirtualServerRealized, body)]
-        ]
-
-    def said_of_node(self) -> list[NodeRealized]:
-        return [codec.decode(NodeRealized, body) for subject, body in self.bus.published if subject.endswith(".node")]
+    async def complete(self) -> None:
+        self.heard.append(f"{self.name} is complete")
 
 
 @pytest.fixture
-async def bench() -> Bench:
-    bench = Bench()
-    await bench.bus.ensure_stream(STREAM)
-    return bench
+def heard() -> list[str]:
+    return []
 
 
-async def test_a_word_is_published_once(bench: Bench) -> None:
-    async with bench.running():
-        bench.program()
-        for _ in range(5):
-            bench.announcer.tell(KEY)
-            await asyncio.sleep(0)
-        bench.program(revision=2)
-        await eventually(lambda: bench.words() == [(1, Probe.ANSWERED), (2, Probe.ANSWERED)])
+def announcing(heard: list[str]) -> tuple[Announcing, Way, Way]:
+    link, router = Way("link", heard), Way("router", heard)
+    return Announcing({Announcement.LAYER2: link, Announcement.BGP: router}), link, router
 
 
-async def test_nothing_is_published_before_it_is_known_what_the_hub_holds(bench: Bench) -> None:
-    first = Bench(bench.bus)
-    async with first.running():
-        first.program()
-        await eventually(lambda: first.words() == [(1, Probe.ANSWERED)])
-    bench.bus.replaying.clear()
-    async with asyncio.TaskGroup() as tasks:
-        running = [
-            tasks.create_task(bench.announcer.run()),
-            tasks.create_task(bench.announcer.follow(bench.bus)),
-        ]
-        bench.program()
-        bench.announcer.tell_node()
-        for _ in range(20):
-            await asyncio.sleep(0)
-        assert bench.words() == [(1, Probe.ANSWERED)]
-        bench.bus.replaying.set()
-        await bench.announcer.wait_for_hub(5)
-        bench.program(revision=2)
-        await eventually(lambda: bench.words() == [(1, Probe.ANSWERED), (2, Probe.ANSWERED)])
-        for task in running:
-            task.cancel()
+async def test_another_way_begins_before_the_first_ends(heard: list[str]) -> None:
+    both, _, _ = announcing(heard)
+    await both.announce(VIP, Announcement.LAYER2)
+    await both.announce(VIP, Announcement.BGP)
+    await both.withdraw(VIP)
+    await both.withdraw(VIP)
+    assert heard == [
+        f"link announces {VIP}",
+        f"router announces {VIP}",
+        f"link withdraws {VIP}",
+        f"router withdraws {VIP}",
+    ]
 
 
-async def test_what_may_have_gone_into_a_lost_stream_is_said_again(bench: Bench) -> None:
-    async with bench.running():
-        await eventually(lambda: bench.said_of_node() != [])
-        bench.bus.acknowledging.clear()
-        bench.program()
-        await eventually(lambda: bench.words() == [(1, Probe.ANSWERED)])
-        bench.bus.server.delete_stream(STREAM.name)
-        await bench.bus.ensure_stream(STREAM)
-        await bench.bus.ensure_stream(STREAM)
-        await eventually(lambda: bench.bus.server.streams[STREAM.name].followers)
-        bench.bus.acknowledging.set()
-        stored = bench.bus.server.streams[STREAM.name].messages
-        await eventually(lambda: subjects.realized("default", "node-1", KEY) in stored)
+async def test_what_is_announced_no_more_is_withdrawn(heard: list[str]) -> None:
+    both, _, _ = announcing(heard)
+    await both.announce(VIP, Announcement.LAYER2)
+    await both.announce(VIP, Announcement.NONE)
+    assert heard == [f"link announces {VIP}", f"link withdraws {VIP}"]
 
 
-async def test_a_probe_not_yet_repeated_does_not_replace_one_that_was_answered(bench: Bench) -> None:
-    async with bench.running():
-        bench.program()
-        await eventually(lambda: bench.words() == [(1, Probe.ANSWERED)])
-    successor = Bench(bench.bus)
-    async with successor.running():
-        successor.program(answered=False)
-        for _ in range(20):
-            await asyncio.sleep(0)
-        successor.program(revision=2, answered=False)
-        await eventually(lambda: bench.words() == [(1, Probe.ANSWERED), (2, Probe.PENDING)])
+async def test_what_failed_is_withdrawn_all_the_same(heard: list[str]) -> None:
+    """It may have been announced for all that is known."""
+    both, _, router = announcing(heard)
+    router.is_away = True
+    with pytest.raises(Transient):
+        await both.announce(VIP, Announcement.BGP)
+    await both.withdraw(VIP)
+    assert heard == [f"router withdraws {VIP}"]
 
 
-async def test_a_better_word_within_the_grace_takes_its_place(bench: Bench) -> None:
-    async with bench.running():
-        decision = bench.ledger.fold(a_wish(KEY), now=1)
-        assert isinstance(decision, Apply)
-        bench.ledger.take_outcome(KEY, Outcome(state=State.PROGRAMMED, token=decision.token), now=2)
-        bench.announcer.tell_within(KEY, 60)
-        bench.ledger.take_probe(KEY, decision.token, True, now=3)
-        bench.announcer.tell(KEY)
-        await eventually(lambda: bench.words() == [(1, Probe.ANSWERED)])
+async def test_a_failed_change_of_way_keeps_the_first_until_it_succeeds(heard: list[str]) -> None:
+    both, _, router = announcing(heard)
+    await both.announce(VIP, Announcement.LAYER2)
+    router.is_away = True
+    with pytest.raises(Transient):
+        await both.announce(VIP, Announcement.BGP)
+    router.is_away = False
+    await both.announce(VIP, Announcement.BGP)
+    assert heard[-1] == f"link withdraws {VIP}"
 
 
-async def test_a_foreign_word_under_our_name_is_corrected(bench: Bench) -> None:
-    async with bench.running():
-        bench.program()
-        await eventually(lambda: bench.words() == [(1, Probe.ANSWERED)])
-        subject, body = bench.bus.published[-1]
-        forged = body.replace(b'"answered"', b'"unanswered"')
-        await FakeBus(bench.bus.server).publish(subject, forged, message_id="")
-        await eventually(lambda: bench.words() == [(1, Probe.ANSWERED)] * 2)
+async def test_a_way_that_was_not_set_up_is_none(heard: list[str]) -> None:
+    alone = Announcing({})
+    await alone.announce(VIP, Announcement.LAYER2)
+    await alone.withdraw(VIP)
+    assert heard == []
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"nonsense"])
-async def test_an_unreadable_word_under_our_name_is_corrected_at_the_next_replay(bench: Bench, body: bytes) -> None:
-    await bench.bus.publish(subjects.realized("default", "node-1", KEY), body, message_id="")
-    bench.bus.published.clear()
-    async with bench.running():
-        bench.program()
-        await eventually(lambda: bench.words() == [(1, Probe.ANSWERED)])
-
-
-async def test_an_unknown_outcome_is_repeated_under_the_same_id(bench: Bench) -> None:
-    async with bench.running():
-        await eventually(lambda: bench.said_of_node() != [])
-        bench.bus.server.lose_publishes(2)
-        bench.program()
-        await eventually(lambda: bench.words() == [(1, Probe.ANSWERED)])
-        first, *repeated = [name for name in bench.bus.ids if "192.0.2.1" in name]
-        assert repeated == [first, first]
-        bench.program(revision=2)
-        await eventually(lambda: bench.words()[-1] == (2, Probe.ANSWERED))
-        assert bench.bus.ids[-1] != first
-
-
-async def test_a_lost_acknowledgement_needs_no_repetition_when_the_stream_shows_the_word(bench: Bench) -> None:
-    async with bench.running():
-        bench.bus.server.lose_acks(1)
-        bench.program(answered=False, gone=True)
-        await eventually(lambda: bench.let_go == [KEY])
-        assert len(bench.words()) == 1
-
-
-async def test_two_runs_never_use_the_same_id(bench: Bench) -> None:
-    """The server drops a message whose id it has seen, whatever is in it."""
-    for probe in (True, False, True):
-        run = Bench(bench.bus)
-        async with run.running():
-            run.program(answered=probe)
-            if not probe:
-                entry = run.ledger.get(KEY)
-                assert entry is not None
-                for _ in range(3):
-                    run.ledger.take_probe(KEY, entry.token, False, now=4)
-                run.announcer.tell(KEY)
-            wanted = Probe.ANSWERED if probe else Probe.UNANSWERED
-            await eventually(lambda wanted=wanted: bench.words()[-1:] == [(1, wanted)])  # type: ignore[misc]
-    stored = bench.bus.server.streams[STREAM.name].messages[subjects.realized("default", "node-1", KEY)][-1]
-    assert codec.decode(VirtualServerRealized, stored.data).probe is Probe.ANSWERED
-
-
-async def test_the_end_of_a_key_is_told_when_the_hub_knows(bench: Bench) -> None:
-    async with bench.running():
-        bench.bus.server.lose_publishes(1)
-        bench.program(answered=False, gone=True)
-        await eventually(lambda: bench.let_go == [KEY])
-        assert len(bench.words()) == 1
-
-
-async def test_what_the_node_is_is_said_when_it_changes(bench: Bench) -> None:
-    async with bench.running():
-        await eventually(lambda: bench.said_of_node() == [bench.description])
-        first = bench.description
-        bench.announcer.tell_node()
-        bench.description = NodeRealized(node="node-1", group="default", engine="fake", ready=True)
-        bench.announcer.tell_node()
-        await eventually(lambda: bench.said_of_node() == [first, bench.description])
-
-
-async def test_waiting_for_the_hub_ends() -> None:
-    bench = Bench()
-    await bench.announcer.wait_for_hub(0.01)
-    assert bench.words() == []
-
-
-async def test_a_removal_is_not_said_before_it_is_kept(bench: Bench) -> None:
-    async with bench.running():
-        bench.program()
-        await eventually(lambda: bench.words() == [(1, Probe.ANSWERED)])
-        bench.disk_takes = False
-        bench.program(revision=2, gone=True, answered=False)
-        bench.announcer.tell_node()
-        await eventually(bench.said_of_node)
-        assert bench.words() == [(1, Probe.ANSWERED)]
-        bench.disk_takes = True
-        await eventually(lambda: bench.let_go == [KEY])
-        assert bench.words() == [(1, Probe.ANSWERED), (2, Probe.PENDING)]
+async def test_every_way_hears_that_everything_was_announced(heard: list[str]) -> None:
+    both, _, _ = announcing(heard)
+    await both.complete()
+    assert heard == ["link is complete", "router is complete"]

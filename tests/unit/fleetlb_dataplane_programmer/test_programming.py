@@ -79,7 +79,7 @@ def test_a_removal_is_asked_for_even_if_the_key_was_never_heard_of() -> None:
     ledger = _ledger()
     decision = ledger.fold(a_wish(real_servers=None, revision=5), now=1)
     assert isinstance(decision, Remove)
-    assert _acknowledge(ledger, decision) is Next.ANNOUNCE
+    assert _acknowledge(ledger, decision) is Next.TELL
     realized = ledger.realized(KEY)
     assert realized is not None
     assert (realized.state, realized.revision) == (RealizedState.REMOVED, 5)
@@ -122,7 +122,7 @@ def test_a_wish_that_is_overtaken_before_it_was_answered_is_not_forgotten() -> N
 
 def test_without_real_servers_there_is_nothing_to_probe() -> None:
     ledger = _ledger()
-    assert _acknowledge(ledger, ledger.fold(a_wish(real_servers=()), now=1)) is Next.ANNOUNCE
+    assert _acknowledge(ledger, ledger.fold(a_wish(real_servers=()), now=1)) is Next.TELL
     realized = ledger.realized(KEY)
     assert realized is not None
     assert (realized.real_servers, realized.reason, realized.probe) == (0, "NoReadyBackend", Probe.PENDING)
@@ -132,7 +132,7 @@ def test_drained_real_servers_do_not_count() -> None:
     ledger = _ledger()
     server = msgspec.structs.replace(a_virtual_server(), real_servers=(RealServer("10.0.0.1", 31000, 0),))
     decision = ledger.fold(msgspec.structs.replace(a_wish(), server=server), now=1)
-    assert _acknowledge(ledger, decision) is Next.ANNOUNCE
+    assert _acknowledge(ledger, decision) is Next.TELL
     realized = ledger.realized(KEY)
     assert realized is not None
     assert realized.real_servers == 0
@@ -141,7 +141,7 @@ def test_drained_real_servers_do_not_count() -> None:
 def test_a_rejection_is_realized_in_the_engines_words_and_may_end() -> None:
     ledger = _ledger()
     decision = ledger.fold(a_wish(), now=1)
-    assert _acknowledge(ledger, decision, State.REJECTED, "cannot bind" + "!" * 5000) is Next.ANNOUNCE
+    assert _acknowledge(ledger, decision, State.REJECTED, "cannot bind" + "!" * 5000) is Next.TELL
     realized = ledger.realized(KEY)
     assert realized is not None
     assert realized.state is RealizedState.REJECTED
@@ -327,12 +327,12 @@ class TestWhatTheHubKnows:
         assert isinstance(decision, Apply)
         pending = ledger.realized(KEY)
         assert pending is not None
-        ledger.announced(KEY, pending)
+        ledger.note_told(KEY, pending)
         assert (ledger.realized(KEY) or pending).hops  # the probe is still to come
         ledger.take_probe(KEY, decision.token, True, 3)
         settled = ledger.realized(KEY)
         assert settled is not None
-        ledger.announced(KEY, settled)
+        ledger.note_told(KEY, settled)
         assert (ledger.realized(KEY) or settled).hops == ()
 
     def test_an_announced_removal_is_worth_remembering_once(self) -> None:
@@ -340,8 +340,8 @@ class TestWhatTheHubKnows:
         _served(ledger, a_wish(real_servers=None))
         realized = ledger.realized(KEY)
         assert realized is not None
-        assert ledger.announced(KEY, realized) is True
-        assert ledger.announced(KEY, realized) is False
+        assert ledger.note_told(KEY, realized) is True
+        assert ledger.note_told(KEY, realized) is False
         record = ledger.record(KEY)
         assert record is not None
         assert record.has_let_go
@@ -352,7 +352,7 @@ class TestWhatTheHubKnows:
         old = ledger.realized(KEY)
         assert old is not None
         ledger.fold(a_wish(revision=2), now=1)
-        assert ledger.announced(KEY, old) is False
+        assert ledger.note_told(KEY, old) is False
 
     def test_tombstones_are_told_again_only_while_the_stream_holds_them(self) -> None:
         ledger = _ledger()
@@ -389,7 +389,7 @@ class TestRestart:
         _served(ledger, a_wish(gone, None, revision=4))
         realized = ledger.realized(gone)
         assert realized is not None
-        ledger.announced(gone, realized)
+        ledger.note_told(gone, realized)
         going = parse_key("192.0.2.3:80/tcp")
         ledger.fold(a_wish(going, None), now=1)
 

@@ -56,3 +56,29 @@ def test_what_only_envoy_needs_is_missed_where_the_engine_is_envoy() -> None:
 def test_the_bootstrap_names_the_node_and_its_group() -> None:
     bootstrap = load(Settings, {**ENVIRONMENT, "FLEETLB_GROUP": "edge"}).envoy_bootstrap()
     assert bootstrap["node"] == {"id": "node-1", "cluster": "edge"}
+
+
+BIRD = {"FLEETLB_ENGINE": "ipvs", "FLEETLB_BIRD_SOCKET": "/run/bird/ctl", "FLEETLB_BIRD_DIRECTORY": "/etc/bird/lb"}
+
+
+def test_a_bird_is_named_by_its_socket_and_its_directory() -> None:
+    settings = load(Settings, ENVIRONMENT | BIRD)
+    assert (str(settings.bird_socket), str(settings.bird_directory)) == ("/run/bird/ctl", "/etc/bird/lb")
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"FLEETLB_ENGINE": "envoy"}, "FLEETLB_BIRD_SOCKET is set: only the engine ipvs announces VIPs; unset it"),
+        ({"FLEETLB_BIRD_DIRECTORY": ""}, "FLEETLB_BIRD_DIRECTORY is missing: BIRD_SOCKET needs it"),
+        ({"FLEETLB_BIRD_SOCKET": ""}, "FLEETLB_BIRD_DIRECTORY is set, and FLEETLB_BIRD_SOCKET is not"),
+        ({"FLEETLB_BIRD_SOCKET": "ctl"}, "FLEETLB_BIRD_SOCKET='ctl' is wrong: an absolute path"),
+        ({"FLEETLB_BGP_PASSWORDS": "keys"}, "FLEETLB_BGP_PASSWORDS='keys' is wrong: an absolute path"),
+    ],
+)
+def test_what_is_wrong_with_a_bird_is_named(changes: dict[str, str], problem: str) -> None:
+    environment = {name: value for name, value in (ENVIRONMENT | BIRD | changes).items() if value}
+    with pytest.raises(SettingsError) as caught:
+        load(Settings, environment)
+    [found] = caught.value.problems
+    assert problem in found

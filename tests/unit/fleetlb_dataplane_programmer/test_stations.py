@@ -24,13 +24,28 @@ class Nobody:
 
 
 def test_each_station_is_reached_from_the_one_before() -> None:
-    programmed, probed = spans_of(Journey(CAME, PASSED, (OTHER,)), PASSED, Tracing(Nobody()), {"a": 1})
-    assert (programmed.name, programmed.began, programmed.ended) == ("program virtual server", 10, 30)
-    assert (probed.name, probed.began, probed.ended) == ("probe virtual server", 30, 70)
-    assert (programmed.links, probed.links) == ((OTHER,), ())
-    assert (programmed.kind, probed.kind) == (Kind.INTERNAL, Kind.CLIENT)
-    for span in (programmed, probed):
-        assert (span.parent, trace_id(span.trace), span.attributes) == (CAME, trace_id(CAME), {"a": 1})
+    found = list(spans_of(Journey(CAME, PASSED, (OTHER,)), PASSED, Tracing(Nobody()), {"a": 1}))
+    assert [(span.name, span.kind, span.began, span.ended) for span in found] == [
+        ("process fleetlb.v1.desired.{group}.{virtual-server}", Kind.CONSUMER, 10, 30),
+        ("program virtual server", Kind.INTERNAL, 10, 30),
+        ("probe virtual server", Kind.CLIENT, 30, 70),
+    ]
+    processed, programmed, probed = found
+    assert {trace_id(span.trace) for span in found} == {trace_id(CAME)}
+    assert (processed.parent, programmed.parent, probed.parent) == (CAME, processed.trace, CAME)
+    assert (programmed.attributes, probed.attributes) == ({"a": 1}, {"a": 1})
+
+
+def test_what_a_message_overtook_is_linked_from_its_processing() -> None:
+    processed, *others = spans_of(Journey(CAME, PASSED, (OTHER,)), PASSED, Tracing(Nobody()), {"a": 1})
+    assert (processed.links, [span.links for span in others]) == ((OTHER,), [(), ()])
+    assert processed.attributes == {
+        "messaging.system": "nats",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.template": "fleetlb.v1.desired.{group}.{virtual-server}",
+        "a": 1,
+    }
 
 
 def test_what_was_told_before_is_not_told_again() -> None:

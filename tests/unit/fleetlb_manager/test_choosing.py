@@ -420,3 +420,17 @@ def test_a_proposal_whose_claim_was_made_without_an_answer_is_not_given_back() -
     asked.chooser.abandon(a_key(), (a_claim("192.0.2.0"),))
     assert asked.book.holder("192.0.2.0") == str(a_key())
     assert asked.freed == []
+
+
+def test_the_last_free_addresses_are_not_had_by_their_names_by_a_newcomer_while_they_are_owed() -> None:
+    """It waits for its name, and is called when those who waited longer have taken others."""
+    choosing = Choosing(a_range("default", "192.0.2.0/31"))
+    pool = pool_resource("default", Family.IPV4)
+    choosing.lines.wait(a_key("older"), (pool,), "t")
+    assert choosing.lines.call(pool) == a_key("older")
+    assert choosing.choose("first", addresses=("192.0.2.1",)) == "192.0.2.1 in default", "there are two"
+    assert choosing.choose("named", addresses=("192.0.2.0",)) == "AddressInUse address/192.0.2.0"
+    outcome = choosing.outcome("named", addresses=("192.0.2.0",))
+    assert isinstance(outcome, Denial)
+    assert outcome.is_passing
+    assert choosing.choose("older") == "192.0.2.0 in default"

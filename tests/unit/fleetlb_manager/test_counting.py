@@ -3,7 +3,10 @@ from fleetlb.contracts.tenants import TenantUsage
 from fleetlb.contracts.v1 import NodeRealized
 from fleetlb.domain.address_pools import SHOWN_LIMIT, AddressRange, parse_intervals
 from fleetlb.domain.allocation import AddressBook, Hold
+from fleetlb.domain.capabilities import EngineName
+from fleetlb.domain.routing import BgpPeer, BgpSpeaking
 from fleetlb.domain.tenancy import Usage
+from fleetlb.domain.virtual_servers import Announcement
 from fleetlb_manager.counting import (
     group_condition,
     in_full,
@@ -83,6 +86,33 @@ def test_a_group_is_ready_when_all_its_nodes_are() -> None:
     assert "n2" in condition.message
 
 
+def test_a_group_says_what_is_wrong_with_what_it_is_to_say_by_bgp() -> None:
+    peer = BgpPeer(name="tor", address="10.0.0.1", asn=65000)
+    heard = {"node-1": NodeRealized(node="node-1", group="default", engine="ipvs", ready=True)}
+    group = a_group(engine=EngineName.IPVS, bgp=BgpSpeaking(asn=23456, peers=(peer,)))
+    condition = group_condition(group, heard)
+    assert (condition.status, condition.reason) == ("False", "InvalidRouting")
+    assert "asn: 23456 is reserved" in condition.message
+    assert "give the number" in condition.message
+    good = a_group(engine=EngineName.IPVS, bgp=BgpSpeaking(asn=65001, peers=(peer,)))
+    assert group_condition(good, heard).status == "True"
+
+
 def test_zeros_are_written_out() -> None:
     assert in_full(TenantUsage(addresses=2)) == {"loadBalancers": 0, "addresses": 2, "ports": 0}
     assert tenant_usage(Usage(load_balancers=1, ports=3)) == TenantUsage(load_balancers=1, ports=3)
+
+
+def test_a_pool_says_which_nodes_cannot_announce_it_and_the_cure() -> None:
+    pool = a_pool(announcement=Announcement.LAYER2)
+    group = a_group(nodes=("n1", "n2", "n3"), engine=EngineName.IPVS)
+    able = NodeRealized(node="n1", group="default", engine="ipvs", capabilities=("layer2", "tcp"))
+    unable = NodeRealized(node="n2", group="default", engine="ipvs", capabilities=("tcp",))
+    book = a_book(default="192.0.2.0/30")
+    _, said = pool_conditions(pool, book, PoolUse(), (group, {"n1": able, "n2": unable}))
+    assert (said.type, said.status, said.reason) == ("Announced", "False", "NodesCannot")
+    assert "n2 of group default cannot announce by layer2" in said.message
+    assert "FLEETLB_LAYER2_INTERFACES" in said.message
+    _, said = pool_conditions(pool, book, PoolUse(), (group, {"n1": able}))
+    assert (said.type, said.status) == ("Announced", "True")
+    assert [each.type for each in pool_conditions(a_pool(), book, PoolUse(), (group, {}))] == ["Ready"]

@@ -3,7 +3,9 @@ from msgspec.structs import replace
 
 from fleetlb.contracts.objects import POOL_FINALIZER
 from fleetlb.domain.errors import Transient
+from fleetlb_manager.choices import Choice
 from fleetlb_manager.draining import PROPOSAL_SECONDS, Step, decide_step
+from fleetlb_manager.granting import Granting
 from fleetlb_manager.pool_holdings import PoolUse
 from tests.unit.fleetlb_manager.manager_world import World, a_key, a_pool, a_wish, a_world
 
@@ -102,7 +104,7 @@ async def test_a_pool_deleted_by_force_costs_nobody_an_address() -> None:
 
 async def test_a_pool_does_not_go_under_a_choice_that_is_not_claimed_yet() -> None:
     world = a_world()
-    world.serving._decide(a_key(), a_wish(), ())
+    assert isinstance(Granting(world.bench, world.chooser).decide(a_key(), a_wish(), ()), Choice)
     world.delete_pool()
     assert await world.draining.reconcile("default") == PROPOSAL_SECONDS
     world.chooser.abandon(a_key(), ())

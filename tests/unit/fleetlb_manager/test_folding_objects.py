@@ -138,7 +138,7 @@ def test_a_claim_outside_its_pools_ranges_marks_that_pool_too() -> None:
     assert folded.memory.claims.of_pools.of("default").outside == 0
     folded.fold.pool_set(folded.versioned(a_pool("192.0.2.0/24", exclude=("192.0.2.1",)), 3))
     assert folded.memory.claims.of_pools.of("default").outside == 1
-    assert folded.memory.prefix_of("192.0.2.1", "default") == ""
+    assert folded.memory.route_of("192.0.2.1", "default").prefix == ""
     folded.fold.pool_gone(a_pool())
     assert folded.memory.claims.of_pools.of("default").addresses == 1
 
@@ -166,6 +166,15 @@ def test_a_freed_address_calls_the_oldest_who_waits() -> None:
     assert not folded.marks.services
     folded.fold.call_next([POOL])
     assert list(folded.marks.services) == [a_key("any-later")]
+
+
+def test_a_new_pool_calls_the_oldest_who_waits_for_another() -> None:
+    folded = Folded()
+    folded.fold.load_balancer_set(a_load_balancer(a_key("u1"), refusal=EXHAUSTED))
+    folded.memory.lines.wait(a_key("u1"), (POOL,), "t")
+    folded.fold.pool_set(a_pool("198.51.100.7/32", name="extra"))
+    assert folded.memory.lines.called(pool_resource("extra", Family.IPV4)) == 1
+    assert folded.memory.lines.called_for(a_key("u1"))
 
 
 def test_a_changed_pool_wakes_who_was_refused_the_oldest_first() -> None:

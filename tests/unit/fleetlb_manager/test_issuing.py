@@ -5,6 +5,7 @@ from fleetlb.contracts.v1 import CredentialsIssued, CredentialsRequested
 from fleetlb.domain.errors import Transient
 from fleetlb.runtime import nats_accounts
 from fleetlb.runtime.nats_accounts import KeyKind
+from fleetlb.runtime.nats_permissions import WATCHER_PERMISSIONS
 from fleetlb_manager.accounts import Issuer
 from fleetlb_manager.credential_terms import CredentialTerms
 from fleetlb_manager.issuing import BURST, REFILL_SECONDS, Issuing
@@ -41,8 +42,8 @@ async def test_the_key_that_was_offered_gets_what_watchers_may_do_and_nothing_el
     claims = nats_accounts.claims_of(answer.jwt)
     now = int(desk.clock.now)
     assert (claims["sub"], claims["iss"], claims["iat"], claims["exp"]) == (USER, ACCOUNT, now, now + LIFE)
-    assert tuple(claims["nats"]["pub"]["allow"]) == nats_accounts.WATCHER_PERMISSIONS.publish
-    assert tuple(claims["nats"]["sub"]["allow"]) == nats_accounts.WATCHER_PERMISSIONS.subscribe
+    assert tuple(claims["nats"]["pub"]["allow"]) == WATCHER_PERMISSIONS.publish
+    assert tuple(claims["nats"]["sub"]["allow"]) == WATCHER_PERMISSIONS.subscribe
 
 
 async def test_credentials_that_are_good_for_long_are_not_followed_yet() -> None:

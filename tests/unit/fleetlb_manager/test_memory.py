@@ -31,17 +31,17 @@ def test_an_address_is_routed_with_its_own_pools_network_or_another_of_the_group
     world = a_world(pool=("192.0.2.0/29", "192.0.2.8-192.0.2.12"))
     fold, memory = world.folding, world.memory
     memory.claims.put(a_claim("192.0.2.9"))
-    assert memory.prefix_of("192.0.2.9", "default") == "192.0.2.8/30"
-    assert memory.prefix_of("192.0.2.9", "other") == ""
-    assert memory.prefix_of("203.0.113.1", "default") == ""
+    assert memory.route_of("192.0.2.9", "default").prefix == "192.0.2.8/30"
+    assert memory.route_of("192.0.2.9", "other").prefix == ""
+    assert memory.route_of("203.0.113.1", "default").prefix == ""
     fold.pool_set(a_pool("192.0.2.0/24", name="all"))
     fold.pool_set(a_pool("192.0.0.0/16", name="a-strangers", group="other"))
-    assert memory.prefix_of("192.0.2.9", "default") == "192.0.2.8/30"
-    assert memory.prefix_of("192.0.2.9", "other") == "192.0.0.0/16"
+    assert memory.route_of("192.0.2.9", "default").prefix == "192.0.2.8/30"
+    assert memory.route_of("192.0.2.9", "other").prefix == "192.0.0.0/16"
     fold.pool_gone(memory.pools["default"])
-    assert memory.prefix_of("192.0.2.9", "default") == "192.0.2.0/24"
+    assert memory.route_of("192.0.2.9", "default").prefix == "192.0.2.0/24"
     fold.pool_gone(memory.pools["all"])
-    assert memory.prefix_of("192.0.2.9", "default") == ""
+    assert memory.route_of("192.0.2.9", "default").prefix == ""
 
 
 def test_groups_and_slots_are_looked_up() -> None:

@@ -156,3 +156,32 @@ def test_a_thousand_that_wait_by_name_cost_a_thousand_looks() -> None:
         offered.frees(address)
         assert units_left(offered.book, offered.lines, "large", V4) == 24
     assert looks == len(addresses)
+
+
+def test_a_new_pool_is_kept_for_those_who_waited_longest_for_others() -> None:
+    """Also from a newcomer that is looked at before they have come."""
+    offered = Offered()
+    six = pool_resource("default", Family.IPV6)
+    offered.waits("any-2", POOL)
+    offered.waits("any-1", POOL)
+    offered.waits("six-0", six)
+    offered.add_pool("extra", "198.51.100.7/32")
+    extra = pool_resource("extra", V4)
+    offered.offering.open("extra", V4, [a_key(uid) for uid in ("six-0", "any-1", "any-2", "nobody")])
+    assert offered.called() == ["any-1"]
+    assert units_left(offered.book, offered.lines, "extra", V4) == offered.lines.kept_from(a_key("new-9"), extra) == 1
+    assert offered.lines.resources(a_key("six-0")) == (six,)
+    offered.offering.call_next(offered.lines.wait(a_key("any-1"), (POOL,), "t"))  # it may have none of that pool
+    assert offered.called() == ["any-2"]
+    assert offered.takes("any-2", "198.51.100.7") == []
+
+
+def test_a_pool_that_grows_calls_as_many_as_it_has_for() -> None:
+    offered = Offered()
+    for uid in ("any-1", "any-2", "any-3"):
+        offered.waits(uid, POOL)
+    offered.add_pool("default", "192.0.2.0-192.0.2.3")
+    offered.offering.open("default", V4, ())
+    assert offered.called() == ["any-1", "any-2"]
+    offered.offering.open("default", V4, ())
+    assert offered.called() == []

@@ -204,6 +204,27 @@ async def test_letting_go_waits_for_the_nodes_then_purges_and_tells_the_claim() 
     assert await world.publishing.reconcile(SLOT) is None
 
 
+async def test_a_claim_that_is_released_while_what_was_left_at_its_address_is_purged_goes_on() -> None:
+    world = bound()
+    world.publishing.want(SLOT, a_content())
+    await world.publishing.reconcile(SLOT)
+    world.folding.claim_set(a_claim(ports=("80/TCP",), version=2))
+    await world.publishing.reconcile(SLOT)
+    acknowledge(world)
+    purge = world.purge_subject
+
+    async def while_it_is_released(stream: str, subject: str, through: int = 0) -> None:
+        await purge(stream, subject, through)
+        world.folding.claim_set(a_claim(ports=("80/TCP",), phase=ClaimPhase.RELEASING, version=3))
+        world.memory.let_go.add(Slot("default", parse_key("192.0.2.1:80/tcp")))
+        await world.releasing.reconcile_claim("192.0.2.1")
+        world.marks.claims.clear()
+
+    world.purge_subject = while_it_is_released  # type: ignore[method-assign]
+    await world.publishing.reconcile(SLOT)
+    assert list(world.marks.claims) == ["192.0.2.1"]
+
+
 async def test_what_waited_for_its_streams_is_looked_at_again_when_it_is_wanted_again() -> None:
     world = bound()
     replayed = world.memory.replayed.copy()

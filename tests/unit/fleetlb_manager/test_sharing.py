@@ -120,6 +120,21 @@ async def test_all_who_wait_find_each_other_when_the_address_is_gone() -> None:
     assert world.addresses() == {"u2": ("192.0.2.1",), "u3": ("192.0.2.1",)}
 
 
+@pytest.mark.parametrize("asked", [(), (ONE,)], ids=["any", "by name"])
+async def test_who_collided_with_one_who_left_is_told_that_another_came_first(asked: tuple[str, ...]) -> None:
+    world = a_world(pool=("192.0.2.0/32",))
+    await wish(world, "u1", 80)
+    await wish(world, "u2", 80, key="")
+    await wish(world, "u3", 80, addresses=asked)
+    assert refused(world, "u3").startswith("SharingConflict")
+    world.say(a_key("u1"), None)
+    await world.serving.reconcile(a_key("u1"))
+    world.marks.services.pop(a_key("u3"))  # its turn comes when the address is free, and kept for u2
+    await world.work()
+    assert world.addresses() == {"u2": (ONE,), "u3": ()}
+    assert refused(world, "u3").startswith("AddressInUse" if asked else "PoolExhausted")
+
+
 async def test_a_port_is_anothers_only_when_every_node_has_let_go_of_it() -> None:
     world = a_world(quarantine=60)
     await wish(world, "u1", 80)

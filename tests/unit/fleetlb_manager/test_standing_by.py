@@ -7,7 +7,7 @@ from fleetlb.domain.addresses import Family
 from fleetlb.domain.conditions import Reason, Refusal
 from fleetlb_manager.standing_by import PATIENCE_SECONDS, StandingBy
 from fleetlb_manager.waiting_lines import pool_resource
-from tests.unit.fleetlb_manager.manager_world import World, a_key, a_load_balancer, a_world
+from tests.unit.fleetlb_manager.manager_world import World, a_key, a_load_balancer, a_pool, a_world
 
 POOL = pool_resource("default", Family.IPV4)
 THEIRS = a_key("theirs", "globex")
@@ -77,3 +77,19 @@ def test_a_service_whose_object_is_gone_waits_no_more() -> None:
     world.folding.load_balancer_gone(waiting(POOL))
     by.look(THEIRS)
     assert world.memory.lines.waiting(POOL) == 0
+
+
+def test_a_new_pool_is_kept_for_them_for_a_while_too_and_costs_them_no_place_elsewhere() -> None:
+    """Whether they may have an address of it, only their own manager knows."""
+    world, by = stood_by()
+    lines, extra = world.memory.lines, pool_resource("extra", Family.IPV4)
+    world.folding.pool_set(a_pool("198.51.100.7/32", name="extra"))
+    lines.wait(a_key("ours"), (extra,), "2027-01-01T00:00:02Z")
+    assert by.look(THEIRS) == PATIENCE_SECONDS
+    assert lines.kept_from(a_key("ours"), extra) == 1
+    world.marks.clear()
+    world.clock.now += PATIENCE_SECONDS
+    assert by.look(THEIRS) is None
+    assert list(world.marks.services) == [a_key("ours")], "it is the next"
+    assert lines.resources(THEIRS) == (POOL,)
+    assert lines.call(POOL) == THEIRS

@@ -20,7 +20,11 @@ class Written:
         self.world = world
         self.writes: list[dict[str, Any]] = []
         self.gone = False
-        self.statuses = Statuses(world.bench, self)
+        self.emptied: list[str] = []
+        self.statuses = Statuses(world.bench, self, self._empty)
+
+    async def _empty(self, group: str) -> None:
+        self.emptied.append(group)
 
     async def set_tenant_status(self, tenant: Tenant, status: dict[str, Any]) -> Tenant:
         return self._write(tenant, status)  # type: ignore[no-any-return]

@@ -252,7 +252,14 @@ def test_a_refused_load_balancer_waits_on_every_node() -> None:
 
 def test_the_body_of_a_patch_resets_what_is_empty_now() -> None:
     body = status_body(LoadBalancerStatus(observed_generation=2))
-    assert body == {"observedGeneration": 2, "addresses": (), "nodes": (), "conditions": ()}
+    assert body == {
+        "observedGeneration": 2,
+        "addresses": (),
+        "nodes": (),
+        "conditions": (),
+        "announced": None,
+        "announcedBy": None,
+    }
     names = {field.encode_name for field in msgspec.structs.fields(LoadBalancerStatus)}
     assert set(body) == names
 

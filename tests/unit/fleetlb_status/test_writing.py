@@ -201,8 +201,11 @@ async def test_a_write_is_one_patch_of_the_subresource_for_one_very_object(tmp_p
         assert request.headers["Content-Type"] == "application/merge-patch+json"
         assert request.body == {
             "metadata": {"uid": "uid-of-service-1"},
-            "status": {"observedGeneration": 3, "addresses": [], "nodes": [], "conditions": []},
-        }
+            "status": {
+                "observedGeneration": 3, "addresses": [], "nodes": [], "conditions": [],
+                "announced": None, "announcedBy": None,
+            },
+        }  # fmt: skip
 
 
 async def test_an_object_that_is_gone_or_another_one_is_no_error(tmp_path: Path) -> None:

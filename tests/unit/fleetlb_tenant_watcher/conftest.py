@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from fleetlb.kube.service_objects import Service
+from fleetlb.kube.service_wishes import Selection
 from fleetlb.testkit.tenant_objects import a_service
-from fleetlb_tenant_watcher.kube_objects import Service
 from fleetlb_tenant_watcher.memory import Memory
-from fleetlb_tenant_watcher.service_views import Selection
 
 
 class HandClocks:

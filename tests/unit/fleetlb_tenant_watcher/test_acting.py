@@ -8,9 +8,10 @@ import pytest
 from fleetlb.contracts.objects import IpMode
 from fleetlb.contracts.v1 import Ingress
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Reason, Status
+from fleetlb.kube.service_wishes import Claim
 from fleetlb_tenant_watcher.acting import Write, body_of
 from fleetlb_tenant_watcher.deciding import AddFinalizers, ClearStatus, RemoveFinalizers, WriteStatus
-from fleetlb_tenant_watcher.service_views import Claim, ServiceView
+from fleetlb_tenant_watcher.service_views import ServiceView
 
 NOW = "2026-11-25T15:00:00Z"
 BEFORE = "2026-11-25T12:00:00Z"

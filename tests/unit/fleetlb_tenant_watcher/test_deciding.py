@@ -8,6 +8,8 @@ import pytest
 from fleetlb.contracts.objects import IpMode
 from fleetlb.contracts.v1 import Ingress, ServiceReported
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Reason, Status
+from fleetlb.kube.service_objects import Service
+from fleetlb.kube.service_wishes import OWN_FINALIZER, STANDARD_FINALIZER, Selection
 from fleetlb.testkit.tenant_objects import DEFAULT_PORTS, Object, a_condition, a_service, a_slice, an_endpoint
 from fleetlb_tenant_watcher.deciding import (
     RELEASE_DIGEST,
@@ -21,9 +23,8 @@ from fleetlb_tenant_watcher.deciding import (
     decide_message,
     differs_only_in_shown,
 )
-from fleetlb_tenant_watcher.kube_objects import EndpointSlice, Service
+from fleetlb_tenant_watcher.kube_objects import EndpointSlice
 from fleetlb_tenant_watcher.memory import Memory
-from fleetlb_tenant_watcher.service_views import OWN_FINALIZER, STANDARD_FINALIZER, Selection
 
 VIP = Ingress(ip="192.0.2.1", ip_mode=IpMode.PROXY)
 SHOWN_VIP = {"ip": "192.0.2.1", "ipMode": "Proxy"}

@@ -8,14 +8,15 @@ import pytest
 from fleetlb.contracts import codec
 from fleetlb.contracts.v1 import Hop, ServiceReported, SnapshotAnswered, SnapshotRequested
 from fleetlb.domain.errors import Transient
+from fleetlb.kube.service_wishes import STANDARD_FINALIZER
 from fleetlb.runtime.backoff import Backoff
 from fleetlb.runtime.bus import Message
+from fleetlb.runtime.tracing import Span, Tracing
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.fake_bus import FakeBus
 from fleetlb_tenant_watcher import hearing
 from fleetlb_tenant_watcher.hearing import Ear, Snapshots
 from fleetlb_tenant_watcher.memory import Memory
-from fleetlb_tenant_watcher.service_views import STANDARD_FINALIZER
 from tests.unit.fleetlb_tenant_watcher.conftest import HandClocks
 
 ACCOUNT = "ACME"
@@ -148,3 +149,33 @@ async def test_services_that_wait_hear_when_the_hub_comes_and_goes(
     hub.connected = False
     await eventually(lambda: heard == ["uid-1", "uid-1"])
     assert hub.asked == []
+
+
+class Kept:
+    """A sink that keeps spans."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+
+    def samples(self, trace_id: str) -> bool:
+        return True
+
+    def emit(self, span: Span) -> None:
+        self.spans.append(span)
+
+    async def close(self) -> None:
+        pass
+
+
+def test_a_report_with_news_is_a_step_of_its_trace(
+    memory: Memory, clocks: HandClocks, heard: list[str], see: Callable[..., bool]
+) -> None:
+    sink, trace = Kept(), f"00-{1:032x}-{1:016x}-01"
+    see()
+    ear = Ear(memory, "cluster-uid", clocks, on_report=heard.append, on_resync=heard.append, tracing=Tracing(sink))
+    for revision in (2, 1):
+        report = codec.encode(ServiceReported(generation=1, revision=revision))
+        ear.hear_report(Message(subject(), report, headers={"traceparent": trace}))
+    ear.hear_report(Message(subject(), codec.encode(ServiceReported(generation=1, revision=3))))
+    assert [(span.name, span.parent) for span in sink.spans] == [("process reported.{cluster}.service.{uid}", trace)]
+    assert sink.spans[0].attributes["fleetlb.service.uid"] == "uid-1"

@@ -5,8 +5,9 @@ import json
 import msgspec
 import pytest
 
+from fleetlb.kube.service_objects import Service
 from fleetlb.testkit.tenant_objects import a_condition, a_node, a_service, a_slice, an_endpoint
-from fleetlb_tenant_watcher.kube_objects import EndpointSlice, Node, Service
+from fleetlb_tenant_watcher.kube_objects import EndpointSlice, Node
 
 
 def test_a_service_is_read() -> None:

@@ -12,11 +12,12 @@ from fleetlb.contracts.objects import IpMode
 from fleetlb.contracts.v1 import Ingress, ServiceReported
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Status
 from fleetlb.domain.services import Pod, PodGroup, PodPort, ServiceEndpoints
+from fleetlb.kube.service_objects import Service
+from fleetlb.kube.service_wishes import STANDARD_FINALIZER, Selection
 from fleetlb.testkit.tenant_objects import a_condition, a_service, a_slice, an_endpoint
-from fleetlb_tenant_watcher.kube_objects import EndpointSlice, Service
+from fleetlb_tenant_watcher.kube_objects import EndpointSlice
 from fleetlb_tenant_watcher.memory import Memory
 from fleetlb_tenant_watcher.records import Record, Stage
-from fleetlb_tenant_watcher.service_views import STANDARD_FINALIZER, Selection
 
 
 def service(**given: Any) -> Service:

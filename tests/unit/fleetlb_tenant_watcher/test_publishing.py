@@ -10,15 +10,16 @@ import structlog
 from fleetlb.contracts import codec
 from fleetlb.contracts.v1 import InventoryObserved, NodesObserved, ServiceObserved, ServiceReported
 from fleetlb.domain.errors import Transient
+from fleetlb.kube.service_objects import Service
+from fleetlb.kube.service_wishes import STANDARD_FINALIZER, Selection
 from fleetlb.runtime.bus import TooLarge
 from fleetlb.testkit.tenant_objects import DEFAULT_PORTS, a_node, a_service, a_slice, an_endpoint
 from fleetlb_tenant_watcher.counts import CROWDED
 from fleetlb_tenant_watcher.deciding import RELEASE_DIGEST
-from fleetlb_tenant_watcher.kube_objects import EndpointSlice, Node, Service
+from fleetlb_tenant_watcher.kube_objects import EndpointSlice, Node
 from fleetlb_tenant_watcher.memory import Memory
 from fleetlb_tenant_watcher.publishing import INVENTORY, NODES, SHOWN_SECONDS, Publisher
 from fleetlb_tenant_watcher.records import Arrival
-from fleetlb_tenant_watcher.service_views import STANDARD_FINALIZER, Selection
 from tests.unit.fleetlb_tenant_watcher.conftest import HandClocks
 
 GUARDED = (STANDARD_FINALIZER,)

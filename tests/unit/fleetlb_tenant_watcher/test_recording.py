@@ -9,12 +9,13 @@ import pytest
 from prometheus_client import REGISTRY
 
 from fleetlb.kube.cluster import Cluster
+from fleetlb.kube.service_wishes import Claim
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.scripted_kube import Json, Reset, ScriptedKube, refusal
 from fleetlb_tenant_watcher import recording
 from fleetlb_tenant_watcher.deciding import Announce
 from fleetlb_tenant_watcher.recording import MAX_QUEUED, EventRecorder, event_of
-from fleetlb_tenant_watcher.service_views import Claim, ServiceView
+from fleetlb_tenant_watcher.service_views import ServiceView
 
 VIEW = ServiceView(uid="u", namespace="shop", name="web", claim=Claim.OURS)
 PATH = "/api/v1/namespaces/shop/events"
@@ -77,8 +78,9 @@ async def test_an_event_that_met_no_api_server_is_sent_again_under_its_name(tmp_
 
 
 async def test_an_event_is_given_up_after_a_few_tries_and_holds_no_other_up(tmp_path: Path, no_pause: None) -> None:
+    ending = Json({"kind": "Status", "details": {"causes": [{"reason": "NamespaceTerminating"}]}}, 403)
     async with ScriptedKube() as server:
-        server.on("POST", PATH, refusal(503), refusal(503), refusal(503), refusal(403), Json({"metadata": {}}, 201))
+        server.on("POST", PATH, refusal(503), refusal(503), refusal(503), ending, Json({"metadata": {}}, 201))
         made, given_up = counted("created"), counted("refused")
         async with a_recorder(server, tmp_path) as recorder:
             for number in range(3):

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from fleetlb.domain.conditions import PROVISIONED, Condition, Status
+from fleetlb.kube.service_wishes import STANDARD_FINALIZER, Claim, Selection
 from fleetlb_tenant_watcher.records import Record, Report, Stage, stage_of
-from fleetlb_tenant_watcher.service_views import STANDARD_FINALIZER, Claim, Selection, ServiceView
+from fleetlb_tenant_watcher.service_views import ServiceView
 
 OURS = (Condition(type=PROVISIONED, status=Status.FALSE, reason="Unsupported"),)
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from fleetlb_tenant_watcher.service_views import OWN_FINALIZER, STANDARD_FINALIZER, Claim, Selection, ServiceView
+from fleetlb.kube.service_wishes import OWN_FINALIZER, STANDARD_FINALIZER, Claim, Selection
+from fleetlb_tenant_watcher.service_views import ServiceView
 
 DEFAULT, CLASSY = Selection(), Selection("example.com/lb")
 
@@ -29,4 +30,4 @@ def test_finalizers_and_marker() -> None:
     ],
 )
 def test_marks(selection: Selection, seen: ServiceView, marked: bool) -> None:
-    assert selection.marks(seen) is marked
+    assert seen.is_marked(selection) is marked

@@ -10,13 +10,14 @@ from fleetlb.contracts.v1 import ServiceReported
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Condition, Status
 from fleetlb.domain.errors import Transient
 from fleetlb.domain.traces import trace_id, valid
+from fleetlb.kube.service_objects import Service
+from fleetlb.kube.service_wishes import STANDARD_FINALIZER
 from fleetlb.testkit.tenant_objects import a_condition, a_service
 from fleetlb_tenant_watcher.acting import Write
 from fleetlb_tenant_watcher.deciding import AddFinalizers, Announce, RemoveFinalizers, WriteStatus
-from fleetlb_tenant_watcher.kube_objects import Service
 from fleetlb_tenant_watcher.memory import Memory
 from fleetlb_tenant_watcher.records import Stage
-from fleetlb_tenant_watcher.service_views import STANDARD_FINALIZER, ServiceView
+from fleetlb_tenant_watcher.service_views import ServiceView
 from fleetlb_tenant_watcher.writing import Writer
 from tests.unit.fleetlb_tenant_watcher.conftest import HandClocks
 

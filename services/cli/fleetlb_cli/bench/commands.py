@@ -1,13 +1,6 @@
-"""`fleetlb bench`: the command around the benchmark."""
+"""`fleetlb bench`: the command. What it needs is imported when it is called: its options are told at once."""
 
-import functools
 from pathlib import Path
-
-from rich.console import Console
-
-from fleetlb_cli.bench.running import Benchmark
-from fleetlb_cli.bench.telling import page
-from fleetlb_cli.borrowing import FleetFailed, borrowed_fleet, run_until_signalled, stop_process
 
 
 def bench(
@@ -33,21 +26,6 @@ def bench(
     output
         Where raw.jsonl, results.json and results.md go.
     """
-    try:
-        sizes = [int(size) for size in standing.split(",")]
-        return run_until_signalled(_bench(samples, sizes, burst, state, output))
-    except FleetFailed as problem:
-        Console(stderr=True).print(str(problem))
-        return 1
+    from fleetlb_cli.bench.carrying_out import run
 
-
-async def _bench(samples: int, standing: list[int], burst: int, state: Path, output: Path) -> int:
-    console = Console()
-    async with borrowed_fleet(state, "acme") as environment:
-        stop = functools.partial(stop_process, state)
-        benchmark = Benchmark(environment, console, stop, samples=samples, standing=standing, burst=burst)
-        results = await benchmark.run(output)
-    text = page(results)
-    (output / "results.md").write_text(text)
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-    return 0
+    return run(samples, standing, burst, state, output)

@@ -1,13 +1,6 @@
-"""`fleetlb demo`: the command around the demonstration."""
+"""`fleetlb demo`: the command. What it needs is imported when it is called: its options are told at once."""
 
-import asyncio
-import time
 from pathlib import Path
-
-from rich.console import Console
-
-from fleetlb_cli.borrowing import FleetFailed, borrowed_fleet, run_until_signalled
-from fleetlb_cli.demo.running import Demonstration
 
 
 def demo(*, once: bool = False, state: Path = Path(".fleet/demo"), tenants: str = "acme,globex") -> int:
@@ -22,21 +15,6 @@ def demo(*, once: bool = False, state: Path = Path(".fleet/demo"), tenants: str 
     tenants
         Names of the tenants, separated by commas.
     """
-    try:
-        return run_until_signalled(_demo(once, state, tenants))
-    except FleetFailed as problem:
-        Console(stderr=True).print(str(problem))
-        return 1
+    from fleetlb_cli.demo.showing import run
 
-
-async def _demo(once: bool, state: Path, tenants: str) -> int:
-    console = Console()
-    begun = time.monotonic()
-    async with borrowed_fleet(state, tenants) as environment:
-        console.print(f"fleet ready after {time.monotonic() - begun:.1f} s")
-        held = await Demonstration(environment, console, begun).run(str(state))
-        console.print("every step was true" if held else "[red]not every step was true[/]")
-        if not once:
-            console.print("\nThe fleet stays up until Ctrl-C.")
-            await asyncio.Event().wait()
-    return 0 if held else 1
+    return run(state, tenants, once=once)

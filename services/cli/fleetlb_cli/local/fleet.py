@@ -1,33 +1,26 @@
 """The order of starting and stopping, and what env.json says meanwhile.
 
-Which programs there are is programs.py's, keeping them alive supervisor.py's. It must not parse options or handle
-signals.
+What there is to start is planning.py's, which programs there are programs.py's, keeping them alive supervisor.py's. It
+must not parse options or handle signals.
 """
 
 import asyncio
 import subprocess
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.errors import FleetlbError
 from fleetlb.kube.cluster import Cluster
-from fleetlb_cli.local import choices, kubernetes, layout, nats_server, programs, seeding
-from fleetlb_cli.local.choices import Choices, Claiming, Wish
-from fleetlb_cli.local.controlplane import ControlPlane
-from fleetlb_cli.local.kubernetes import ApiServer, Etcd
-from fleetlb_cli.local.layout import Environment, Layout, Sockets
+from fleetlb_cli.local import admitting, choices, kubernetes, layout, programs, seeding
+from fleetlb_cli.local.kubernetes import ApiServer
+from fleetlb_cli.local.layout import Environment
+from fleetlb_cli.local.planning import MANAGEMENT, PAGE, Plan, replica_names
 from fleetlb_cli.local.processes import Program
-from fleetlb_cli.local.programs import Blueprint
 from fleetlb_cli.local.supervisor import ChildFailedError, Supervisor
 
-MANAGEMENT = "management"
-PAGE = "/ui"
-"""What the port of a process's page is named, after the process."""
 _STOP_ORDER = (
     ("tenant-watcher", "manager", "status"),
     ("dataplane-programmer",),
@@ -35,100 +28,6 @@ _STOP_ORDER = (
     ("kube-apiserver",),
 )
 """Last of all etcd, so that everybody can still write what they must."""
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything decided before the first process starts."""
-
-    wish: Wish
-    chosen: Choices
-    blueprint: Blueprint
-    servers: dict[str, ApiServer]
-    ports: dict[str, int]
-    """Of the services and controller managers, by process name."""
-
-    @property
-    def management(self) -> ApiServer:
-        """The hub's own API server."""
-        return self.servers[MANAGEMENT]
-
-    @property
-    def hosted(self) -> tuple[str, ...]:
-        """Tenants whose clusters are started here."""
-        return tuple(name for name in self.wish.tenants if name not in self.wish.attached)
-
-    def kubeconfig(self, tenant: str) -> Path:
-        """What a tenant's watcher is given."""
-        attached = self.wish.attached.get(tenant)
-        return self.servers[tenant].kubeconfig if attached is None else attached
-
-    @property
-    def tenants(self) -> dict[str, choices.Ranges]:
-        """Ranges of the tenants that are served now."""
-        return {name: self.chosen.tenants[name] for name in self.wish.tenants}
-
-
-def replica_names(service: str, count: int) -> tuple[str, ...]:
-    """`manager`, `manager-2`, …"""
-    return (service, *(f"{service}-{number}" for number in range(2, count + 1)))
-
-
-def plan(
-    wish: Wish,
-    place: Layout,
-    control_plane: ControlPlane,
-    environ: Mapping[str, str],
-    sockets: Sockets,
-    claims: Claiming,
-) -> Plan:
-    """Choose what is new, keep what was chosen before, and write it down."""
-    chosen = choices.choose(wish, layout.read_json(place.choices, Choices), claims)
-
-    def port(name: str) -> int:
-        return choices.port(chosen, name, claims)
-
-    names = (MANAGEMENT, *(name for name in wish.tenants if name not in wish.attached))
-    servers = {
-        name: ApiServer(
-            name=name,
-            folder=place.cluster(name),
-            port=port(f"kube-apiserver/{name}"),
-            token=choices.token(chosen, name),
-        )
-        for name in names
-    }
-
-    def etcd(name: str, data: Path) -> Etcd:
-        return Etcd(data=data, client_port=port(name), peer_port=port(f"{name}/peers"))
-
-    own = {MANAGEMENT: etcd(f"etcd/{MANAGEMENT}", place.management_etcd)} if wish.own_etcd else {}
-    shared = etcd("etcd", place.etcd)
-    ports = {name: port(name) for name in _listening(wish, names)}
-    nats_ports = port("nats"), port("nats/monitor")
-    layout.write_json(place.choices, chosen)
-    blueprint = Blueprint(
-        layout=place,
-        control_plane=control_plane,
-        environ=environ,
-        etcd=shared,
-        own_etcds=own,
-        hub=nats_server.prepare(place.nats, *nats_ports, now=int(time.time())),
-        sockets=sockets,
-        engine=wish.engine,
-        load_balancer_class=wish.load_balancer_class,
-    )
-    return Plan(wish=wish, chosen=chosen, blueprint=blueprint, servers=servers, ports=ports)
-
-
-def _listening(wish: Wish, clusters: tuple[str, ...]) -> tuple[str, ...]:
-    """Processes with an HTTP port of their own, beside the API servers."""
-    return (
-        *(f"kube-controller-manager/{name}" for name in clusters),
-        *replica_names("manager", wish.replicas),
-        *(f"{name}{part}" for name in replica_names("status", wish.replicas) for part in ("", PAGE)),
-        *(f"tenant-watcher/{name}" for name in wish.tenants),
-        f"dataplane-programmer/{programs.NODE}",
-    )
 
 
 class Fleet:
@@ -206,10 +105,11 @@ class Fleet:
         plan, blueprint, replicas = self._plan, self._plan.blueprint, self._plan.wish.replicas
         managers, partitions = replica_names("manager", replicas), self._plan.wish.partitions
         statuses = replica_names("status", replicas)
+        managers_own, status_own = map(plan.management.kubeconfig_of, (admitting.MANAGER.name, admitting.STATUS.name))
         return [
-            *(programs.manager(blueprint, name, plan.ports[name], plan.management, partitions) for name in managers),
+            *(programs.manager(blueprint, name, plan.ports[name], managers_own, partitions) for name in managers),
             *(
-                programs.status(blueprint, name, plan.ports[name], plan.ports[name + PAGE], plan.management)
+                programs.status(blueprint, name, plan.ports[name], plan.ports[name + PAGE], status_own)
                 for name in statuses
             ),
         ]
@@ -228,11 +128,14 @@ class Fleet:
             server.certificate.unlink(missing_ok=True)
             server.key.unlink(missing_ok=True)
         layout.replace_file(server.tokens, kubernetes.token_file(server.token).encode())
+        layout.replace_file(server.audit_policy, kubernetes.audit_policy_text(admitting.AUDITED).encode())
         blueprint = self._plan.blueprint
         await self._launch(tasks, programs.apiserver(blueprint, server))
         text = kubernetes.kubeconfig_text(server, server.certificate.read_bytes())
         layout.replace_file(server.kubeconfig, text.encode())
         await self._identify(server.name, server.kubeconfig)
+        own = (admitting.MANAGER, admitting.STATUS) if server.name == MANAGEMENT else (admitting.WATCHER,)
+        await admitting.admit(server, own)
         name = f"kube-controller-manager/{server.name}"
         if blueprint.control_plane.has("kube-controller-manager"):
             await self._launch(tasks, programs.controller_manager(blueprint, server, self._plan.ports[name]))
@@ -275,8 +178,8 @@ class Fleet:
         await seeding.write_credentials(management, tenant, blueprint.layout.tenant_creds(tenant))
         del self._awaited[credentials]
         port = self._plan.ports[f"tenant-watcher/{tenant}"]
-        pods = bool(self._plan.wish.pods.get(tenant))
-        await self._launch(tasks, programs.watcher(blueprint, tenant, port, self._plan.kubeconfig(tenant), pods=pods))
+        pods, kubeconfig = bool(self._plan.wish.pods.get(tenant)), self._plan.watchers_kubeconfig(tenant)
+        await self._launch(tasks, programs.watcher(blueprint, tenant, port, kubeconfig, pods=pods))
 
 
 def stop_order(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:

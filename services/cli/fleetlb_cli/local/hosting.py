@@ -18,12 +18,12 @@ import msgspec
 
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.errors import FleetlbError
-from fleetlb_cli.local import control, controlplane, leftovers
-from fleetlb_cli.local import fleet as fleets
+from fleetlb_cli.local import control, controlplane, leftovers, planning
 from fleetlb_cli.local.choices import Wish
-from fleetlb_cli.local.fleet import Fleet, Plan
+from fleetlb_cli.local.fleet import Fleet
 from fleetlb_cli.local.layout import Layout, Sockets, write_json
 from fleetlb_cli.local.leftovers import Record
+from fleetlb_cli.local.planning import Plan
 from fleetlb_cli.local.ports import Claims
 from fleetlb_cli.local.processes import Mark, last_lines, start_time
 from fleetlb_cli.local.routes import LocalRanges
@@ -66,7 +66,7 @@ def host(
         control_plane = controlplane.ensure(environ, report)
         claims = stack.enter_context(contextlib.closing(Claims()))
         sockets = stack.enter_context(private_sockets(environ))
-        plan = fleets.plan(wish, place, control_plane, environ, sockets, claims)
+        plan = planning.plan(wish, place, control_plane, environ, sockets, claims)
         ranges = ranges_of(plan)
         recorder = Recorder(place, sockets, ranges)
         stack.callback(recorder.remove)

@@ -5,6 +5,7 @@ One etcd serves every API server, each under its own prefix. An API server signs
 """
 
 import base64
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,8 @@ CONTROLLERS = (
 )
 """Not node-lifecycle: Nodes made by hand have no kubelet and would turn Unknown."""
 SERVICE_RANGES = "10.96.0.0/16,fd00:10:96::/112"
+AUDIT_MEBIBYTES = 32
+"""Of an audit log; beside it one older file is kept."""
 
 
 class Etcd(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,11 +29,15 @@ class Etcd(msgspec.Struct, frozen=True, kw_only=True):
     data: Path
     client_port: int
     peer_port: int
+    host: str = "127.0.0.1"
+    """What API servers know it by."""
+    bind: str = "127.0.0.1"
+    """The address it listens on for them."""
 
     @property
     def url(self) -> str:
         """What API servers dial."""
-        return f"http://127.0.0.1:{self.client_port}"
+        return f"http://{self.host}:{self.client_port}"
 
 
 class ApiServer(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,11 +47,15 @@ class ApiServer(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path
     port: int
     token: str
+    host: str = "127.0.0.1"
+    """What clients know it by."""
+    bind: str = "127.0.0.1"
+    """The address it listens on."""
 
     @property
     def url(self) -> str:
         """What clients dial."""
-        return f"https://127.0.0.1:{self.port}"
+        return f"https://{self.host}:{self.port}"
 
     @property
     def certificate(self) -> Path:
@@ -66,6 +77,20 @@ class ApiServer(msgspec.Struct, frozen=True, kw_only=True):
         """Cluster-admin here, worth nothing elsewhere."""
         return self.folder / "kubeconfig"
 
+    def kubeconfig_of(self, account: str) -> Path:
+        """With the rights of one ServiceAccount alone."""
+        return self.folder / f"{account}.kubeconfig"
+
+    @property
+    def audit_policy(self) -> Path:
+        """What is written into the audit log."""
+        return self.folder / "audit-policy.yaml"
+
+    @property
+    def audit_log(self) -> Path:
+        """What our services asked for, and whether they were let."""
+        return self.folder / "audit.log"
+
 
 def etcd_arguments(etcd: Etcd) -> tuple[str, ...]:
     """No fsync: the data survives a killed process, and a power cut is not what a local fleet is for."""
@@ -73,7 +98,7 @@ def etcd_arguments(etcd: Etcd) -> tuple[str, ...]:
     return (
         f"--data-dir={etcd.data}",
         "--unsafe-no-fsync",
-        f"--listen-client-urls={etcd.url}",
+        f"--listen-client-urls=http://{etcd.bind}:{etcd.client_port}",
         f"--advertise-client-urls={etcd.url}",
         f"--listen-peer-urls={peer}",
         f"--initial-advertise-peer-urls={peer}",
@@ -88,7 +113,7 @@ def apiserver_arguments(server: ApiServer, etcd: Etcd) -> tuple[str, ...]:
         f"--etcd-servers={etcd.url}",
         f"--etcd-prefix=/{server.name}",
         f"--secure-port={server.port}",
-        "--bind-address=127.0.0.1",
+        f"--bind-address={server.bind}",
         "--advertise-address=127.0.0.1",
         "--endpoint-reconciler-type=none",
         f"--cert-dir={server.certificate.parent}",
@@ -103,6 +128,28 @@ def apiserver_arguments(server: ApiServer, etcd: Etcd) -> tuple[str, ...]:
         "--allow-privileged=true",
         "--profiling=false",
     )
+
+
+def audit_arguments(server: ApiServer) -> tuple[str, ...]:
+    """A log by which rights that nobody uses, and refusals that nobody notices, are found."""
+    return (
+        f"--audit-policy-file={server.audit_policy}",
+        f"--audit-log-path={server.audit_log}",
+        f"--audit-log-maxsize={AUDIT_MEBIBYTES}",
+        "--audit-log-maxbackup=1",
+    )
+
+
+def audit_policy_text(namespaces: Iterable[str]) -> str:
+    """Who asked for what, of the ServiceAccounts of these namespaces alone. A watch is told as it begins."""
+    groups = [f"system:serviceaccounts:{namespace}" for namespace in namespaces]
+    policy = {
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [{"level": "Metadata", "userGroups": groups}, {"level": "None"}],
+    }
+    return str(yaml.safe_dump(policy, sort_keys=False))
 
 
 def controller_manager_arguments(server: ApiServer, port: int) -> tuple[str, ...]:
@@ -125,8 +172,11 @@ def token_file(token: str) -> str:
     return f'{token},admin,admin,"system:masters"\n'
 
 
-def kubeconfig_text(server: ApiServer, authority: bytes) -> str:
-    """A kubeconfig that trusts this API server's own CA alone, and can be copied elsewhere on the machine."""
+def kubeconfig_text(server: ApiServer, authority: bytes, user: str = "admin", token: str = "") -> str:
+    """A kubeconfig that trusts this API server's own CA alone, and can be copied elsewhere on the machine.
+
+    Without a token it has the administrator's.
+    """
     cluster = {"server": server.url, "certificate-authority-data": base64.b64encode(authority).decode()}
     return str(
         yaml.safe_dump(
@@ -134,8 +184,8 @@ def kubeconfig_text(server: ApiServer, authority: bytes) -> str:
                 "apiVersion": "v1",
                 "kind": "Config",
                 "clusters": [{"name": server.name, "cluster": cluster}],
-                "users": [{"name": "admin", "user": {"token": server.token}}],
-                "contexts": [{"name": server.name, "context": {"cluster": server.name, "user": "admin"}}],
+                "users": [{"name": user, "user": {"token": token or server.token}}],
+                "contexts": [{"name": server.name, "context": {"cluster": server.name, "user": user}}],
                 "current-context": server.name,
             },
             sort_keys=False,

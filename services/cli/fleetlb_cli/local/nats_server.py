@@ -7,18 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from fleetlb.runtime import nats_accounts
-from fleetlb.runtime.nats_accounts import KeyKind
 from fleetlb.runtime.nats_config import ServerConfig, server_config
+from fleetlb.runtime.nats_permissions import INTEGRATION_PERMISSIONS, node_permissions
+from fleetlb_cli.hub import minting
+from fleetlb_cli.hub.minting import Accounts, Seeds
 from fleetlb_cli.local.layout import NatsPlace, read_json, replace_file, write_json
-
-
-class Seeds(msgspec.Struct, frozen=True, kw_only=True):
-    """The operator's key and those of the two accounts that exist before any tenant."""
-
-    operator: str
-    system: str
-    hub: str
 
 
 class Hub(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +54,11 @@ class Hub(msgspec.Struct, frozen=True, kw_only=True):
         return self.folder / "integration.creds"
 
     @property
+    def node_creds(self) -> Path:
+        """A user of the hub account that is the one balancer node."""
+        return self.folder / "node.creds"
+
+    @property
     def operator_seed(self) -> Path:
         """The key that signs accounts: the manager's alone."""
         return self.folder / "operator.seed"
@@ -77,24 +75,27 @@ class Hub(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def prepare(folder: Path, port: int, monitor_port: int, now: int) -> Hub:
-    """Write everything that the server and its clients read."""
+def prepare(folder: Path, port: int, monitor_port: int, *, node: tuple[str, str], now: int) -> Hub:
+    """Write everything that the server and its clients read. `node`: the group and name of the one balancer node."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     seeds = _seeds(folder / "seeds.json")
+    accounts = minting.accounts(seeds, "fleetlb-local", now)
     hub = Hub(
         folder=folder,
         port=port,
         monitor_port=monitor_port,
-        hub_account=nats_accounts.public_key(seeds.hub),
-        operator_key=nats_accounts.public_key(seeds.operator),
+        hub_account=accounts.hub,
+        operator_key=accounts.operator_key,
     )
-    replace_file(hub.configuration, _configuration(hub, seeds, now).encode())
-    replace_file(hub.hub_creds, _creds("hub", seeds.hub, now).encode())
-    replace_file(
-        hub.integration_creds,
-        _creds("integration", seeds.hub, now, nats_accounts.INTEGRATION_PERMISSIONS).encode(),
-    )
-    replace_file(hub.system_creds, _creds("system", seeds.system, now).encode())
+    users = {
+        hub.hub_creds: minting.user("hub", seeds.hub, now),
+        hub.integration_creds: minting.user("integration", seeds.hub, now, INTEGRATION_PERMISSIONS),
+        hub.node_creds: minting.user(node[1], seeds.hub, now, node_permissions(*node)),
+        hub.system_creds: minting.user("system", seeds.system, now),
+    }
+    for path, creds in users.items():
+        replace_file(path, creds.encode())
+    replace_file(hub.configuration, _configuration(hub, accounts).encode())
     replace_file(hub.operator_seed, seeds.operator.encode())
     return hub
 
@@ -103,38 +104,20 @@ def _seeds(path: Path) -> Seeds:
     """The kept keys; new ones would make every tenant's credentials worthless."""
     kept = read_json(path, Seeds)
     if kept is None:
-        operator, system, hub = map(nats_accounts.new_seed, (KeyKind.OPERATOR, KeyKind.ACCOUNT, KeyKind.ACCOUNT))
-        kept = Seeds(operator=operator, system=system, hub=hub)
+        kept = minting.new_seeds()
         write_json(path, kept)
     return kept
 
 
-def _configuration(hub: Hub, seeds: Seeds, now: int) -> str:
-    """Operator, system and hub account; tenants' accounts are pushed by the manager while the server runs."""
-    system = nats_accounts.public_key(seeds.system)
-    minted = {
-        system: nats_accounts.account_jwt(nats_accounts.system_account_claims(), system, seeds.operator, issued_at=now),
-        hub.hub_account: nats_accounts.account_jwt(
-            nats_accounts.hub_account_claims(), hub.hub_account, seeds.operator, issued_at=now
-        ),
-    }
-    operator = nats_accounts.operator_jwt("fleetlb-local", seeds.operator, system_account=system, issued_at=now)
+def _configuration(hub: Hub, accounts: Accounts) -> str:
     return server_config(
         ServerConfig(
             name="fleetlb-local",
-            operator_jwt=operator,
-            system_account=system,
-            accounts=minted,
+            operator_jwt=accounts.operator_jwt,
+            system_account=accounts.system,
+            accounts=accounts.preloaded,
             directory=hub.folder,
             port=hub.port,
             monitor_port=hub.monitor_port,
         )
     )
-
-
-def _creds(name: str, account_seed: str, now: int, permissions: nats_accounts.Permissions | None = None) -> str:
-    """A user that never expires: it lives and dies with the state folder."""
-    seed = nats_accounts.new_seed(KeyKind.USER)
-    user = nats_accounts.public_key(seed)
-    jwt = nats_accounts.user_jwt(name, user, account_seed, issued_at=now, permissions=permissions)
-    return nats_accounts.creds_file(jwt, seed)

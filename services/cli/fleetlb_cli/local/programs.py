@@ -73,7 +73,7 @@ def etcds(blueprint: Blueprint) -> tuple[Program, ...]:
 def apiserver(blueprint: Blueprint, server: ApiServer) -> Program:
     """One cluster's API server."""
     etcd = blueprint.own_etcds.get(server.name, blueprint.etcd)
-    arguments = kubernetes.apiserver_arguments(server, etcd)
+    arguments = (*kubernetes.apiserver_arguments(server, etcd), *kubernetes.audit_arguments(server))
     probe = Probe(url=f"{server.url}/readyz", token=server.token)
     program = _part(blueprint, f"kube-apiserver/{server.name}", "kube-apiserver", arguments, probe)
     return msgspec.structs.replace(program, grace=APISERVER_GRACE)
@@ -98,11 +98,11 @@ def nats(blueprint: Blueprint) -> Program:
     )
 
 
-def manager(blueprint: Blueprint, name: str, port: int, management: ApiServer, partitions: int = 1) -> Program:
+def manager(blueprint: Blueprint, name: str, port: int, kubeconfig: Path, partitions: int = 1) -> Program:
     """One replica of the manager."""
     hub = blueprint.hub
     settings = {
-        "KUBECONFIG": str(management.kubeconfig),
+        "KUBECONFIG": str(kubeconfig),
         "NATS_CREDS": str(hub.hub_creds),
         "NATS_SYSTEM_CREDS": str(hub.system_creds),
         "NATS_OPERATOR_SEED": str(hub.operator_seed),
@@ -113,10 +113,10 @@ def manager(blueprint: Blueprint, name: str, port: int, management: ApiServer, p
     return _service(blueprint, name, "fleetlb-manager", port, settings)
 
 
-def status(blueprint: Blueprint, name: str, port: int, ui_port: int, management: ApiServer) -> Program:
+def status(blueprint: Blueprint, name: str, port: int, ui_port: int, kubeconfig: Path) -> Program:
     """One replica of the status service, with its page."""
     settings = {
-        "KUBECONFIG": str(management.kubeconfig),
+        "KUBECONFIG": str(kubeconfig),
         "NATS_CREDS": str(blueprint.hub.hub_creds),
         "UI_ADDRESS": f"127.0.0.1:{ui_port}",
     }
@@ -140,7 +140,7 @@ def watcher(blueprint: Blueprint, tenant: str, port: int, kubeconfig: Path, *, p
 def programmer(blueprint: Blueprint, port: int) -> Program:
     """The programmer of the one balancer node."""
     settings = {
-        "NATS_CREDS": str(blueprint.hub.hub_creds),
+        "NATS_CREDS": str(blueprint.hub.node_creds),
         "NATS_OPERATOR_KEY": blueprint.hub.operator_key,
         "NODE": NODE,
         "GROUP": GROUP,

@@ -1,17 +1,10 @@
-"""`fleetlb status`: the command."""
+"""`fleetlb status`: the command. What it needs is imported when it is called: its options are told at once."""
 
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
-from fleetlb_cli.answering import HERE, WELL, WRONG, Whereabouts, answer
-from fleetlb_cli.reaching import Target
-from fleetlb_cli.rendering import Output, as_lines, say
-from fleetlb_cli.status.looking import looking
-from fleetlb_cli.status.showing import page_of
-
-NAME = "fleetlb-status-command"
+from fleetlb_cli.whereabouts import HERE, Output, Whereabouts
 
 
 def status(
@@ -23,11 +16,6 @@ def status(
 
     Exit codes: 0 nothing is wrong, 1 something is, 2 usage, 3 the management cluster could not be looked at.
     """
+    from fleetlb_cli.status.running import run
 
-    async def work(target: Target) -> int:
-        async with looking(target, NAME, where.system_namespace) as look:
-            fleet = await look()
-        say(Console(), as_lines(page_of(fleet), output))
-        return WELL if fleet.serving else WRONG
-
-    return answer(where, NAME, work)
+    return run(where, output)

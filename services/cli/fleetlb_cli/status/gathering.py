@@ -3,30 +3,26 @@
 It reads no stream, so it costs one list of each kind and a few requests, however much is served.
 """
 
-import asyncio
 import time
 from collections.abc import Iterable
 
 import msgspec
 
 from fleetlb.contracts import subjects
-from fleetlb.contracts.objects import BalancerGroup
-from fleetlb.contracts.streams import observed_stream, realized_stream
+from fleetlb.contracts.streams import observed_stream
 from fleetlb.contracts.tenants import Tenant, TenantCluster
 from fleetlb.domain.errors import FleetlbError
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.fleet_objects import ADDRESS_POOLS, BALANCER_GROUPS, LOAD_BALANCERS, TENANT_CLUSTERS, TENANTS
 from fleetlb.kube.holding import STATUS, held, managers
-from fleetlb.runtime.bus import Bus, StreamMissing
-from fleetlb.runtime.jetstream_api import API, read
-from fleetlb.runtime.reading import ASK_SECONDS, last_message
+from fleetlb.runtime.bus import Bus
+from fleetlb.runtime.reading import last_message
+from fleetlb_cli.following import following_nodes
 from fleetlb_cli.reaching import Hub
 from fleetlb_cli.status.sight import Sight
 
 NATS_SECONDS = 3.0
 """So long NATS may take to answer until the fleet is shown without it."""
-LOOKS, LOOK_AGAIN_SECONDS = 3, 0.2
-"""A follower that just got a message asks for the next in a moment, so one look may miss it."""
 
 
 async def gather(cluster: Cluster, hub: Hub, nats: str, namespace: str) -> Sight:
@@ -55,21 +51,6 @@ async def gather(cluster: Cluster, hub: Hub, nats: str, namespace: str) -> Sight
     return msgspec.structs.replace(seen, following=following, watchers=watchers, taken_at=time.time())
 
 
-async def following_nodes(bus: Bus, group: BalancerGroup) -> frozenset[str]:
-    """Which nodes of a group follow what the hub holds of them, right now. Raises Transient."""
-    name = group.metadata.name
-    wanted = {subjects.realized_by(name, node): node for node in group.spec.nodes}
-    found: set[str] = set()
-    for look in range(LOOKS):
-        if look:
-            await asyncio.sleep(LOOK_AGAIN_SECONDS)
-        waiting = await _followers(bus, realized_stream(name).name)
-        found |= {node for subject, node in wanted.items() if subject in waiting}
-        if len(found) == len(wanted):
-            break
-    return frozenset(found)
-
-
 async def heard_watchers(bus: Bus, tenants: Iterable[Tenant], clusters: Iterable[TenantCluster]) -> dict[str, float]:
     """Cluster to when its watcher last said that it lives, in seconds since 1970. Raises Transient."""
     accounts = {tenant.metadata.name: tenant.status.account for tenant in tenants}
@@ -82,32 +63,3 @@ async def heard_watchers(bus: Bus, tenants: Iterable[Tenant], clusters: Iterable
             if kept is not None:
                 found[each.metadata.name] = kept.at
     return found
-
-
-class _Config(msgspec.Struct):
-    filter_subject: str = ""
-
-
-class _Consumer(msgspec.Struct):
-    config: _Config
-    num_waiting: int = 0
-    """Requests for messages of a follower that is there."""
-
-
-class _Consumers(msgspec.Struct):
-    total: int
-    consumers: list[_Consumer] | None = None
-
-
-async def _followers(bus: Bus, stream: str) -> set[str]:
-    """What is followed of a stream, as the subjects that are filtered by."""
-    found: list[_Consumer] = []
-    while True:
-        body = msgspec.json.encode({"offset": len(found)})
-        try:
-            page = read(await bus.request(f"{API}.CONSUMER.LIST.{stream}", body, ASK_SECONDS), _Consumers)
-        except StreamMissing:
-            return set()
-        found.extend(page.consumers or ())
-        if not page.consumers or len(found) >= page.total:
-            return {each.config.filter_subject for each in found if each.num_waiting}

@@ -55,11 +55,15 @@ def _of_process(process: ProcessView) -> Iterator[Trouble]:
 
 
 def _of_node(group: GroupView, node: NodeView) -> Trouble:
+    command = "fleetlb audit"
     if node.following is False:
         text = "does not follow the hub: its dataplane-programmer is away, or is not let in"
-    else:
+    elif not node.ready:
         text = "is not ready: its /readyz says what it waits for"
-    return Trouble(about=f"node {node.name} of group {group.name}", text=text, next="fleetlb audit")
+    else:
+        told = ", ".join(f"{peer} ({why})" for peer, why in node.untold.items())
+        text, command = f"tells these routers of no VIP: {told}", f"kubectl describe balancergroup {group.name}"
+    return Trouble(about=f"node {node.name} of group {group.name}", text=text, next=command)
 
 
 def _of_pool(pool: PoolView) -> Trouble:

@@ -74,11 +74,13 @@ class NodeView(Seen, frozen=True, kw_only=True):
     """Whether it follows the hub right now; null: not known without NATS."""
     version: str
     virtual_servers: int
+    untold: dict[str, str] = {}
+    """Routers that it should tell by BGP and does not, and why."""
 
     @property
     def is_well(self) -> bool:
         """Whether nothing speaks against it."""
-        return self.ready and self.following is not False
+        return self.ready and self.following is not False and not self.untold
 
 
 class GroupView(Seen, frozen=True, kw_only=True):

@@ -131,6 +131,7 @@ def _node(node: BalancerNode, following: frozenset[str] | None) -> NodeView:
         following=None if following is None else node.name in following,
         version=node.version,
         virtual_servers=node.virtual_servers,
+        untold={session.peer: session.problem for session in node.sessions if not session.up},
     )
 
 

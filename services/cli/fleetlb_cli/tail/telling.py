@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from fleetlb.contracts import codec, subjects, v1
+from fleetlb.contracts import codec, plans, subjects, v1
 from fleetlb.domain.conditions import PROVISIONED, SERVING
 from fleetlb.domain.errors import Poison
 from fleetlb.runtime.bus import Message
@@ -118,6 +118,15 @@ def _about_account(text: str) -> "_Tell":
     return tell
 
 
+def _plan(message: Message, names: Directory, blank: Entry) -> Entry:
+    if message.subject == subjects.PLAN_POOL:
+        name = codec.decode(plans.PoolPlanRequested, message.data).name
+        return replace(blank, text=f"somebody asks what would become of the AddressPool {name}")
+    asked = codec.decode(plans.ServicesPlanRequested, message.data)
+    named = ", ".join(f"{each.namespace}/{each.name}" for each in asked.services)
+    return replace(blank, tenant=asked.tenant, text=f"somebody asks what would become of {named}")
+
+
 def _of_owner(blank: Entry, owner: v1.Owner, names: Directory, hops: v1.Hops, text: str) -> Entry:
     return replace(blank, tenant=owner.tenant, service=names.owned(owner), hop=_hop(hops), text=text)
 
@@ -151,6 +160,7 @@ _TELL: Mapping[str, _Tell] = {
     "credentials": _about_account("its watcher asks for its next credentials"),
     "parked": _about_account("a message that nobody could read was parked"),
     "marked": _marked,
+    "plan": _plan,
     "events": integrating.event,
     "told": integrating.record,
 }

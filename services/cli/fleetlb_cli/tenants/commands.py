@@ -1,39 +1,24 @@
-"""The commands of `fleetlb tenant`. The only module of them that reads the environment.
+"""The commands of `fleetlb tenant`. What they need is imported when they are called: their options are told at once.
 
 Exit codes: 0 as asked; 1 it failed; 2 usage.
 """
 
-import os
-import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from fleetlb import __version__
-from fleetlb.contracts.tenants import Quotas
-from fleetlb.kube.cluster import Cluster
-from fleetlb_cli.borrowing import run_until_signalled
-from fleetlb_cli.tenants import changing, joining, leaving
-from fleetlb_cli.tenants.connecting import NoKubeconfigError, find_kubeconfig, management
-from fleetlb_cli.tenants.failures import Failed
-from fleetlb_cli.tenants.listing import as_table
-from fleetlb_cli.tenants.looking import read_details, read_rows
-from fleetlb_cli.tenants.manifests import IMAGE, trouble_with_url
-from fleetlb_cli.tenants.showing import as_page
-from fleetlb_cli.tenants.wishing import Grants, new_tenant
+from fleetlb_cli.paper_options import NO_OPTIONS, PaperOptions
 
 app = App(name="tenant", help="Let tenants in, see how they are, renew their credentials, see them off.")
 
-DONE, FAILED, USAGE = 0, 1, 2
+IMAGE = "ghcr.io/fleetlb/tenant-watcher"
 NOTICE_SECONDS = 600
 MOST_NOTICE_SECONDS = 30 * 86400
 MANAGER_SECONDS = 30.0
 """A manager acts within a second; one that takes the place of another within half a minute."""
-Work = Callable[[Cluster], Awaitable[str]]
 
 Name = Annotated[str, Parameter(help="Name of the tenant.")]
 Kubeconfig = Annotated[
@@ -84,6 +69,10 @@ def create(  # noqa: PLR0913 - one parameter for each option
     timeout
         Seconds until it must be ready.
     """
+    from fleetlb.contracts.tenants import Quotas
+    from fleetlb_cli.tenants import running
+    from fleetlb_cli.tenants.wishing import Grants
+
     grants = Grants(
         node_cidrs=node_cidr,
         pod_cidrs=pod_cidr,
@@ -92,29 +81,23 @@ def create(  # noqa: PLR0913 - one parameter for each option
         groups=group,
         quotas=Quotas(load_balancers=load_balancers, addresses=addresses, ports=ports),
     )
-    return _run(kubeconfig, lambda cluster: changing.create(cluster, new_tenant(name, grants), timeout))
+    return running.create(kubeconfig, name, grants, timeout)
 
 
 @app.command(name="list")
 def list_(*, output: Output = "text", kubeconfig: Kubeconfig = None) -> int:
     """All tenants: whether they are ready, what they use of what they may, when their clusters were last heard."""
+    from fleetlb_cli.tenants import running
 
-    async def work(cluster: Cluster) -> str:
-        rows = await read_rows(cluster)
-        return as_table(rows) if output == "text" else _json(rows)
-
-    return _run(kubeconfig, work)
+    return running.list_all(kubeconfig, output)
 
 
 @app.command
 def show(name: Name, /, *, output: Output = "text", kubeconfig: Kubeconfig = None) -> int:
     """All of one tenant: grants, quotas, clusters, credentials without their secrets, conditions, load balancers."""
+    from fleetlb_cli.tenants import running
 
-    async def work(cluster: Cluster) -> str:
-        details = await read_details(cluster, name)
-        return as_page(details) if output == "text" else _json(details)
-
-    return _run(kubeconfig, work)
+    return running.show(kubeconfig, name, output)
 
 
 @app.command
@@ -125,6 +108,8 @@ def join(
     nats_url: str,
     image: str = f"{IMAGE}:{__version__}",
     load_balancer_class: str | None = None,
+    secret_only: Annotated[bool, Parameter(negative=())] = False,
+    papers: PaperOptions = NO_OPTIONS,
     output: Annotated[str | None, Parameter(name=("--output", "-o"), allow_leading_hyphen=True)] = None,
     kubeconfig: Kubeconfig = None,
 ) -> int:
@@ -138,32 +123,32 @@ def join(
         Of the tenant-watcher.
     load_balancer_class
         Serve only Services with this spec.loadBalancerClass.
+    secret_only
+        Write the Secrets and nothing else: for a watcher that the chart fleetlb-tenant installs.
     output
         The file to write, readable by you alone; - prints the manifest and nothing else. Otherwise fleetlb-NAME.yaml.
     """
-    trouble = trouble_with_url(nats_url)
-    if trouble:
-        return _fail(trouble, USAGE)
-    file = output or f"fleetlb-{name}.yaml"
+    from fleetlb_cli.tenants import running
+    from fleetlb_cli.tenants.joining import Choice
 
-    async def work(cluster: Cluster) -> str:
-        return await joining.join(
-            cluster, name, file, nats_url=nats_url, image=image, load_balancer_class=load_balancer_class
-        )
-
-    return _run(kubeconfig, work)
+    choice = Choice(nats_url=nats_url, image=image, load_balancer_class=load_balancer_class, secret_only=secret_only)
+    return running.join(kubeconfig, name, output or f"fleetlb-{name}.yaml", choice, papers)
 
 
 @app.command
 def suspend(name: Name, /, *, timeout: Timeout = MANAGER_SECONDS, kubeconfig: Kubeconfig = None) -> int:
     """Cut the tenant's watchers from the hub. What is served goes on, and nothing changes until `resume`."""
-    return _run(kubeconfig, lambda cluster: changing.suspend(cluster, name, timeout))
+    from fleetlb_cli.tenants import running
+
+    return running.suspend(kubeconfig, name, timeout)
 
 
 @app.command
 def resume(name: Name, /, *, timeout: Timeout = MANAGER_SECONDS, kubeconfig: Kubeconfig = None) -> int:
     """Let the watchers of a suspended tenant connect again."""
-    return _run(kubeconfig, lambda cluster: changing.resume(cluster, name, timeout))
+    from fleetlb_cli.tenants import running
+
+    return running.resume(kubeconfig, name, timeout)
 
 
 @app.command
@@ -185,10 +170,11 @@ def rotate(
     now
         Void at once, for credentials that got into wrong hands: the watchers are cut, and must join anew.
     """
+    from fleetlb_cli.tenants import running
+
     if now and notice is not None:
-        return _fail("--now gives no notice: leave out one of the two", USAGE)
-    seconds = None if now else notice or NOTICE_SECONDS
-    return _run(kubeconfig, lambda cluster: changing.rotate(cluster, name, seconds, timeout))
+        return running.fail("--now gives no notice: leave out one of the two", running.USAGE)
+    return running.rotate(kubeconfig, name, None if now else notice or NOTICE_SECONDS, timeout)
 
 
 @app.command
@@ -212,37 +198,8 @@ def remove(
     timeout
         Seconds to wait.
     """
+    from fleetlb_cli.tenants import running
+
     if confirm not in (None, name):
-        return _fail(f"--confirm {confirm}: to confirm it, write the tenant's own name, {name}", USAGE)
-
-    async def work(cluster: Cluster) -> str:
-        return await leaving.remove(cluster, name, confirmed=confirm is not None, wait=wait, seconds=timeout)
-
-    return _run(kubeconfig, work)
-
-
-def _run(kubeconfig: Path | None, work: Work) -> int:
-    """Do something with the management cluster and print what is to be told."""
-    try:
-        path = find_kubeconfig(kubeconfig, os.environ)
-    except NoKubeconfigError as problem:
-        return _fail(str(problem), USAGE)
-
-    async def run() -> int:
-        try:
-            async with management(path) as cluster:
-                print(await work(cluster), flush=True)
-        except (Failed, OSError) as problem:  # the latter: nobody reads any more what is printed
-            return _fail(str(problem), FAILED)
-        return DONE
-
-    return run_until_signalled(run())
-
-
-def _json(value: object) -> str:
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-
-
-def _fail(text: str, code: int) -> int:
-    print(f"error: {text}", file=sys.stderr, flush=True)
-    return code
+        return running.fail(f"--confirm {confirm}: to confirm it, write the tenant's own name, {name}", running.USAGE)
+    return running.remove(kubeconfig, name, confirmed=confirm is not None, wait=wait, seconds=timeout)

@@ -1,5 +1,6 @@
 """Everything that a tenant's cluster needs to be served, as one manifest for `kubectl apply`. Pure."""
 
+import base64
 import importlib.resources
 import urllib.parse
 from collections.abc import Iterable
@@ -9,13 +10,13 @@ import yaml
 
 from fleetlb.contracts.tenants import WATCHER_CREDENTIALS_KEY, WATCHER_CREDENTIALS_SECRET
 from fleetlb.kube.resources import Object
+from fleetlb.runtime.nats_tls import CA, CERT, KEY
+from fleetlb_cli.papers import NO_PAPERS, Papers
 
 NAMESPACE = "fleetlb-system"
 WATCHER = "fleetlb-tenant-watcher"
-IMAGE = "ghcr.io/fleetlb/tenant-watcher"
-PORT = 8080
-_FOLDER = "/etc/fleetlb"
-_USER = 65532
+_PAPERS, _PAPERS_SECRET, _PLACE = "nats-tls", "fleetlb-nats-client-tls", "/etc/fleetlb/nats-tls"
+_VARIABLES = {"ca.crt": CA, "tls.crt": CERT, "tls.key": KEY}
 _SCHEMES = ("nats", "tls", "ws", "wss")
 
 
@@ -29,6 +30,7 @@ class Joining(msgspec.Struct, frozen=True, kw_only=True):
     load_balancer_class: str | None = None
     pod_backends: bool = False
     """Whether it tells of pods."""
+    papers: Papers = NO_PAPERS
 
     def __repr__(self) -> str:
         return f"Joining(nats_url={self.nats_url!r}, image={self.image!r})"
@@ -48,15 +50,25 @@ def trouble_with_url(text: str) -> str:
     return ""
 
 
-def rights() -> list[Object]:
-    """The watcher's namespace, account and rights."""
-    text = importlib.resources.files(__package__).joinpath("watcher.yaml").read_text()
-    return list(yaml.safe_load_all(text))
-
-
 def manifest(joining: Joining) -> list[Object]:
-    """In the order in which they can be created."""
-    return [*rights(), _secret(joining.credentials), _deployment(joining)]
+    """In the order in which they can be created: what the chart fleetlb-tenant makes, filled in, and the Secret."""
+    text = importlib.resources.files(__package__).joinpath("watcher.yaml").read_text()
+    *objects, deployment = yaml.safe_load_all(text)
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    container["image"] = joining.image
+    told = {each["name"]: each for each in container["env"]} | _told(joining)
+    container["env"] = list(told.values())
+    if joining.papers != NO_PAPERS:
+        container["volumeMounts"].append({"name": _PAPERS, "mountPath": _PLACE, "readOnly": True})
+        volume = {"name": _PAPERS, "secret": {"secretName": _PAPERS_SECRET, "defaultMode": 0o440}}
+        deployment["spec"]["template"]["spec"]["volumes"].append(volume)
+    return [*objects, *secrets(joining), deployment]
+
+
+def secrets(joining: Joining) -> list[Object]:
+    """What must be there before a watcher can start, however it is installed."""
+    papers = [] if joining.papers == NO_PAPERS else [papers_secret(joining.papers)]
+    return [credentials_secret(joining.credentials), *papers]
 
 
 def to_yaml(objects: Iterable[Object]) -> str:
@@ -73,7 +85,8 @@ def installing(path: str) -> list[str]:
     ]
 
 
-def _secret(credentials: str) -> Object:
+def credentials_secret(credentials: str) -> Object:
+    """What a watcher connects to the hub with; the credentials in base64."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -83,68 +96,30 @@ def _secret(credentials: str) -> Object:
     }
 
 
-def _deployment(joining: Joining) -> Object:
-    """One replica at a time: two would do the same work twice."""
-    labels = {"app.kubernetes.io/name": WATCHER}
+def papers_secret(papers: Papers) -> Object:
+    """What a watcher and NATS trust each other by, as the chart fleetlb-tenant mounts it."""
+    held = {name: base64.b64encode(content).decode() for name, content in _files(papers).items()}
     return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": WATCHER, "namespace": NAMESPACE, "labels": labels},
-        "spec": {
-            "replicas": 1,
-            "strategy": {"type": "Recreate"},
-            "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": _pod(joining)},
-        },
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": _PAPERS_SECRET, "namespace": NAMESPACE},
+        "type": "Opaque",
+        "data": held,
     }
 
 
-def _pod(joining: Joining) -> Object:
-    """The Secret is mounted as a folder, because a single file of it would never be renewed."""
-    return {
-        "serviceAccountName": WATCHER,
-        "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "runAsGroup": _USER,
-            "fsGroup": _USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [_container(joining)],
-        "volumes": [
-            {"name": "credentials", "secret": {"secretName": WATCHER_CREDENTIALS_SECRET, "defaultMode": 0o440}}
-        ],
-    }
+def _files(papers: Papers) -> dict[str, bytes]:
+    named = {"ca.crt": papers.ca, "tls.crt": papers.cert, "tls.key": papers.key}
+    return {name: content for name, content in named.items() if content}
 
 
-def _container(joining: Joining) -> Object:
-    return {
-        "name": "watcher",
-        "image": joining.image,
-        "env": [{"name": name, "value": text} for name, text in _settings(joining).items()],
-        "ports": [{"name": "http", "containerPort": PORT}],
-        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 5},
-        "livenessProbe": {"httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": 10, "failureThreshold": 6},
-        "resources": {"requests": {"cpu": "20m", "memory": "96Mi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [{"name": "credentials", "mountPath": _FOLDER, "readOnly": True}],
-    }
-
-
-def _settings(joining: Joining) -> dict[str, str]:
-    settings = {
-        "FLEETLB_HTTP_ADDRESS": f"0.0.0.0:{PORT}",
-        "FLEETLB_NATS_URL": joining.nats_url,
-        "FLEETLB_NATS_CREDS": f"{_FOLDER}/{WATCHER_CREDENTIALS_KEY}",
-        "FLEETLB_NATS_CREDS_SECRET": f"{NAMESPACE}/{WATCHER_CREDENTIALS_SECRET}",
-    }
+def _told(joining: Joining) -> dict[str, dict[str, str]]:
+    """Environment variables by name, in the chart's order."""
+    settings = {"FLEETLB_NATS_URL": joining.nats_url}
     if joining.load_balancer_class is not None:
         settings["FLEETLB_LOAD_BALANCER_CLASS"] = joining.load_balancer_class
     if joining.pod_backends:
         settings["FLEETLB_POD_BACKENDS"] = "true"
-    return settings
+    for name in _files(joining.papers):
+        settings[_VARIABLES[name]] = f"{_PLACE}/{name}"
+    return {name: {"name": name, "value": text} for name, text in settings.items()}

@@ -1,20 +1,13 @@
-"""`fleetlb top`: the command."""
+"""`fleetlb top`: the command. What it needs is imported when it is called: its options are told at once."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from rich.console import Console
 
-from fleetlb_cli.answering import HERE, WELL, Whereabouts, answer
-from fleetlb_cli.reaching import Target
-from fleetlb_cli.rendering import Line, Output, as_lines, say
-from fleetlb_cli.status.looking import looking
-from fleetlb_cli.status.view import FleetView
-from fleetlb_cli.top.live import show_for_ever
-from fleetlb_cli.top.showing import By, page_of
+from fleetlb_cli.whereabouts import HERE, Output, Whereabouts
 
-NAME = "fleetlb-top"
+By = Literal["tenants", "groups", "nodes"]
 
 
 def top(
@@ -41,17 +34,6 @@ def top(
     output
         table or wide; and with --once also json, yaml and name.
     """
-    console = Console()
-    is_live = console.is_terminal and not once and output in ("table", "wide")
+    from fleetlb_cli.top.running import run
 
-    def draw(fleet: FleetView, problem: str) -> list[Line]:
-        return as_lines(page_of(fleet, by, problem), output)
-
-    async def work(target: Target) -> int:
-        async with looking(target, NAME, where.system_namespace) as look:
-            if is_live:
-                await show_for_ever(console, look, draw, every)
-            say(console, draw(await look(), ""))
-        return WELL
-
-    return answer(where, NAME, work, interrupted=WELL)
+    return run(by, where, once=once, every=every, output=output)

@@ -14,6 +14,7 @@ from fleetlb.domain.virtual_servers import VirtualServerKey
 
 # Active and inactive connections stand at the end of a destination's line.
 _CONNECTIONS = re.compile(rb"( +\d+){2} *$", re.MULTILINE)
+_ACTIVE = re.compile(rb" (\d+) +\d+ *$", re.MULTILINE)
 _SERVICE = re.compile(rb"^(TCP|UDP|SCTP|FWM) +([^ ]+)")
 _DESTINATION_MARK = b"  ->"
 
@@ -40,6 +41,11 @@ def read_blocks(text: bytes) -> list[Block]:
         elif match := _SERVICE.match(line):
             blocks.append(Block(match.group(), hash(line)))
     return blocks
+
+
+def connections_in(text: bytes) -> int:
+    """How many connections are open over all destinations, those of TCP that are established."""
+    return sum(map(int, _ACTIVE.findall(text)))
 
 
 def name_of(key: VirtualServerKey) -> bytes:

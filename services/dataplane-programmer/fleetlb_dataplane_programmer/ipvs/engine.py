@@ -17,13 +17,14 @@ from fleetlb.domain.errors import Transient
 from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 from fleetlb.runtime.workers import Reconciler
 from fleetlb_dataplane_programmer.engine import OnOutcome, OnRepaired, Outcome, State
+from fleetlb_dataplane_programmer.ipvs.auditing import connections_in
 from fleetlb_dataplane_programmer.ipvs.budgeting import MAX_MAGLEV, MaglevBudget
 from fleetlb_dataplane_programmer.ipvs.diffing import Actual, Plan, diff, is_as_asked
 from fleetlb_dataplane_programmer.ipvs.kernel import Kernel
 from fleetlb_dataplane_programmer.ipvs.owning import strangers_among
 from fleetlb_dataplane_programmer.ipvs.patrolling import ROUND_SECONDS, Patrol
 from fleetlb_dataplane_programmer.ipvs.pipeline import Pipeline
-from fleetlb_dataplane_programmer.ipvs.surroundings import RoutedVips, Surroundings, VipAnnouncer
+from fleetlb_dataplane_programmer.ipvs.surroundings import Surroundings
 from fleetlb_dataplane_programmer.ipvs.translating import (
     Target,
     explain,
@@ -33,8 +34,9 @@ from fleetlb_dataplane_programmer.ipvs.translating import (
     unfit,
     virtual_server_key,
 )
-from fleetlb_dataplane_programmer.ipvs.vips import Vips
 from fleetlb_dataplane_programmer.ipvs.wire import Command, Operation
+from fleetlb_dataplane_programmer.vip_announcer import RoutedVips, VipAnnouncer
+from fleetlb_dataplane_programmer.vips import Step, Vips
 
 _FILTERED = frozenset({Capability.SOURCE_RANGES.value})
 _CONCURRENCY = 64
@@ -132,6 +134,14 @@ class IpvsEngine:
         servers = self._servers()
         return frozenset(strangers_among(keys, servers, known=()) if servers else (key for key in keys if key))
 
+    async def connections(self) -> int | None:
+        """How many connections are open over this node. None if the kernel cannot be asked."""
+        try:
+            with contextlib.closing(self._open_kernel()) as kernel:
+                return connections_in(kernel.text())
+        except (Transient, OSError):
+            return None
+
     async def run(self) -> None:
         """Serve until cancelled. The kernel keeps what it has."""
         with contextlib.closing(await self._opened()) as self._kernel:
@@ -179,6 +189,8 @@ class IpvsEngine:
         await self._programming.join()
         with contextlib.suppress(Transient):  # the patrol tries again
             await self._surroundings.complete()
+        await self._confirming.join()
+        await self._announcer.complete()
 
     def _servers(self) -> list[VirtualServer]:
         return [wish.server for wish in self._wishes.values() if wish.server is not None]
@@ -267,8 +279,15 @@ class IpvsEngine:
 
     async def _programmed(self, server: VirtualServer, wish: _Wish) -> None:
         self._patrol.expect(server.key)
-        if self._vips.note_programmed(server):
-            await self._announcer.announce(server.key.address)
+        match self._vips.note_programmed(server):
+            case Step.ANNOUNCE:
+                await self._announcer.announce(server.key.address, server.announcement, server.prefix)
+                self._vips.note_announced(server)
+            case Step.WITHDRAW:
+                await self._announcer.withdraw(server.key.address)
+                self._vips.note_withdrawn(server.key.address)
+            case Step.NOTHING:
+                pass
         self._tell(server.key, wish, State.PROGRAMMED)
 
     async def _removed(self, key: VirtualServerKey, wish: _Wish) -> None:

@@ -1,4 +1,4 @@
-"""What a virtual server needs on the node besides the kernel's IPVS table. Two ports; the engine calls them in order.
+"""What a virtual server needs on the node besides the kernel's IPVS table. The engine calls it and `VipAnnouncer`.
 
 A virtual server is opened as: admit, program, announce; and closed as: withdraw, remove, dismiss.
 """
@@ -32,23 +32,3 @@ class Surroundings(Protocol):
 
     async def audit(self) -> int:
         """Look for drift, mend it, and return how much there was. Raises Transient."""
-
-
-class VipAnnouncer(Protocol):
-    """Tells the network where VIPs live."""
-
-    async def announce(self, address: str) -> None:
-        """This node carries the VIP and has a usable real server for it. May be called again. Raises Transient."""
-
-    async def withdraw(self, address: str) -> None:
-        """The VIP is about to be removed from this node. May be called for one never announced. Raises Transient."""
-
-
-class RoutedVips:
-    """`VipAnnouncer` where the network sends whole pools to this node, or its kernel answers for them on the link."""
-
-    async def announce(self, address: str) -> None:
-        """Nothing to tell."""
-
-    async def withdraw(self, address: str) -> None:
-        """Nothing to tell."""

@@ -10,6 +10,7 @@ routed IPv4 pool, which one node alone on a link may want; with 1, 2 or 8 it ans
 never answers for what is only routed.
 """
 
+import abc
 import enum
 from collections.abc import Mapping
 from pathlib import Path
@@ -124,39 +125,37 @@ def _cure(switch: Switch, said: str | None) -> str:
     return f"{switch.why}; use a kernel that has this switch"
 
 
-class Sysctls:
-    """The switches of the network namespace of the calling thread."""
+class Switches(abc.ABC):
+    """Turns switches that are wrong and ours to turn; all else is only said, once."""
 
-    def __init__(self, *, manage: bool, proc: Path = Path("/proc")) -> None:
-        """`manage`: turn what is wrong and ours to turn; all else is only said, once."""
-        self._manage = manage
-        self._proc = proc
+    def __init__(self) -> None:
+        """Nothing is said yet."""
         self._said: set[Finding] = set()
         self._log = structlog.get_logger()
+
+    @abc.abstractmethod
+    def findings(self) -> list[Finding]:
+        """What is wrong at this moment."""
+
+    @abc.abstractmethod
+    def _turn(self, finding: Finding) -> bool:
+        """Make a switch say what it should. False if it is not ours to turn, or cannot be."""
 
     def start(self) -> None:
         """Turn or name everything that is wrong."""
         self._settle()
 
     def audit(self) -> int:
-        """The same; returns how many others had turned meanwhile."""
+        """The same; returns how many others had turned, or made anew, meanwhile."""
         repaired = self._settle()
         if repaired:
             REPAIRS.inc(repaired)
         return repaired
 
-    def findings(self) -> list[Finding]:
-        """What is wrong at this moment."""
-        found = judge({each.name: self._read(each.name) for each in SWITCHES})
-        return [
-            msgspec.structs.replace(each, cure=_WAY_FIRST) if self._would_lose_way(each) else each for each in found
-        ]
-
     def _settle(self) -> int:
         turned = 0
-        managed = {each.name for each in SWITCHES if each.is_managed} if self._manage else set()
         for finding in self.findings():
-            if finding.name in managed and self._turn(finding):
+            if self._turn(finding):
                 turned += 1
                 self._log.info("a kernel switch was turned", switch=finding.name, to=finding.wanted)
             elif finding not in self._said:
@@ -165,8 +164,25 @@ class Sysctls:
                 say("a kernel switch is wrong", problem=str(finding), severity=finding.severity)
         return turned
 
+
+class Sysctls(Switches):
+    """The switches of the network namespace of the calling thread."""
+
+    def __init__(self, *, manage: bool, proc: Path = Path("/proc")) -> None:
+        """`manage`: turn what is wrong and ours to turn."""
+        super().__init__()
+        self._managed = {each.name for each in SWITCHES if each.is_managed} if manage else set()
+        self._proc = proc
+
+    def findings(self) -> list[Finding]:
+        """What is wrong at this moment."""
+        found = judge({each.name: self._read(each.name) for each in SWITCHES})
+        return [
+            msgspec.structs.replace(each, cure=_WAY_FIRST) if self._would_lose_way(each) else each for each in found
+        ]
+
     def _turn(self, finding: Finding) -> bool:
-        if finding.actual is None or finding.cure == _WAY_FIRST:
+        if finding.name not in self._managed or finding.actual is None or finding.cure == _WAY_FIRST:
             return False
         try:
             self._file(finding.name).write_text(finding.wanted)

@@ -4,14 +4,14 @@ A tenant sees its own load balancers and itself. Of what it shares with others i
 as numbers; no pool, no process, no word about another tenant.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from fleetlb.contracts.objects import BalancerGroup
 from fleetlb.contracts.tenants import Tenant
-from fleetlb.explaining.situation import Situation
+from fleetlb.explaining.situation import Carrying, Situation
 from fleetlb.kube.holding import Held
 from fleetlb_status.ui.pictures import Kind, NodeMark, ServicePicture, ThingChanged
 
@@ -61,15 +61,26 @@ def _narrowed_situation(seen: Situation) -> Situation:
     return msgspec.structs.replace(
         seen,
         tenant=_quiet(seen.tenant) if seen.tenant else None,
-        group=_renamed(seen.group, tuple(names.values())) if seen.group else None,
+        group=_renamed(seen.group, names) if seen.group else None,
         realized={names[node]: said for node, said in seen.realized.items() if node in names},
+        carried={names[node]: _without_interfaces(said) for node, said in seen.carried.items() if node in names},
+        present={names[node]: said for node, said in seen.present.items() if node in names},
         manager=_nameless(seen.manager),
         status=_nameless(seen.status),
     )
 
 
-def _renamed(group: BalancerGroup, nodes: Sequence[str]) -> BalancerGroup:
-    return msgspec.structs.replace(group, spec=msgspec.structs.replace(group.spec, nodes=tuple(nodes)))
+def _renamed(group: BalancerGroup, names: Mapping[str, str]) -> BalancerGroup:
+    draining = tuple(names[node] for node in group.spec.draining if node in names)
+    spec = msgspec.structs.replace(group.spec, nodes=tuple(names.values()), draining=draining)
+    return msgspec.structs.replace(group, spec=spec)
+
+
+def _without_interfaces(said: Mapping[str, Carrying]) -> dict[str, Carrying]:
+    return {
+        address: msgspec.structs.replace(each, word=msgspec.structs.replace(each.word, to=()))
+        for address, each in said.items()
+    }
 
 
 def _nameless(lease: Held) -> Held:

@@ -2,17 +2,17 @@ import inspect
 
 import pytest
 
-from fleetlb.contracts import events, subjects, told, v1
+from fleetlb.contracts import events, plans, subjects, told, v1
 from fleetlb.contracts.channels import CHANNELS, MESSAGES, Channel, name_of
 
-PARTS = {"tenant-watcher", "manager", "dataplane-programmer", "status"}
+PARTS = {"tenant-watcher", "manager", "dataplane-programmer", "status", "cli"}
 BASES = {v1.Message, events.ServiceEvent, events.AddressEvent, events.NodeEvent, told.Told}
 
 
 def test_every_message_of_the_version_is_listed_once() -> None:
     defined = {
         kind
-        for module in (v1, events, told)
+        for module in (v1, events, told, plans)
         for _, kind in inspect.getmembers(module, inspect.isclass)
         if issubclass(kind, v1.Message) and kind not in BASES
     }
@@ -55,6 +55,9 @@ def test_subjects_are_templates_of_the_grammar() -> None:
         "tenantAllowed": "fleetlb.v1.allowed.{group}.{tenant}",
         "virtualServerRealized": "fleetlb.v1.realized.{group}.{node}.{key}",
         "nodeRealized": "fleetlb.v1.realized.{group}.{node}.node",
+        "groupInstructed": "fleetlb.v1.instructed.{group}",
+        "nodePresent": "fleetlb.v1.announced.{group}.{node}.node",
+        "vipCarried": "fleetlb.v1.announced.{group}.{node}.vip.{address}",
         "serviceReleased": "fleetlb.v1.released.{account}.{cluster}.service.{uid}",
         "serviceReported": "fleetlb.v1.reported.{account}.{cluster}.service.{uid}",
         "snapshotRequested": "fleetlb.v1.snapshot.{account}",
@@ -62,6 +65,8 @@ def test_subjects_are_templates_of_the_grammar() -> None:
         "renewalRequested": "fleetlb.v1.renewal.{account}.credentials",
         "storeMarked": "fleetlb.v1.marked.{lease}",
         "partitionsHeld": "fleetlb.v1.held",
+        "servicesPlanRequested": "fleetlb.v1.plan.services",
+        "poolPlanRequested": "fleetlb.v1.plan.pool",
         "addressAllocated": "fleetlb.v1.events.{tenant}.address-allocated",
         "addressReleased": "fleetlb.v1.events.{tenant}.address-released",
         "portsChanged": "fleetlb.v1.events.{tenant}.ports-changed",

@@ -105,6 +105,7 @@ def test_defaults_stand_only_in_what_people_write() -> None:
             "$.spec.avoidBuggyIPs": False,
             "$.spec.quarantineSeconds": 60,
             "$.spec.group": "default",
+            "$.spec.announcement": "none",
         },
         "BalancerGroup": {
             "$.spec.forwarding": "masquerade",

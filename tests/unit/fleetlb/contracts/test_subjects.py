@@ -258,6 +258,13 @@ def test_every_other_subject() -> None:
     assert subjects.realized_node("g", "node-1.a") == "fleetlb.v1.realized.g.node-1_a.node"
     assert subjects.realized_by("g", "node-1.a") == "fleetlb.v1.realized.g.node-1_a.>"
     assert subjects.realized_of("g") == "fleetlb.v1.realized.g.>"
+    assert subjects.present("g", "node-1.a") == "fleetlb.v1.announced.g.node-1_a.node"
+    assert subjects.carried("g", "node-1.a", "2001:db8::7") == (
+        "fleetlb.v1.announced.g.node-1_a.vip.2001-0db8-0000-0000-0000-0000-0000-0007"
+    )
+    assert subjects.announced_by("g", "node-1.a") == "fleetlb.v1.announced.g.node-1_a.>"
+    assert subjects.announced_of("g") == "fleetlb.v1.announced.g.>"
+    assert subjects.instructed("g") == "fleetlb.v1.instructed.g"
     assert subjects.renewal(ACCOUNT) == of_the_hub(subjects.LOCAL_RENEWAL)
     assert subjects.resync(ACCOUNT, CLUSTER) == of_the_hub(subjects.local_resync(CLUSTER))
     assert subjects.parked(ACCOUNT, "17") == f"fleetlb.v1.parked.{ACCOUNT}.17"

@@ -93,6 +93,7 @@ def test_reason_codes_are_stable() -> None:
         "NO_NODE_PORT": "NoNodePort",
         "DATAPLANE_REJECTED": "DataplaneRejected",
         "PROBE_UNANSWERED": "ProbeUnanswered",
+        "NOT_ANNOUNCED": "NotAnnounced",
         "HUB_UNREACHABLE": "HubUnreachable",
         "RELEASE_PENDING": "ReleasePending",
         "TENANT_NOT_READY": "TenantNotReady",

@@ -14,6 +14,7 @@ from fleetlb.domain.planning import (
     keys_of,
     plan_virtual_servers,
 )
+from fleetlb.domain.pool_networks import PoolRoute
 from fleetlb.domain.services import (
     Pod,
     PodGroup,
@@ -26,6 +27,7 @@ from fleetlb.domain.services import (
 )
 from fleetlb.domain.tenancy import Grant, is_backend_allowed, parse_node_networks, parse_pod_networks, pod_address
 from fleetlb.domain.virtual_servers import (
+    Announcement,
     FailurePolicy,
     Forwarding,
     RealServer,
@@ -327,10 +329,11 @@ def test_affinity_is_independent_of_the_scheduler() -> None:
 
 
 def test_the_group_says_how_long_drains_take_and_the_pool_how_an_address_is_routed() -> None:
-    carriage = Carriage(drain_seconds=7, prefixes={VIP: "192.0.2.0/24"})
+    carriage = Carriage(drain_seconds=7, routes={VIP: PoolRoute("192.0.2.0/24", Announcement.LAYER2)})
     v4, v6 = plan(addresses=(VIP, VIP6), carriage=carriage)
     assert (v4.server.drain_seconds, v4.server.prefix) == (7, "192.0.2.0/24")
     assert (v6.server.drain_seconds, v6.server.prefix) == (7, "")
+    assert (v4.server.announcement, v6.server.announcement) == (Announcement.LAYER2, Announcement.NONE)
 
 
 @pytest.mark.parametrize("policy", FailurePolicy)
@@ -430,7 +433,7 @@ carriages = st.builds(
     forwarding=st.sampled_from(Forwarding),
     scheduler=st.sampled_from(Scheduler),
     drain_seconds=st.integers(0, 86_400),
-    prefixes=st.just({VIP: "192.0.2.0/24"}),
+    routes=st.just({VIP: PoolRoute("192.0.2.0/24")}),
 )
 vips = st.lists(st.sampled_from([VIP, VIP6]), max_size=2, unique=True)
 

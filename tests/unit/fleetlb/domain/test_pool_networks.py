@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetlb.domain.address_pools import lies_in, number_of, parse_interval, parse_intervals
-from fleetlb.domain.pool_networks import parse_pool_networks
+from fleetlb.domain.pool_networks import only_in, parse_pool_networks
+from fleetlb.domain.virtual_servers import Announcement
 
 
 def around(address: str, *texts: str) -> str:
@@ -71,6 +72,13 @@ def test_pools_compare_by_what_they_route_and_who_carries_it() -> None:
     assert parse_pool_networks("g", halves) != parse_pool_networks("g", whole)
     assert parse_pool_networks("g", (*whole, *halves)) == parse_pool_networks("g", whole)
     assert parse_pool_networks("g", whole) != parse_pool_networks("h", whole)
+
+
+def test_networks_that_are_announced_otherwise_are_others() -> None:
+    whole = ("192.0.2.0/24", "198.51.100.0/24")
+    quiet, told = parse_pool_networks("g", whole), parse_pool_networks("g", whole, (), Announcement.LAYER2)
+    assert only_in(told, quiet) == told
+    assert only_in(told, told).networks == ()
 
 
 blocks = st.tuples(st.integers(0, 255), st.integers(24, 32)).map(

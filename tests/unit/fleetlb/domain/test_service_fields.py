@@ -67,7 +67,7 @@ def test_a_field_is_honoured_or_refused(
 
 def test_a_field_that_needs_a_capability_is_asked_for_and_every_capability_is_needed() -> None:
     needed = {field.needs for field in FIELDS if field.needs}
-    assert needed == set(Capability) - {Capability.CLIENT_ADDRESS}
+    assert needed == set(Capability) - {Capability.CLIENT_ADDRESS, Capability.LAYER2, Capability.BGP}
     everything = a_service(
         *(ServicePort(port=1, node_port=30000, protocol=protocol) for protocol in Protocol),
         affinity_seconds=1,

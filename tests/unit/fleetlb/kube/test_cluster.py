@@ -94,6 +94,15 @@ async def test_replace(kube: ScriptedKube, cluster: Cluster) -> None:
     assert kube.requests[0].body["size"] == 1
 
 
+@pytest.mark.parametrize(("is_there", "method", "path"), [(True, "PUT", ONE), (False, "POST", ONE.rpartition("/")[0])])
+async def test_a_dry_run_is_of_a_creation_or_a_replacement(
+    kube: ScriptedKube, cluster: Cluster, is_there: bool, method: str, path: str
+) -> None:
+    kube.on(method, path, Json(raw()))
+    assert await cluster.dry_run(GADGETS, gadget(), is_there=is_there) == gadget()
+    assert kube.requests[0].query == {"fieldManager": "fleetlb", "dryRun": "All"}
+
+
 @pytest.mark.parametrize(
     ("kind", "content_type"),
     [

@@ -16,7 +16,7 @@ def body(**status: object) -> bytes:
     [
         (400, "BadRequest", errors.Invalid),
         (401, "Unauthorized", errors.Unauthorized),
-        (403, "Forbidden", errors.Forbidden),
+        (403, "Forbidden", errors.NoRight),
         (404, "NotFound", errors.NotFound),
         (405, "MethodNotAllowed", errors.ApiError),
         (408, "", errors.Unavailable),
@@ -43,9 +43,16 @@ def test_status_codes_become_kinds(status: int, reason: str, kind: type[errors.A
 
 def test_only_the_environments_failures_are_transient() -> None:
     transient = {kind.__name__ for kind in vars(errors).values() if _is_api_error(kind) and issubclass(kind, Transient)}
-    assert transient == {"TooManyRequests", "Unavailable", "NotPermitted"}
+    assert transient == {"NoRight", "TooManyRequests", "Unavailable", "NotPermitted"}
     assert issubclass(errors.Undecodable, Poison)
     assert issubclass(errors.ApiError, FleetlbError)
+
+
+def test_what_a_namespace_that_ends_refuses_is_refused_for_good() -> None:
+    causes = {"causes": [{"reason": "NamespaceTerminating"}]}
+    error = error_from("POST /x", 403, body(reason="Forbidden", details=causes))
+    assert type(error) is errors.Forbidden
+    assert not isinstance(error, Transient)
 
 
 def _is_api_error(kind: object) -> bool:

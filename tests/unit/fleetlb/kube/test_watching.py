@@ -403,6 +403,19 @@ async def test_a_store_that_went_back_is_not_believed(kube: ScriptedKube, cluste
     assert told == [("set", "a")]
 
 
+async def test_nothing_is_watched_before_the_server_says_how_far_its_store_is(
+    kube: ScriptedKube, cluster: Cluster
+) -> None:
+    """A server that has just begun knows of no roles yet, and refuses; the next moment it would let a watch."""
+    kube.on("WATCH", ALL, initial(item("a"), version="50").end(), Watch())
+    kube.on("VERSION", ALL, refusal(403, "Forbidden"), refusal(403, "Forbidden"), page(version="49"))
+    reflector = Reflector(cluster, GADGETS, on_set=lambda gadget: None, on_gone=lambda gadget: None)
+    reflector.timing = WatchTiming(pause=FAST)
+    with pytest.raises(StoreWentBack, match="once had version 50, and now has 49"):
+        await reflector.run()
+    assert len(kube.sent("WATCH")) == 1
+
+
 async def test_a_watch_that_ended_in_time_is_resumed_unasked(kube: ScriptedKube, cluster: Cluster) -> None:
     kube.on("WATCH", ALL, initial(version="50").end(), Watch().send("ADDED", item("a", "51")))
     kube.on("VERSION", ALL, page(version="1"))

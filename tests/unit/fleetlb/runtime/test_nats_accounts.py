@@ -5,7 +5,8 @@ import nkeys
 import pytest
 
 from fleetlb.runtime import nats_accounts
-from fleetlb.runtime.nats_accounts import KeyKind, Permissions
+from fleetlb.runtime.nats_accounts import KeyKind
+from fleetlb.runtime.nats_permissions import Permissions
 
 NOW = 1_700_000_000
 OPERATOR = nats_accounts.new_seed(KeyKind.OPERATOR)

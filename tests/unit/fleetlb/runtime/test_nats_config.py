@@ -1,6 +1,8 @@
 from pathlib import Path
 
-from fleetlb.runtime.nats_config import ServerConfig, server_config
+from msgspec import structs
+
+from fleetlb.runtime.nats_config import ServerConfig, ServerTls, server_config
 
 SAMPLE = ServerConfig(
     name="hub", operator_jwt="OP.JWT", system_account="ASYS", accounts={"ASYS": "SYS.JWT", "AHUB": "HUB.JWT"},
@@ -41,3 +43,12 @@ def test_what_could_let_a_tenant_in_by_a_back_door_is_never_written() -> None:
     text = server_config(SAMPLE)
     for feature in ("leafnodes", "mqtt", "websocket", "no_auth_user", "gateway"):
         assert feature not in text
+
+
+def test_a_server_with_tls_says_whom_it_lets_in() -> None:
+    papers = ServerTls(cert=Path("/t/tls.crt"), key=Path("/t/tls.key"))
+    text = server_config(structs.replace(SAMPLE, tls=papers))
+    assert 'cert_file: "/t/tls.crt"' in text
+    assert "verify" not in text
+    text = server_config(structs.replace(SAMPLE, tls=structs.replace(papers, ca=Path("/t/ca.crt"))))
+    assert '  ca_file: "/t/ca.crt"\n  verify: true\n' in text

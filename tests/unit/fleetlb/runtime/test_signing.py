@@ -4,8 +4,9 @@ import nkeys
 import pytest
 
 from fleetlb.contracts import codec
-from fleetlb.contracts.v1 import TenantAllowed
+from fleetlb.contracts.v1 import GroupInstructed, TenantAllowed
 from fleetlb.domain.allowances import Allowance
+from fleetlb.domain.errors import Poison
 from fleetlb.runtime.nats_accounts import KeyKind, new_seed, public_key
 from fleetlb.runtime.signing import check_public_key, is_signed, signed
 
@@ -37,7 +38,10 @@ def test_no_byte_can_be_changed() -> None:
         pytest.param(codec.encode(MESSAGE), id="unsigned"),
         pytest.param(signed(MESSAGE, new_seed(KeyKind.OPERATOR)), id="another key"),
         pytest.param(BODY[:-1] + b',"generation":99}', id="something behind it"),
+        pytest.param(BODY[:-2] + b'==","generation":99,"x":"y"}', id="fields behind the padding"),
+        pytest.param(BODY[:-2] + b'"," ":" "}', id="fields of what base64 leaves out"),
         pytest.param(BODY + b" ", id="a space behind it"),
+        pytest.param(BODY + b"\n", id="a line's end behind it"),
         pytest.param(BODY.replace(b'"acme"', b'"globex"'), id="another tenant"),
         pytest.param(BODY.replace(b"/16", b"/08"), id="a wider network"),
         pytest.param(BODY.rpartition(b'"signature":"')[0] + b'"signature":""}', id="an empty signature"),
@@ -47,6 +51,16 @@ def test_no_byte_can_be_changed() -> None:
 )
 def test_everything_else_is_not_signed(body: bytes) -> None:
     assert not is_signed(body, KEY)
+
+
+def test_no_signature_over_one_kind_of_message_passes_for_another() -> None:
+    other = signed(GroupInstructed(group="default", generation=3, revision=9), SEED)
+    assert is_signed(other, KEY)
+    with pytest.raises(Poison, match="not a "):
+        codec.decode(TenantAllowed, other)
+    renamed = other.replace(b"group_instructed", b"tenant_allowed").replace(b'"group":', b'"tenant":"acme","group":')
+    assert codec.decode(TenantAllowed, renamed).tenant == "acme"
+    assert not is_signed(renamed, KEY)
 
 
 def test_a_field_that_this_reader_does_not_know_is_signed_with_the_rest() -> None:

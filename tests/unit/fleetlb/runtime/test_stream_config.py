@@ -75,7 +75,14 @@ def test_only_what_is_said_again_is_remade(spec: StreamSpec, change: dict[str, A
 
 
 def test_an_update_keeps_what_an_operator_set_beside_ours() -> None:
-    assert updated_config(SPEC, {"num_replicas": 3, "max_bytes": 1}) == {"num_replicas": 3, **stream_config(SPEC)}
+    beside = {"num_replicas": 3, "placement": {"tags": ["a"]}}
+    assert updated_config(SPEC, {**beside, "max_bytes": 1}) == {**stream_config(SPEC), **beside}
+
+
+def test_copies_are_added_and_never_taken_away() -> None:
+    wished = msgspec.structs.replace(SPEC, replicas=3)
+    for actual, difference in ((1, {"num_replicas": 3}), (3, {}), (5, {})):
+        assert differences(wished, {**stream_config(wished), "num_replicas": actual}) == difference
 
 
 def test_forbidden_features_are_named() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from fleetlb.domain import traces
-from fleetlb.runtime.tracing import OFF, Span, Tracing
+from fleetlb.runtime.tracing import OFF, Kind, Span, Tracing
 
 PARENT = f"00-{1:032x}-{1:016x}-01"
 
@@ -44,7 +44,19 @@ def test_a_trace_is_recorded_whole_or_not_at_all(takes: bool) -> None:
     assert tracing.records(then) is takes
     tracing.record(Span(trace=then, parent=first, name="x", began=1, ended=2))
     tracing.record_publish(then, first, "a.{b}", 1, 2)
-    assert [span.name for span in sink.spans] == (["x", "publish a.{b}"] if takes else [])
+    tracing.record_process(then, "a.{b}", 1, {"c": "d"})
+    assert [span.name for span in sink.spans] == (["x", "publish a.{b}", "process a.{b}"] if takes else [])
+
+
+def test_a_message_that_was_taken_in_is_a_step_below_its_sending() -> None:
+    sink = Kept()
+    Tracing(sink, now=lambda: 9).record_process(PARENT, "a.{b}", 5, {"c": "d"})
+    (span,) = sink.spans
+    assert (span.parent, span.kind, span.began, span.ended) == (PARENT, Kind.CONSUMER, 5, 9)
+    assert traces.trace_id(span.trace) == traces.trace_id(PARENT)
+    assert span.trace != PARENT
+    assert span.attributes["messaging.operation.type"] == "process"
+    assert span.attributes["c"] == "d"
 
 
 def test_what_others_began_is_recorded_as_they_say() -> None:

@@ -7,7 +7,7 @@ from fleetlb_cli.local import nats_server
 
 
 def prepare(folder: Path, port: int = 4222) -> nats_server.Hub:
-    return nats_server.prepare(folder, port, 8222, now=1000)
+    return nats_server.prepare(folder, port, 8222, node=("default", "node-1"), now=1000)
 
 
 def test_the_server_is_told_ports_and_accounts(tmp_path: Path) -> None:

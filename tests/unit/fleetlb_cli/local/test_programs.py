@@ -39,7 +39,7 @@ def test_children_inherit_only_what_cannot_mislead_them() -> None:
 
 
 def test_the_manager() -> None:
-    program = programs.manager(blueprint(), "manager-2", 5, SERVER, 3)
+    program = programs.manager(blueprint(), "manager-2", 5, Path("/k/m"), 3)
     assert program.command[0].endswith("/fleetlb-manager")
     assert program.http == "http://127.0.0.1:5"
     assert program.ready is not None
@@ -48,7 +48,7 @@ def test_the_manager() -> None:
         "FLEETLB_HTTP_ADDRESS": "127.0.0.1:5",
         "FLEETLB_LOG_FORMAT": "json",
         "FLEETLB_IDENTITY": "manager-2",
-        "FLEETLB_KUBECONFIG": "/s/clusters/acme/kubeconfig",
+        "FLEETLB_KUBECONFIG": "/k/m",
         "FLEETLB_NATS_URL": "nats://127.0.0.1:3",
         "FLEETLB_NATS_CREDS": "/s/nats/hub.creds",
         "FLEETLB_NATS_SYSTEM_CREDS": "/s/nats/system.creds",
@@ -95,15 +95,15 @@ def test_the_kernel_needs_no_envoy_and_no_loopback() -> None:
     assert environ["FLEETLB_ENGINE"] == "ipvs"
     forbidden = {"FLEETLB_ADS_SOCKET", "FLEETLB_ENVOY_ADMIN", "FLEETLB_ALLOW_LOOPBACK_BACKENDS"}
     assert not forbidden & environ.keys()
-    assert not forbidden & own(programs.manager(ipvs, "manager", 5, SERVER).environ).keys()
+    assert not forbidden & own(programs.manager(ipvs, "manager", 5, Path("/k/m")).environ).keys()
 
 
 def test_status() -> None:
-    program = programs.status(blueprint(), "status", 5, 6, SERVER)
+    program = programs.status(blueprint(), "status", 5, 6, Path("/k/s"))
     assert program.ui == "http://127.0.0.1:6/ui/"
     environ = own(program.environ)
     assert environ["FLEETLB_NATS_CREDS"] == "/s/nats/hub.creds"
-    assert environ["FLEETLB_KUBECONFIG"] == "/s/clusters/acme/kubeconfig"
+    assert environ["FLEETLB_KUBECONFIG"] == "/k/s"
 
 
 def test_envoy_is_the_binary_itself_asked_over_its_socket() -> None:

@@ -24,8 +24,9 @@ from fleetlb.testkit.fake_bus import FakeBus
 from fleetlb.testkit.fake_kube import FakeKube
 from fleetlb.testkit.fake_wire import FakeWire
 from fleetlb.testkit.load_balancers import ACCOUNT, CLUSTER, a_group, a_load_balancer, a_tenant
+from fleetlb_cli.following import following_nodes
 from fleetlb_cli.reaching import Hub
-from fleetlb_cli.status.gathering import following_nodes, gather
+from fleetlb_cli.status.gathering import gather
 from fleetlb_cli.status.viewing import view_of
 from tests.unit.fleetlb_cli.status.a_fleet import POOL
 

@@ -6,10 +6,11 @@ import msgspec
 
 from fleetlb.domain.conditions import Status
 from fleetlb.testkit.load_balancers import a_load_balancer
-from fleetlb_cli.rendering import Output, Tone, as_lines
+from fleetlb_cli.rendering import Tone, as_lines
 from fleetlb_cli.status.showing import MOST_TROUBLES, page_of
 from fleetlb_cli.status.sight import Sight
 from fleetlb_cli.status.viewing import view_of
+from fleetlb_cli.whereabouts import Output
 from tests.unit.fleetlb_cli.status.a_fleet import a_sight, judged
 
 WHOLE = """\

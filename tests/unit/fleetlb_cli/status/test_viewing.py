@@ -9,6 +9,7 @@ from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.contracts.objects import AddressPoolStatus, LoadBalancer
 from fleetlb.contracts.tenants import TenantStatus
 from fleetlb.domain.conditions import READY, REMOVED, Condition, Reason, Refusal, Status
+from fleetlb.domain.routing import RouterSession
 from fleetlb.kube.holding import Held
 from fleetlb_cli.status.view import State
 from fleetlb_cli.status.viewing import SILENCE_SECONDS, state_of, view_of
@@ -22,6 +23,10 @@ LONG_AGO, JUST_NOW = "2027-01-15T07:59:00Z", "2027-01-15T07:59:50Z"
 OLDER = replace(a_balancer(), metadata=replace(a_balancer().metadata, generation=2, creation_timestamp=LONG_AGO))
 NEW = replace(OLDER, metadata=replace(OLDER.metadata, creation_timestamp=JUST_NOW))
 REMOVED_TENANT = replace(TENANT, metadata=ObjectMeta(name="acme", uid="u", deletion_timestamp=JUST_NOW, generation=2))
+
+
+TOLD = RouterSession(peer="tor-1", up=True, routes=3)
+UNTOLD = RouterSession(peer="tor-2", problem="Socket: Connection refused")
 
 
 def pool_that_says(reason: str) -> tuple[Any, ...]:
@@ -76,6 +81,12 @@ def test_how_a_load_balancer_is(item: LoadBalancer, state: State) -> None:
         ),
         ({"following": {}}, "node node-1 of group default", "does not follow", "fleetlb audit"),
         ({"groups": with_node(ready=False)}, "node node-1 of group default", "not ready", "fleetlb audit"),
+        (
+            {"groups": with_node(sessions=(TOLD, UNTOLD))},
+            "node node-1 of group default",
+            "tells these routers of no VIP: tor-2 (Socket: Connection refused)",
+            "kubectl describe balancergroup default",
+        ),
         ({"groups": (replace(GROUP, status=replace(GROUP.status, nodes=())),)}, "node node-1", "not ready", "audit"),
         ({"pools": pool_that_says("Overlap")}, "pool public", "Overlap", "kubectl describe addresspool public"),
         (

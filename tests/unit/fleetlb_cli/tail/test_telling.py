@@ -5,7 +5,8 @@ from typing import get_args
 
 import pytest
 
-from fleetlb.contracts import codec, events, subjects, v1
+from fleetlb.contracts import codec, events, plans, subjects, v1
+from fleetlb.contracts.objects import AddressPoolSpec
 from fleetlb.contracts.told import NodeStanding, NodeTold, ServiceTold, Standing
 from fleetlb.domain.allowances import Allowance
 from fleetlb.domain.conditions import SERVING, Condition, Status
@@ -146,6 +147,18 @@ def told(subject: str, said: v1.Message | bytes, directory: Directory | None = N
             b"",
             ("acme", ""),
             "the manager asks its watchers to renew their credentials",
+        ),
+        (
+            subjects.PLAN_SERVICES,
+            plans.ServicesPlanRequested(tenant="acme", cluster=CLUSTER, services=(WISHED,)),
+            ("acme", ""),
+            "somebody asks what would become of shop/web",
+        ),
+        (
+            subjects.PLAN_POOL,
+            plans.PoolPlanRequested(name="gold", spec=AddressPoolSpec(addresses=("192.0.2.0/24",))),
+            ("", ""),
+            "somebody asks what would become of the AddressPool gold",
         ),
         (f"fleetlb.v1.snapshot.{ACCOUNT}", b"", ("acme", ""), "its watcher asks for every report again"),
         (f"fleetlb.v1.credentials.{ACCOUNT}", b"", ("acme", ""), "its watcher asks for its next credentials"),

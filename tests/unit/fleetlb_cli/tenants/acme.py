@@ -22,6 +22,7 @@ from fleetlb.domain.services import ServicePort, TenantService
 from fleetlb.kube.resources import Object
 from fleetlb.runtime import nats_accounts
 from fleetlb.runtime.nats_accounts import KeyKind
+from fleetlb.runtime.nats_permissions import WATCHER_PERMISSIONS
 
 NOW = 1_800_000_000
 DAY = 86400
@@ -103,7 +104,7 @@ def secret(issued_at: int = NOW - DAY, expires_at: int | None = NOW + 29 * DAY) 
         ACCOUNT_SEED,
         issued_at=issued_at,
         expires_at=expires_at,
-        permissions=nats_accounts.WATCHER_PERMISSIONS,
+        permissions=WATCHER_PERMISSIONS,
     )
     creds = nats_accounts.creds_file(jwt, USER_SEED)
     return {"data": {"nats.creds": base64.b64encode(creds.encode()).decode()}}

@@ -1,15 +1,20 @@
+import base64
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
 from fleetlb.contracts.tenants import WATCHER_CREDENTIALS_SECRET
 from fleetlb.runtime import settings
-from fleetlb_cli.tenants.manifests import Joining, installing, manifest, rights, to_yaml, trouble_with_url
+from fleetlb.runtime.nats_tls import TlsFiles
+from fleetlb_cli.papers import Papers
+from fleetlb_cli.rights.granting import rights_of
+from fleetlb_cli.tenants.manifests import Joining, installing, manifest, to_yaml, trouble_with_url
 from fleetlb_tenant_watcher.settings import WatcherSettings
 
 ROOT = Path(__file__).parents[4]
@@ -29,19 +34,17 @@ def environ(joining: Joining) -> dict[str, str]:
 
 def test_a_manifest_has_everything_in_the_order_in_which_it_can_be_created() -> None:
     assert [item["kind"] for item in manifest(PLAIN)] == [
-        "Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding",
+        "Namespace", "ServiceAccount", "NetworkPolicy", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding",
         "Secret", "Deployment",
     ]  # fmt: skip
     for item in manifest(PLAIN):
         assert item["metadata"].get("namespace", "fleetlb-system") == "fleetlb-system"
 
 
-def test_the_watcher_may_patch_its_own_secret_and_touch_no_other() -> None:
-    granted = [rule for item in rights() for rule in item.get("rules", []) if "secrets" in rule["resources"]]
-    assert granted == [
-        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [WATCHER_CREDENTIALS_SECRET], "verbs": ["patch"]}
-    ]
-    assert not [rule for item in rights() for rule in item.get("rules", []) if "*" in str(rule)]
+def test_the_rights_are_those_of_the_rules() -> None:
+    rights = rights_of("tenant-watcher")
+    for kind, rules in (("ClusterRole", rights.cluster), ("Role", rights.namespace)):
+        assert objects()[kind, "fleetlb-tenant-watcher"]["rules"] == list(rules)
 
 
 def test_the_secret_holds_the_credentials() -> None:
@@ -107,9 +110,36 @@ def test_what_is_no_address_of_a_hub(url: str) -> None:
     assert trouble_with_url(url) == f"--nats-url {url}: write nats://HOST:PORT; several with commas between them"
 
 
-def test_the_wheel_has_the_rights(tmp_path: Path) -> None:
+def test_the_wheel_has_the_manifest_and_the_rules(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=25)
     (wheel,) = tmp_path.glob("*.whl")
+    package = ROOT / "services" / "cli" / "fleetlb_cli"
     with zipfile.ZipFile(wheel) as archive:
-        assert list(yaml.safe_load_all(archive.read("fleetlb_cli/tenants/watcher.yaml"))) == rights()
+        for file in (package / "tenants" / "watcher.yaml", *(package / "rights").glob("*.yaml")):
+            assert archive.read(f"fleetlb_cli/{file.relative_to(package)}") == file.read_bytes()
+
+
+def test_papers_go_along_as_a_secret_that_the_pod_mounts_whole() -> None:
+    papers = Papers(ca=b"authority", cert=b"certificate", key=b"key")
+    joining = msgspec.structs.replace(PLAIN, nats_url="tls://hub:4222", papers=papers)
+    made = objects(joining)
+    held = made["Secret", "fleetlb-nats-client-tls"]["data"]
+    assert {name: base64.b64decode(text) for name, text in held.items()} == {
+        "ca.crt": b"authority", "tls.crt": b"certificate", "tls.key": b"key",
+    }  # fmt: skip
+    pod = made["Deployment", "fleetlb-tenant-watcher"]["spec"]["template"]["spec"]
+    (volume,) = [each for each in pod["volumes"] if each["name"] == "nats-tls"]
+    assert volume["secret"]["secretName"] == "fleetlb-nats-client-tls"
+    (mount,) = [each for each in pod["containers"][0]["volumeMounts"] if each["name"] == "nats-tls"]
+    assert "subPath" not in mount
+    told = settings.load(WatcherSettings, environ(joining))
+    place = Path(mount["mountPath"])
+    assert told.nats_tls == TlsFiles(ca=place / "ca.crt", cert=place / "tls.crt", key=place / "tls.key")
+
+
+def test_the_authority_alone_is_enough() -> None:
+    joining = msgspec.structs.replace(PLAIN, nats_url="tls://hub:4222", papers=Papers(ca=b"authority"))
+    assert list(objects(joining)["Secret", "fleetlb-nats-client-tls"]["data"]) == ["ca.crt"]
+    assert {name for name in environ(joining) if "TLS" in name} == {"FLEETLB_NATS_TLS_CA"}
+    assert "fleetlb-nats-client-tls" not in {name for _, name in objects(PLAIN)}

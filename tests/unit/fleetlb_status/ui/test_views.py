@@ -6,13 +6,20 @@ import msgspec
 import pytest
 
 from fleetlb.contracts.tenants import TenantStatus
-from fleetlb.contracts.v1 import LoadBalancerRevision, Owner, RealizedState, VirtualServerDesired
+from fleetlb.contracts.v1 import (
+    LoadBalancerRevision,
+    NodePresent,
+    Owner,
+    RealizedState,
+    VipCarried,
+    VirtualServerDesired,
+)
 from fleetlb.domain.conditions import READY, Condition, Reason, Status
-from fleetlb.domain.virtual_servers import VirtualServer, parse_key
+from fleetlb.domain.virtual_servers import Announcement, VirtualServer, parse_key
 from fleetlb.explaining.explanations import explain
-from fleetlb.explaining.situation import Said, Situation
+from fleetlb.explaining.situation import Carrying, Presence, Said, Situation
 from fleetlb.kube.holding import Held
-from fleetlb.testkit.load_balancers import KEY, a_group, a_load_balancer, a_tenant, a_word
+from fleetlb.testkit.load_balancers import ADDRESS, KEY, a_group, a_load_balancer, a_tenant, a_word
 from fleetlb_status.ui.pictures import Kind, NodeMark, ThingChanged
 from fleetlb_status.ui.picturing import group_of, tenant_of
 from fleetlb_status.ui.views import OPERATOR, View, narrowed
@@ -27,7 +34,7 @@ WISH = VirtualServerDesired(
     load_balancer=LoadBalancerRevision("uid-of-service-1", 1),
     server=VirtualServer(key=parse_key(KEY)),
 )
-SECRETS = ("secret-node", "secret-replica", "globex")
+SECRETS = ("secret-node", "secret-replica", "secret-port", "globex")
 
 
 def a_situation(**changed: Any) -> Situation:
@@ -58,7 +65,43 @@ OVERLAP = msgspec.structs.replace(
 )
 REJECTED = Said(a_word(node="secret-node", state=RealizedState.REJECTED, message="bind: in use"), "", 1.0)
 UNANSWERED = Said(a_word(node="secret-node", healthy=0), "", 1.0)
+ON_A_LINK = msgspec.structs.replace(WISH, server=VirtualServer(key=WISH.key, announcement=Announcement.LAYER2))
+LINKED = a_group("secret-node")
+DRAINED = msgspec.structs.replace(LINKED, spec=msgspec.structs.replace(LINKED.spec, draining=("secret-node",)))
+
+
+def on_a_link(*, announced: bool, is_heard: bool = True, draining: bool = False, **changed: Any) -> Situation:
+    """One in which a node carries the address on a link that others share."""
+    word = VipCarried(
+        node="secret-node",
+        group="default",
+        address=ADDRESS,
+        epoch=1,
+        run="r1",
+        number=1,
+        carried=True,
+        announced=announced,
+        to=("secret-port",),
+        since=1_799_990_000_000_000,
+    )
+    there = NodePresent(
+        node="secret-node", group="default", epoch=1, run="r1", number=2, lease_ms=1500, draining=draining
+    )
+    return a_situation(
+        desired={WISH.key: ON_A_LINK},
+        realized={"secret-node": {WISH.key: Said(a_word(node="secret-node"), "", 1.0)}},
+        carried={"secret-node": {ADDRESS: Carrying(word, 1.0)}},
+        present={"secret-node": Presence(there, 1_800_000_000.0 if is_heard else 1.0)},
+        **changed,
+    )
+
+
 SITUATIONS = {
+    "announced": on_a_link(announced=True),
+    "not announced": on_a_link(announced=False),
+    "gives way": on_a_link(announced=False, draining=True),
+    "is drained": on_a_link(announced=False, draining=True, group=DRAINED),
+    "its lease has ended": on_a_link(announced=True, is_heard=False),
     "published to nobody": a_situation(desired={}),
     "not judged": a_situation(),
     "no backend answers": a_situation(realized={"secret-node": {parse_key(KEY): UNANSWERED}}),
@@ -82,7 +125,15 @@ def test_a_tenant_is_told_of_the_same_step_and_cure(seen: Situation) -> None:
     assert (own.stage, own.reason, own.cure) == (whole.stage, whole.reason, whole.cure)
 
 
+def test_a_tenant_is_told_since_when_it_is_announced_and_on_no_interface() -> None:
+    told = explain(ACME.situation(SITUATIONS["announced"]))
+    assert told.given[f"announced {ADDRESS}"] == (f"balancer node 1 answers for {ADDRESS} since 2027-01-15T05:13:20Z")
+    drained = explain(ACME.situation(SITUATIONS["is drained"]))
+    assert drained.given["balancer node 1"] == "is to be emptied"
+
+
 def test_an_operator_is_told_all_of_it() -> None:
+    assert "secret-port" in explain(OPERATOR.situation(SITUATIONS["announced"])).given[f"announced {ADDRESS}"]
     assert "secret-node" in explain(OPERATOR.situation(SITUATIONS["not acknowledged"])).given["node"]
     assert "globex" in explain(OPERATOR.situation(SITUATIONS["overlaps another tenant"])).message
 

@@ -1,0 +1,175 @@
+"""Which node announces each address of a Service, or why none does, from what the nodes say. Pure.
+
+A node answers on layer 2 while its lease stands (ADR 15). Whether it stands is told here from when the hub last had the
+node's presence, by the clock of whoever looks; a lease therefore counts as ended only `SKEW_SECONDS` later.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from fleetlb.contracts.objects import BalancerNode
+from fleetlb.contracts.v1 import VirtualServerDesired
+from fleetlb.domain.announcing import (
+    PASSING_SECONDS,
+    Cause,
+    Saying,
+    Telling,
+    announcer,
+    cause,
+    telling,
+    telling_of,
+    told,
+    untold,
+)
+from fleetlb.domain.capabilities import EngineName
+from fleetlb.domain.virtual_servers import Announcement, VirtualServerKey
+from fleetlb.explaining.situation import Situation, spelled
+from fleetlb.kube.holding import SKEW_SECONDS
+
+_SHOWN = 256
+"""Characters of what a node says it tells."""
+
+
+class Unannounced(msgspec.Struct, frozen=True):
+    """Why nobody announces an address."""
+
+    reason: str
+    message: str
+    given: dict[str, str]
+    since: str = ""
+
+
+def ways_of(desired: Mapping[VirtualServerKey, VirtualServerDesired]) -> dict[str, Announcement]:
+    """How nodes are to announce each address; without those that they are not to announce."""
+    servers = [wish.server for _, wish in sorted(desired.items()) if wish.server is not None]
+    return {s.key.address: s.announcement for s in servers if s.announcement is not Announcement.NONE}
+
+
+def announced(seen: Situation) -> dict[str, str]:
+    """A line for each address that a node announces: who, on which interfaces, since when, or to which routers."""
+    lines = {}
+    for address, way in ways_of(seen.desired).items():
+        if way is Announcement.BGP and (tellers := telling(_told(seen))):
+            lines[f"announced {address}"] = _line_of_routers(address, tellers)
+        elif way is Announcement.LAYER2 and (said := announcer(_said(seen, address))):
+            lines[f"announced {address}"] = _line(address, said)
+    return lines
+
+
+def unannounced(seen: Situation) -> Unannounced | None:
+    """Why nobody announces an address, of the first such one."""
+    for address, way in ways_of(seen.desired).items():
+        if way is Announcement.BGP:
+            if lack := _untold(seen, address):
+                return lack
+        elif not announcer(_said(seen, address)):
+            return _lack(seen, address)
+    return None
+
+
+def _told(seen: Situation) -> list[Telling]:
+    """Which routers the nodes of the group tell, as the manager last heard."""
+    said = {node.name: node for node in seen.group.status.nodes} if seen.group else {}
+    nodes = seen.group.spec.nodes if seen.group else ()
+    heard = (said.get(name, BalancerNode(name=name)) for name in nodes)
+    return [telling_of(node.name, node.sessions, draining=node.draining) for node in heard]
+
+
+def _untold(seen: Situation, address: str) -> Unannounced | None:
+    """Why no router is told of an address."""
+    if seen.group is None or seen.group.spec.bgp is None:
+        why = Cause.BGP_NOT_ANNOUNCED
+        return Unannounced(why, told(address, why, ()), {"address": address})
+    if not seen.group.status.nodes or telling(said := _told(seen)):
+        return None  # as far as any manager has said
+    return Unannounced(Cause.NO_ROUTER_TOLD, untold(address, said), {"address": address})
+
+
+def _said(seen: Situation, address: str) -> tuple[Saying, ...]:
+    """What the nodes of the group have said of an address, those that have."""
+    return tuple(
+        Saying(
+            node=node,
+            carried=said.word.carried,
+            announced=said.word.announced,
+            is_heard=_is_heard(seen, node),
+            draining=node in seen.present and seen.present[node].word.draining,
+            to=said.word.to,
+            since=said.word.since,
+            at=said.at,
+        )
+        for node in (seen.group.spec.nodes if seen.group else ())
+        if (said := seen.carried.get(node, {}).get(address)) is not None
+    )
+
+
+def _is_heard(seen: Situation, node: str) -> bool:
+    """Whether a node's lease may stand."""
+    presence = seen.present.get(node)
+    return presence is not None and seen.now - presence.at <= presence.word.lease_ms / 1000 + SKEW_SECONDS
+
+
+def _line(address: str, said: Saying) -> str:
+    to = ", ".join(said.to)[:_SHOWN]
+    where = f" on {to}" if to else ""
+    when = f" since {spelled(said.since / 1e6)}" if said.since else ""
+    way = ", and gives way as soon as another node carries it" if said.draining else ""
+    return f"{said.node} answers for {address}{where}{when}{way}"
+
+
+def _line_of_routers(address: str, tellers: Sequence[Telling]) -> str:
+    peers = sorted({peer for each in tellers for peer in each.peers})
+    nodes = ", ".join(each.node for each in tellers)
+    return f"{nodes} {'tells' if len(tellers) == 1 else 'tell'} {', '.join(peers)[:_SHOWN]} of {address} by BGP"
+
+
+def _lack(seen: Situation, address: str) -> Unannounced:
+    said = _said(seen, address)
+    carriers = [each for each in said if each.carried]
+    heard = [each for each in carriers if each.is_heard]
+    names, why = [each.node for each in heard], cause(said)
+    if why is Cause.LEASE_NOT_RENEWED:
+        return _without_lease(seen, address, [each.node for each in carriers])
+    if _is_passing(seen, address):
+        text = f"who answers for {address} is being settled among the nodes"
+        return Unannounced("TakingOver", text, {"address": address, "carried by": ", ".join(names) or "nobody yet"})
+    if why is Cause.NOT_CARRIED:
+        return _not_carried(seen, address)
+    if why is Cause.NODES_GIVE_WAY:
+        return _giving_way(seen, address, names)
+    read = {node: seen.present[node].word.read for node in seen.present if _is_heard(seen, node)}
+    given = {"address": address, "have read": ", ".join(f"{node} up to {at}" for node, at in read.items())}
+    return Unannounced(why, told(address, why, names), given, spelled(max(each.at for each in heard)))
+
+
+def _without_lease(seen: Situation, address: str, carriers: list[str]) -> Unannounced:
+    """Every node that carries an address has been silent for longer than its lease."""
+    last = [presence.at for node in carriers if (presence := seen.present.get(node)) is not None]
+    ago = f"last heard {seen.now - max(last):.0f} s ago" if last else "whose presence nobody has heard"
+    why = Cause.LEASE_NOT_RENEWED
+    text = told(address, why, carriers, last_heard=ago)
+    return Unannounced(why, text, {"address": address}, spelled(max(last)) if last else "")
+
+
+def _is_passing(seen: Situation, address: str) -> bool:
+    """Whether something has just changed: a node programmed it, took it up or let go of it."""
+    moments = [said.at for said in _said(seen, address)]
+    moments += [said.at for _, key, said in seen.words() if said is not None and key.address == address]
+    return seen.now - max(moments, default=0.0) < PASSING_SECONDS
+
+
+def _not_carried(seen: Situation, address: str) -> Unannounced:
+    group, said = seen.group, {each.node for each in _said(seen, address)}
+    nodes = group.spec.nodes if group else ()
+    silent = [node for node in nodes if node not in said and node not in seen.present]
+    names = [node for node in nodes if node not in silent]
+    given = {"address": address, "say nothing": ", ".join(silent), "do not carry it": ", ".join(names)}
+    why, engine = Cause.NOT_CARRIED, group.spec.engine if group else EngineName.IPVS
+    return Unannounced(why, told(address, why, (), engine=engine), {name: text for name, text in given.items() if text})
+
+
+def _giving_way(seen: Situation, address: str, heard: list[str]) -> Unannounced:
+    drained, way = seen.group.spec.draining if seen.group else (), Cause.NODES_GIVE_WAY
+    why = {node: "is to be emptied" if node in drained else "has an interface that is down" for node in heard}
+    return Unannounced(way, told(address, way, heard), {"address": address, **why})

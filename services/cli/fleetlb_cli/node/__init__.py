@@ -1,0 +1,1 @@
+"""A balancer node outside of Kubernetes: its files, as systemd and a Debian host have them."""

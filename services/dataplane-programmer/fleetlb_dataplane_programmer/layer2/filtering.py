@@ -1,0 +1,44 @@
+"""What the kernel lets through to our packet sockets, as classic BPF programs: questions who has an address. Pure.
+
+Everything else that arrives on the interface costs some instructions and no copy. What passes is still not trusted.
+Sources: linux/filter.h and Documentation/networking/filter.rst of the kernel.
+"""
+
+import struct
+
+ETHERTYPE_ARP, ETHERTYPE_IPV6 = 0x0806, 0x86DD
+FRAME_BYTES = 2048
+"""No more of a frame is given."""
+
+_LOAD_WORD, _LOAD_HALF, _LOAD_BYTE, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x28, 0x30, 0x15, 0x06
+_PACKET_TYPE = 0xFFFFF000 + 4  # SKF_AD_OFF + SKF_AD_PKTTYPE
+_OTHER_HOST = 3
+
+_ARP_OPERATION = (_LOAD_HALF, 20, 1)
+_IPV6_HOP_LIMIT = (_LOAD_BYTE, 21, 255)
+_IPV6_NEXT_HEADER = (_LOAD_BYTE, 20, 58)
+_ICMPV6_TYPE = (_LOAD_BYTE, 54, 135)
+
+
+def arp_requests() -> bytes:
+    """Of ARP: the requests."""
+    return _program(_ARP_OPERATION)
+
+
+def solicitations() -> bytes:
+    """Of IPv6: neighbour solicitations that no router has passed on."""
+    return _program(_IPV6_NEXT_HEADER, _IPV6_HOP_LIMIT, _ICMPV6_TYPE)
+
+
+def _program(*conditions: tuple[int, int, int]) -> bytes:
+    """Lets through what meets all conditions: how to load, from where, what it must be.
+
+    What was sent to another MAC, as a promiscuous interface hears it, or in a VLAN that has an interface of its own or
+    none, is never for us.
+    """
+    lines = [(_LOAD_WORD, 0, 0, _PACKET_TYPE), (_JUMP_IF_EQUAL, 2 * len(conditions) + 1, 0, _OTHER_HOST)]
+    for done, (load, offset, wanted) in enumerate(conditions):
+        left = len(conditions) - done - 1
+        lines += [(load, 0, 0, offset), (_JUMP_IF_EQUAL, 0, 2 * left + 1, wanted)]
+    lines += [(_RETURN, 0, 0, FRAME_BYTES), (_RETURN, 0, 0, 0)]
+    return b"".join(struct.pack("=HBBI", *line) for line in lines)

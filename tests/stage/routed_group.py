@@ -1,0 +1,115 @@
+"""Three balancer nodes of real parts, each with a BIRD, and a router on their switch that has routes of them alone.
+
+        ┌ node-1 ┐
+client ─┼ node-2 ┼─ backend          as in `balancer_group`; the client sends what is for VIPs to the router
+ router ┘ node-3 ┘
+"""
+
+import contextlib
+import http.client
+import itertools
+import pathlib
+from collections.abc import AsyncIterator
+
+from fleetlb.domain.routing import BgpPeer, BgpSpeaking
+from fleetlb.domain.virtual_servers import Announcement
+from fleetlb.testkit.namespaces import Namespace
+from tests.stage.balancer_group import NODES, BalancerGroup, Running, Way, running_group
+from tests.stage.routers import (
+    NODES_ASN,
+    ROUTER_ASN,
+    BirdProcess,
+    RouterSession,
+    node_configuration,
+    router_configuration,
+)
+
+BY_BGP = Way(Announcement.BGP, {"v4": "10.77.0.0/24", "v6": "fd77::/120"})
+BESIDE_ROUTER = Way(Announcement.LAYER2, {"v4": "10.10.0.128/26", "v6": "fd10::80/121"})
+"""VIPs on the link, among which the router's own address is not."""
+ROUTER = "10.10.0.254"
+_HTTP_PORT = 8080
+
+
+def speaking(asn: int = NODES_ASN, *, hold_seconds: int = 9, bfd: bool = False) -> BgpSpeaking:
+    """The group's three nodes with the router as it expects them."""
+    peer = BgpPeer(
+        name="tor", address=ROUTER, asn=ROUTER_ASN, hold_seconds=hold_seconds, connect_retry_seconds=1, bfd=bfd
+    )
+    return BgpSpeaking(asn=asn, peers=(peer,))
+
+
+class RoutedGroup(BalancerGroup):
+    """The network with its router."""
+
+    def __init__(self, folder: pathlib.Path, *, bfd: bool = False) -> None:
+        """Every link is up; no BIRD is started. `bfd`: the router speaks it with the nodes."""
+        super().__init__()
+        self._folder = folder
+        self.router = self._stack.enter_context(Namespace("router"))
+        self.plug(self.switch, "lan", self.router, (f"{ROUTER}/24",))
+        for name, value in (("ip_forward", 1), ("fib_multipath_hash_policy", 1), ("conf.all.send_redirects", 0)):
+            self.router.sysctl(f"net.ipv4.{name}", value)
+        self.router.sysctl("net.ipv4.conf.lan.send_redirects", 0)
+        # In one kernel ways are chosen by the number of a socket: it shall stay, as addresses and ports do.
+        self.client.sysctl("net.core.txrehash", 0)
+        self.client.run("ip", "route", "add", BY_BGP.pools["v4"], "via", ROUTER)
+        sessions = (
+            RouterSession(
+                name=f"node{number}",
+                address=f"10.10.0.{number}",
+                local_address=ROUTER,
+                options="bfd on;" if bfd else "",
+            )
+            for number in range(1, len(NODES) + 1)
+        )
+        self.bird = BirdProcess(self.router, folder / "router", router_configuration(*sessions))
+        self.birds = {}
+        for name, place in self.nodes.items():
+            self.included(name).mkdir(parents=True)
+            self.birds[name] = BirdProcess(place, folder / f"bird-{name}", node_configuration(self.included(name)))
+
+    def settings_of(self, node: str) -> dict[str, str]:
+        """Where its BIRD is."""
+        return {
+            "FLEETLB_BIRD_SOCKET": str(self.birds[node].socket),
+            "FLEETLB_BIRD_DIRECTORY": str(self.included(node)),
+            "FLEETLB_HTTP_ADDRESS": f"127.0.0.1:{_HTTP_PORT}",
+        }
+
+    def next_hops(self, address: str) -> list[str]:
+        """The nodes to which the router's kernel sends what is for a VIP."""
+        words = self.router.run("ip", "route", "show", address).split()
+        hops = (after for word, after in itertools.pairwise(words) if word == "via")
+        return sorted(f"node-{hop.rsplit('.', 1)[1]}" for hop in hops)
+
+    def routes(self, address: str) -> str:
+        """All that the router's BIRD knows of a VIP."""
+        return self.bird.ask(f"show route table master4 all for {address}/32")
+
+    def readiness(self, node: str) -> str:
+        """What a node's programmer says of whether it is ready."""
+        with self.nodes[node].entered():
+            asking = http.client.HTTPConnection("127.0.0.1", _HTTP_PORT, timeout=5)
+            with contextlib.closing(asking), contextlib.suppress(OSError):
+                asking.request("GET", "/readyz")
+                return asking.getresponse().read().decode()
+        return ""
+
+    def included(self, node: str) -> pathlib.Path:
+        """The directory that its programmer writes to and its BIRD reads."""
+        return self._folder / f"bird-{node}" / "fleetlb"
+
+
+@contextlib.asynccontextmanager
+async def running_routed_group(network: RoutedGroup, folder: pathlib.Path) -> AsyncIterator[Running]:
+    """The BIRDs, NATS, and the programmers; nothing is said of BGP yet."""
+    birds = (network.bird, *network.birds.values())
+    try:
+        for bird in birds:
+            await bird.start()
+        async with running_group(network, folder) as group:
+            yield group
+    finally:
+        for bird in birds:
+            bird.stop()
