@@ -40,9 +40,9 @@ NOT_DRIVEN: dict[tuple[str, str], dict[str, str]] = {
 POOLS: Resource[Object] = Resource("fleetlb.dev", "v1alpha1", "addresspools", Object, False, kind_name="AddressPool")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A fleet of this module's own, whose logs tell of nothing else."""
+    """A fleet of a test's own, whose logs tell of nothing else and whose tenants may leave."""
     with running_fleet(tmp_path_factory.mktemp("rights")) as state:
         yield state
 
@@ -133,6 +133,7 @@ async def _a_service_lives(hub: Fleet, acme: TenantCluster) -> None:
     await acme.serve(tcp=(port,))
     uid = await acme.create("web", [tcp(8080, port)])
     address = await acme.serving("web")
+    await eventually(partial(_has_its_verdict, hub, uid), "the verdict in its object")
     await _the_page_is_looked_at(hub, uid)
     for number in (8081, 8082):
         await acme.patch("web", {"spec": {"ports": [tcp(number, port)]}})
@@ -151,6 +152,12 @@ async def _a_service_lives(hub: Fleet, acme: TenantCluster) -> None:
     claim = await hub.claim(address)
     assert claim is None or claim.spec.phase is not ClaimPhase.BOUND
     await eventually(is_free, "the end of the claim")
+
+
+async def _has_its_verdict(hub: Fleet, uid: str) -> bool:
+    """It is written a little later than its tenant is told, and not at all if the Service changes or goes first."""
+    item = await hub.load_balancer("acme", uid)
+    return item is not None and any(c.status == "True" and c.type.endswith("Serving") for c in item.status.conditions)
 
 
 async def _has_port(hub: Fleet, uid: str, number: int) -> bool:
