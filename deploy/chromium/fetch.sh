@@ -5,14 +5,13 @@
 # It comes from Debian's signed archive, with fonts. FLEETLB_CHROMIUM=FILE uses another one instead.
 set -euo pipefail
 if [ -n "${FLEETLB_CHROMIUM:-}" ]; then echo "$FLEETLB_CHROMIUM"; exit 0; fi
-recipe=$(sha256sum "$0" | cut -c1-16)
+here=$(cd "$(dirname "$0")" && pwd)
+recipe=$(cat "$here/fetch.sh" "$here/../apt.sh" | sha256sum | cut -c1-16)
 place=${XDG_CACHE_HOME:-$HOME/.cache}/fleetlb/chromium-$recipe
 if [ -x "$place/chromium" ]; then echo "$place/chromium"; exit 0; fi
 
-for program in apt-get dpkg-deb; do
-    command -v "$program" >/dev/null ||
-        { echo "chromium: needs $program: fetch it on Debian, or give FLEETLB_CHROMIUM=FILE" >&2; exit 1; }
-done
+. "$here/../apt.sh"
+needs_apt chromium FLEETLB_CHROMIUM=FILE
 mkdir -p "$(dirname "$place")"
 exec 9>"$place.lock"
 flock 9
@@ -20,26 +19,12 @@ if [ -x "$place/chromium" ]; then echo "$place/chromium"; exit 0; fi
 work=$(mktemp -d "$place.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-# A private apt, which needs no rights and finds what it needs on a host whose own has no lists.
-keys=/usr/share/keyrings/debian-archive-keyring.gpg
-mirror=$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)
-release=$(. /etc/os-release && echo "${VERSION_CODENAME:-bookworm}")
-mkdir -p "$work"/apt/{lists/partial,cache/archives/partial,etc/apt.conf.d,etc/preferences.d} "$work/root"
-for suite in "${mirror:-http://deb.debian.org/debian} $release" \
-    "$(echo "${mirror:-http://deb.debian.org/debian}" | sed 's/debian$/debian-security/') $release-security"; do
-    echo "deb [signed-by=$keys] $suite main" >>"$work/apt/etc/sources.list"
-done
-cat >"$work/apt/apt.conf" <<A
-Dir::Etc "$work/apt/etc"; Dir::Etc::sourcelist "$work/apt/etc/sources.list"; Dir::Etc::sourceparts "-";
-Dir::State::lists "$work/apt/lists"; Dir::State::status "/var/lib/dpkg/status"; Dir::Cache "$work/apt/cache";
-Acquire::Languages "none"; APT::Sandbox::User "$(id -un)"; Debug::NoLocking "1";
-A
-export APT_CONFIG=$work/apt/apt.conf
+mkdir "$work/root"
+release=$(own_release)
+private_apt "$work/apt" /var/lib/dpkg/status "$release" "$release-security"
 apt-get -qq update >&2
 apt-get -qq -y --no-install-recommends --download-only install chromium fonts-inter fonts-dejavu-core >&2
-for package in "$work"/apt/cache/archives/*.deb; do
-    dpkg-deb --fsys-tarfile "$package" | tar -x -C "$work/root" --exclude ./usr/share/doc --exclude ./usr/share/man
-done
+unpack "$work/apt" "$work/root"
 rm -rf "$work/apt"
 
 # Libraries and fonts of its own come first, what the machine has comes after.

@@ -16,11 +16,11 @@ case $what in
     nftables) packages=nftables ;;
     *) echo "usage: base.sh [nftables]" >&2; exit 2 ;;
 esac
-recipe=$(cat "$here/base.sh" "$here/apt.sh" | sha256sum | cut -c1-16)
+recipe=$(cat "$here/base.sh" "$here/../apt.sh" | sha256sum | cut -c1-16)
 place=${XDG_CACHE_HOME:-$HOME/.cache}/fleetlb/$what-$recipe
 image=fleetlb/base:py3.11-$release-$recipe
 
-. "$here/apt.sh"
+. "$here/../apt.sh"
 make_root() {
     needs_apt "$what"
     mkdir -p "$(dirname "$place")"

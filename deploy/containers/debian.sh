@@ -5,11 +5,11 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 release=bookworm
 packages=systemd,systemd-sysv,iproute2,kmod,python3,python3-venv,ca-certificates
-recipe=$(cat "$here/debian.sh" "$here/apt.sh" | sha256sum | cut -c1-16)
+recipe=$(cat "$here/debian.sh" "$here/../apt.sh" | sha256sum | cut -c1-16)
 place=${XDG_CACHE_HOME:-$HOME/.cache}/fleetlb/debian-$recipe.tar
 image=fleetlb/debian-machine:$release-$recipe
 
-. "$here/apt.sh"
+. "$here/../apt.sh"
 make_tar() {
     needs_apt debian
     mkdir -p "$(dirname "$place")"

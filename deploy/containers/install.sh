@@ -7,11 +7,11 @@
 # host's own release.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-recipe=$(cat "$here/install.sh" "$here/apt.sh" | sha256sum | cut -c1-16)
+recipe=$(cat "$here/install.sh" "$here/../apt.sh" | sha256sum | cut -c1-16)
 place=${XDG_CACHE_HOME:-$HOME/.cache}/fleetlb/engine-$recipe
 if [ -d "$place" ]; then echo "$place"; exit 0; fi
 
-. "$here/apt.sh"
+. "$here/../apt.sh"
 needs_apt engine
 mkdir -p "$(dirname "$place")"
 exec 9>"$place.lock"

@@ -5,13 +5,13 @@
 # Everything comes from Debian's signed archive. FLEETLB_LAB=FOLDER uses a finished folder instead.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-recipe=$(cat "$here/build.sh" "$here/kernel.config" | sha256sum | cut -c1-16)
+recipe=$(cat "$here/build.sh" "$here/../apt.sh" "$here/kernel.config" | sha256sum | cut -c1-16)
 lab=${FLEETLB_LAB:-${XDG_CACHE_HOME:-$HOME/.cache}/fleetlb/lab-$recipe}
 if [ -x "$lab/linux" ] && [ -d "$lab/tools" ]; then echo "$lab"; exit 0; fi
 [ -z "${FLEETLB_LAB:-}" ] || { echo "FLEETLB_LAB=$lab holds no lab: it needs linux and tools/" >&2; exit 1; }
 
 say() { echo "lab: $*" >&2; }
-for program in apt-get dpkg-deb gcc make; do
+for program in gcc make; do
     command -v "$program" >/dev/null || { say "needs $program: build it on Debian, or give FLEETLB_LAB=FOLDER"; exit 1; }
 done
 mkdir -p "$(dirname "$lab")"
@@ -21,21 +21,13 @@ if [ -x "$lab/linux" ]; then echo "$lab"; exit 0; fi
 work=$(mktemp -d "$lab.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-# A private apt: the host's own suite for tools, trixie-backports for a kernel of 7.2 or newer. Kernels before that
-# die on CPUs with AMX.
-keys=/usr/share/keyrings/debian-archive-keyring.gpg
-mirror=$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)
-release=$(. /etc/os-release && echo "${VERSION_CODENAME:-bookworm}")
-mkdir -p "$work"/apt/{lists/partial,cache/archives/partial,etc/apt.conf.d,etc/preferences.d} "$work"/{debs,tools,make}
-for suite in "$release" trixie-backports; do
-    echo "deb [signed-by=$keys] ${mirror:-http://deb.debian.org/debian} $suite main"
-done | sort -u >"$work/apt/etc/sources.list"
-cat >"$work/apt/apt.conf" <<A
-Dir::Etc "$work/apt/etc"; Dir::Etc::sourcelist "$work/apt/etc/sources.list"; Dir::Etc::sourceparts "-";
-Dir::State::lists "$work/apt/lists"; Dir::State::status "/var/lib/dpkg/status"; Dir::Cache "$work/apt/cache";
-Acquire::Languages "none"; APT::Sandbox::User "$(id -un)"; APT::Default-Release "$release";
-A
-export APT_CONFIG=$work/apt/apt.conf
+# The host's own suite for tools, trixie-backports for a kernel of 7.2 or newer. Kernels before that die on CPUs with AMX.
+. "$here/../apt.sh"
+needs_apt lab FLEETLB_LAB=FOLDER
+release=$(own_release)
+mkdir "$work"/{debs,tools,make}
+private_apt "$work/apt" /var/lib/dpkg/status "$release" trixie-backports
+echo "APT::Default-Release \"$release\";" >>"$APT_CONFIG"
 apt-get -qq update >&2
 fetch() { (cd "$work/debs" && rm -f ./*.deb && apt-get -qq download "$@" >&2); }
 
@@ -48,7 +40,7 @@ fetch flex bison m4 libsigsegv2 bc
 for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$work/make"; done
 
 source=$(apt-cache pkgnames linux-source- | grep -E '^linux-source-(7\.[2-9]|7\.[1-9][0-9]+|[89]\.|[1-9][0-9])' | sort -V | head -n 1)
-[ -n "$source" ] || { say "Debian's archive at ${mirror:-deb.debian.org} has no linux-source of 7.2 or newer"; exit 1; }
+[ -n "$source" ] || { say "Debian's archive at $(debian_mirror) has no linux-source of 7.2 or newer"; exit 1; }
 say "fetching $source"
 fetch "$source"
 dpkg-deb --fsys-tarfile "$work"/debs/linux-source-*.deb | tar -x -C "$work" --wildcards './usr/src/*.tar.xz'
