@@ -3,9 +3,10 @@
 import asyncio
 import subprocess
 
-from fleetlb.domain.conditions import ANNOUNCED, SERVING
+from fleetlb.domain.conditions import ANNOUNCED, SERVING, Reason
+from fleetlb.domain.verdicts import UNANNOUNCED_TEXT
 from fleetlb.kube.cluster import PatchKind
-from fleetlb.kube.fleet_objects import ADDRESS_POOLS, BALANCER_GROUPS
+from fleetlb.kube.fleet_objects import ADDRESS_POOLS, BALANCER_GROUPS, LOAD_BALANCERS
 from tests.e2e.fleet import FLEETLB, Fleet, eventually, key, next_node_port, tcp
 from tests.stage.site import Site
 from tests.stage.tenants import Tenant
@@ -68,9 +69,9 @@ async def test_a_pool_that_its_node_cannot_announce_says_why(acme: Tenant, site:
 
     await eventually(is_said, "the pool's condition")
     assert (await site.ask(vip)).ok, "what is routed there is carried all the same"
-    said = await acme.reason("web", SERVING, "NotAnnounced")
-    for word in ("no node says that it carries", vip.address, "FLEETLB_LAYER2_INTERFACES"):
-        assert word in said
+    assert await acme.reason("web", SERVING, "NotAnnounced") == UNANNOUNCED_TEXT, "of nodes its tenant reads nothing"
+    lack = await _lack(fleet)
+    assert all(word in lack for word in ("no node says that it carries", vip.address, "FLEETLB_LAYER2_INTERFACES"))
     await fleet.management.patch(ADDRESS_POOLS, "default", {"spec": {"announcement": "none"}}, kind=PatchKind.MERGE)
 
     async def is_silent() -> bool:
@@ -79,3 +80,18 @@ async def test_a_pool_that_its_node_cannot_announce_says_why(acme: Tenant, site:
 
     await eventually(is_silent, "the end of the condition")
     await acme.reason("web", SERVING, "ProbeAnswered")
+
+
+async def _lack(fleet: Fleet) -> str:
+    """Why the tenant's one Service does not serve, as the platform reads it."""
+
+    async def found() -> list[str]:
+        balancers = await fleet.management.list(LOAD_BALANCERS, "tenant-acme")
+        told = [condition for each in balancers for condition in each.status.conditions]
+        return [each.message for each in told if each.reason == Reason.NOT_ANNOUNCED]
+
+    async def is_written() -> bool:
+        return bool(await found())
+
+    await eventually(is_written, "the verdict in the LoadBalancer")
+    return (await found())[0]

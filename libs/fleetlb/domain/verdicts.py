@@ -94,6 +94,13 @@ def with_announcement(verdict: Verdict, lack: str | None) -> Verdict:
     return msgspec.structs.replace(verdict, serving=_stamp(serving, verdict.serving.observed_generation))
 
 
+def for_tenant(serving: Condition) -> Condition:
+    """What a tenant reads of Serving. Nodes, interfaces, routers and settings are the platform's own affair."""
+    if serving.reason != Reason.NOT_ANNOUNCED:
+        return serving
+    return msgspec.structs.replace(serving, message=UNANNOUNCED_TEXT)
+
+
 def _provisioned(
     addresses: tuple[str, ...], refusal: Refusal | None, complete: bool, current: list[PortReport], clients: str
 ) -> Condition:
@@ -148,6 +155,10 @@ def _health(current: list[PortReport]) -> str:
     return words
 
 
+UNANNOUNCED_TEXT = (
+    "the network is not told where the address is; backends are ready, and it serves as soon as it is:"
+    " ask the platform team, to whom `fleetlb why svc` tells what is missing"
+)
 IDLE_TEXTS: dict[str, str] = {
     Reason.NO_READY_BACKEND: "no ready endpoint; the address stays and serves as soon as a pod is ready",
     Reason.NO_ELIGIBLE_NODE: "no eligible node with an address of that family in the cluster; the address stays and"

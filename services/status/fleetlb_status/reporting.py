@@ -9,7 +9,7 @@ from fleetlb.contracts.v1 import Ingress, Probe, RealizedState, ServiceReported,
 from fleetlb.domain.addresses import Protocol, family_of
 from fleetlb.domain.conditions import Reason, Status, transition
 from fleetlb.domain.planning import keys_of
-from fleetlb.domain.verdicts import PortReport, Verdict, judge
+from fleetlb.domain.verdicts import PortReport, Verdict, for_tenant, judge
 from fleetlb.domain.virtual_servers import VirtualServerKey
 
 Realized = Mapping[str, Mapping[VirtualServerKey, VirtualServerRealized]]
@@ -72,7 +72,7 @@ def _known_reason(text: str) -> str:
 
 def report_of(balancer: LoadBalancer, verdict: Verdict) -> ServiceReported:
     """What the tenant is told; numbered by the publisher."""
-    conditions = (verdict.provisioned, verdict.serving)
+    conditions = (verdict.provisioned, for_tenant(verdict.serving))
     return ServiceReported(
         generation=0,
         revision=0,
