@@ -138,8 +138,7 @@ class Memory:
 
     def _route_in(self, pool: str, address: str, group: str) -> PoolRoute | None:
         networks = self.networks.get(pool)
-        prefix = networks.around(address) if networks is not None and networks.group == group else ""
-        return PoolRoute(prefix, networks.announcement) if networks is not None and prefix else None
+        return networks.route_of(address) if networks is not None and networks.group == group else None
 
     def wanting(self) -> list[ServiceKey]:
         """Services that want more than they have, who waited longest first. O(those)."""

@@ -4,7 +4,8 @@ from fleetlb.contracts.v1 import NodeRealized
 from fleetlb.domain.address_pools import SHOWN_LIMIT, AddressRange, parse_intervals
 from fleetlb.domain.allocation import AddressBook, Hold
 from fleetlb.domain.capabilities import EngineName
-from fleetlb.domain.routing import BgpPeer, BgpSpeaking
+from fleetlb.domain.conditions import Condition
+from fleetlb.domain.routing import BgpPeer, BgpSpeaking, RouteAttributes
 from fleetlb.domain.tenancy import Usage
 from fleetlb.domain.virtual_servers import Announcement
 from fleetlb_manager.counting import (
@@ -116,3 +117,22 @@ def test_a_pool_says_which_nodes_cannot_announce_it_and_the_cure() -> None:
     _, said = pool_conditions(pool, book, PoolUse(), (group, {"n1": able}))
     assert (said.type, said.status) == ("Announced", "True")
     assert [each.type for each in pool_conditions(a_pool(), book, PoolUse(), (group, {}))] == ["Ready"]
+
+
+def test_a_pool_says_what_is_wrong_with_its_attributes_and_that_they_are_not_followed() -> None:
+    peer = BgpPeer(name="tor", address="10.0.0.1", asn=65000)
+    group = a_group(engine=EngineName.IPVS, bgp=BgpSpeaking(asn=65001, peers=(peer,)))
+    book = a_book(default="192.0.2.0/30")
+
+    def said(peers: tuple[str, ...], announcement: Announcement = Announcement.BGP) -> Condition:
+        pool = a_pool(announcement=announcement, bgp=RouteAttributes(peers=peers))
+        return pool_conditions(pool, book, PoolUse(), (group, {}), [pool])[1]
+
+    assert (said(("tor",)).type, said(("tor",)).status) == ("Announced", "True")
+    wrong = said(("rot", "tro"))
+    assert (wrong.type, wrong.status, wrong.reason) == ("Announced", "False", "InvalidRouting")
+    assert "stays as it was, and a new pool is not announced" in wrong.message
+    assert "spec.bgp.peers: there is no peer 'rot'; name one of tor (1 more)" in wrong.message
+    useless = said(("tor",), Announcement.NONE)
+    assert (useless.status, useless.reason) == ("False", "InvalidRouting")
+    assert "set spec.announcement to bgp" in useless.message
