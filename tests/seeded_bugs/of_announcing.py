@@ -145,7 +145,7 @@ OF_ANNOUNCING = (
     Bug(
         "by BGP it serves though no router is told",
         "services/status/fleetlb_status/announcements.py",
-        "        if self._routers.tellers(group, nodes):\n",
+        "        if tellers:\n",
         "        if True:\n",
         (f"{UNIT}/fleetlb_status/test_announcements.py",),
     ),
@@ -197,5 +197,12 @@ OF_ANNOUNCING = (
         '            self._marks.status(StatusKey("group", group))\n',
         "",
         (f"{UNIT}/fleetlb_manager/test_folding_objects.py",),
+    ),
+    Bug(
+        "routers that a pool is not for count as told of it",
+        "services/status/fleetlb_status/routers.py",
+        "among(said.get(node, Telling(node=node)), peers)",
+        "said.get(node, Telling(node=node))",
+        _JUDGED,
     ),
 )

@@ -1,11 +1,25 @@
 """What the routes of single pools carry by BGP, and what is wrong with what their specs say of it. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
 from fleetlb.contracts.objects import AddressPool
 from fleetlb.domain.routing import MAX_POOLS, BgpSpeaking, PoolAttributes
 from fleetlb.domain.routing_rules import problems_of_attributes
 from fleetlb.domain.virtual_servers import Announcement
+
+
+class PoolsTold(NamedTuple):
+    """What there is to know of pools beside one that is judged."""
+
+    pools: Collection[AddressPool] = ()
+    """All there are."""
+    names: frozenset[str] = frozenset()
+    """Those with attributes that the nodes of their group were told of."""
+
+
+OF_NONE = PoolsTold()
+"""Nothing is known of any."""
 
 
 def has_attributes(pool: AddressPool) -> bool:
