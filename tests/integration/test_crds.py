@@ -119,6 +119,13 @@ async def test_what_a_group_says_by_bgp_is_kept_as_it_is_written(cluster: Cluste
     assert group["spec"]["bgp"] == speaking
 
 
+async def test_what_a_pool_says_by_bgp_is_kept_as_it_is_written(cluster: Cluster) -> None:
+    attributes = {"communities": ["65000:7", "4200000000:1:2"], "localPreference": 0, "peers": ["tor-1"]}
+    spec = {"addresses": ["192.0.2.0/24"], "announcement": "bgp", "bgp": attributes}
+    pool = await stored(cluster, POOLS, an_object("p", spec))
+    assert pool["spec"]["bgp"] == attributes
+
+
 @pytest.mark.parametrize("name", ["crd", "a", "0", "a-b", "x" * 40])
 async def test_names_of_tenants(cluster: Cluster, name: str) -> None:
     await stored(cluster, TENANTS, an_object(name, {"nodeCIDRs": ["10.1.0.0/16"]}))
@@ -242,6 +249,9 @@ async def test_a_bad_exclusion_is_refused_by_a_sentence(cluster: Cluster, text: 
         (POOLS, {"addresses": ["192.0.2.0/24"], "selector": {"tenants": ["A B"]}}, "spec.selector.tenants[0] in body"),
         (POOLS, {"addresses": ["192.0.2.0/24"], "selector": {"serviceLabels": {"a": 1}}}, "must be of type string"),
         (POOLS, {"addresses": ["192.0.2.0/24"], "quarantineSeconds": 86401}, "less than or equal to 86400"),
+        (POOLS, {"addresses": ["192.0.2.0/24"], "bgp": {"localPreference": -1}}, "greater than or equal to 0"),
+        (POOLS, {"addresses": ["192.0.2.0/24"], "bgp": {"peers": ["A B"]}}, "spec.bgp.peers[0] in body should match"),
+        (POOLS, {"addresses": ["192.0.2.0/24"], "bgp": {"communities": ["1:1"] * 33}}, "Too many"),
         (POOLS, {"addresses": ["192.0.2.0/24"], "group": "UPPER"}, "spec.group in body should match"),
         (GROUPS, {"engine": "haproxy", "nodes": ["n"]}, 'spec.engine: Unsupported value: "haproxy"'),
         (GROUPS, {"engine": "envoy", "nodes": []}, "spec.nodes in body should have at least 1 items"),

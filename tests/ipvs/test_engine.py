@@ -199,7 +199,7 @@ async def test_P4_a_vip_is_announced_after_it_is_programmed_and_withdrawn_before
     seen: list[tuple[str, int]] = []
     announce, withdraw = stage.surroundings.announce, stage.surroundings.withdraw
 
-    async def announced(address: str, announcement: Announcement, network: str = "") -> None:
+    async def announced(address: str, announcement: Announcement, network: str = "", pool: str = "") -> None:
         seen.append((f"announce {address}", len(table())))
         await announce(address, announcement, network)
 

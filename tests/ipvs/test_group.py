@@ -9,7 +9,7 @@ import contextlib
 import pathlib
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -29,7 +29,7 @@ from fleetlb.testkit.fake_wire import FakeWire
 from fleetlb.testkit.load_balancers import CLUSTER, SERVICE, a_load_balancer, a_tenant
 from fleetlb_dataplane_programmer.ownership.carriers import weight
 from tests.stage.asking import Asker
-from tests.stage.balancer_group import NODES, PORT, BalancerGroup, Running, ask, running_group, vip
+from tests.stage.balancer_group import NODES, PORT, BalancerGroup, Running, ask, vip
 from tests.stage.programmer_process import GROUP, Programmer
 
 pytestmark = pytest.mark.timeout(240)
@@ -37,24 +37,6 @@ SECONDS = 60.0
 VIP = vip(1)
 ENOUGH = 60
 """Questions in two leases."""
-
-
-@pytest.fixture
-def network() -> Iterator[BalancerGroup]:
-    """The namespaces; the test's thread is at the hub."""
-    with BalancerGroup() as network:
-        yield network
-
-
-@pytest.fixture
-async def group(network: BalancerGroup, tmp_path: pathlib.Path) -> AsyncIterator[Running]:
-    """Three nodes that serve one VIP, with an owner."""
-    async with running_group(network, tmp_path) as group:
-        await group.wish(VIP)
-        # Until all of them carry it, it may be another's for a moment.
-        first = max(NODES, key=lambda node: weight(node, VIP))
-        await eventually(lambda: len(group.said) == len(NODES) and group.owners(VIP) == [first], SECONDS)
-        yield group
 
 
 @contextlib.asynccontextmanager

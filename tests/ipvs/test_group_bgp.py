@@ -14,19 +14,21 @@ import pytest
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.streams import realized_stream
 from fleetlb.contracts.v1 import NodeRealized
-from fleetlb.domain.routing import Aggregation
+from fleetlb.domain.routing import Aggregation, PoolAttributes, RouteAttributes
+from fleetlb.domain.virtual_servers import Announcement
 from fleetlb.runtime.reading import last_message
 from fleetlb.testkit.eventually import eventually
-from tests.stage.balancer_group import NODES, Running, ask
+from tests.stage.balancer_group import NODES, Running, Way, ask
 from tests.stage.programmer_process import GROUP
-from tests.stage.routed_group import BY_BGP, RoutedGroup, running_routed_group, speaking
-from tests.stage.routers import NODES_ASN
+from tests.stage.routed_group import BY_BGP, SECOND, RoutedGroup, running_routed_group, speaking
+from tests.stage.routers import NODES_ASN, BirdProcess, is_unchanged
 
 pytestmark = pytest.mark.timeout(240)
 SECONDS = 90.0
 VIP, OTHER = "10.77.0.1", "10.77.0.2"
 ALL = list(NODES)
 LEAVING = "65535,0"
+GOLD, GOLD_VIP = Way(Announcement.BGP, {"v4": "10.77.1.0/24"}), "10.77.1.1"
 
 
 @pytest.fixture
@@ -146,6 +148,65 @@ async def test_a_pool_is_announced_as_one_route_if_the_group_asks_for_it(network
     assert network.next_hops(pool) == ALL
     await group.wish(OTHER, serves=False, revision=2, way=BY_BGP)
     await eventually(lambda: network.next_hops(pool) == [], SECONDS)
+
+
+async def test_pools_are_told_with_their_own_attributes_to_the_routers_that_are_meant_and_others_hear_nothing(
+    network: RoutedGroup, silent: Running
+) -> None:
+    """Of the group's other routes and of its sessions nothing changes, whatever changes of a pool."""
+    await network.second_bird.start()
+    tor = speaking().peers[0]
+    of_all = RouteAttributes(communities=("65000:1",))
+    silent.bgp = msgspec.structs.replace(
+        speaking(), attributes=of_all, peers=(tor, msgspec.structs.replace(tor, name="second", address=SECOND))
+    )
+    silent.pools = (gold("65000:7", "4200000001:1:2", peers=("tor",)),)
+    await silent.wish(GOLD_VIP, way=GOLD, attributes_pool="gold")
+    await silent.drain()
+    await eventually(lambda: network.next_hops(VIP) == network.next_hops(GOLD_VIP) == ALL, SECONDS)
+    await eventually(lambda: told(network.routes(VIP, second=True), "65000,1"), SECONDS)
+    assert told(network.routes(VIP), "65000,1")
+    assert told(network.routes(GOLD_VIP), "65000,7")
+    assert told(network.routes(GOLD_VIP), "4200000001, 1, 2")
+    assert "65000,1" not in network.routes(GOLD_VIP)
+    assert GOLD_VIP not in network.routes(GOLD_VIP, second=True)
+
+    before = (network.routes(VIP), network.routes(VIP, second=True))
+    stays = [_since(bird, node) for bird in (network.bird, network.second_bird) for node in (1, 2, 3)]
+    silent.pools = (gold("65000:8"),)
+    await silent.drain()
+    await eventually(lambda: told(network.routes(GOLD_VIP, second=True), "65000,8"), SECONDS)
+    await eventually(lambda: told(network.routes(GOLD_VIP), "65000,8"), SECONDS)
+    assert is_unchanged((network.routes(VIP), network.routes(VIP, second=True)), before)
+    silent.pools = (gold("65000:8", peers=("second",)),)
+    await silent.drain()
+    await eventually(lambda: network.next_hops(GOLD_VIP) == [], SECONDS)
+    assert told(network.routes(GOLD_VIP, second=True), "65000,8")
+    assert is_unchanged((network.routes(VIP), network.routes(VIP, second=True)), before)
+
+    silent.bgp = msgspec.structs.replace(silent.bgp, aggregate=Aggregation.POOL)
+    await silent.drain()
+    await eventually(lambda: told(network.routes(GOLD.pools["v4"], second=True), "65000,8"), SECONDS)
+    await eventually(lambda: network.next_hops(BY_BGP.pools["v4"]) == ALL, SECONDS)
+    assert told(network.routes(BY_BGP.pools["v4"]), "65000,1")
+    assert GOLD.pools["v4"] not in network.routes(GOLD.pools["v4"])
+    now = [_since(bird, node) for bird in (network.bird, network.second_bird) for node in (1, 2, 3)]
+    assert is_unchanged(now, stays)
+
+
+def gold(*communities: str, peers: tuple[str, ...] = ()) -> PoolAttributes:
+    """What routes of the pool of that name carry."""
+    return PoolAttributes(pool="gold", attributes=RouteAttributes(communities=communities, peers=peers))
+
+
+def told(routes: str, community: str) -> bool:
+    """Whether each of the nodes tells this way, with this community."""
+    return routes.count(community) == len(NODES)
+
+
+def _since(bird: BirdProcess, node: int) -> str:
+    """The line of a session that says since when it is up."""
+    return next(line for line in bird.session(f"node{node}").split("\n") if "BGP" in line and "Established" in line)
 
 
 async def test_nodes_that_are_all_emptied_go_on_announcing(network: RoutedGroup, group: Running) -> None:

@@ -4,9 +4,7 @@ As in `test_group`, nothing here measures time.
 """
 
 import asyncio
-import pathlib
 import time
-from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 import pytest
@@ -21,7 +19,7 @@ from fleetlb.testkit.load_balancers import SERVICE, a_group, a_load_balancer, a_
 from fleetlb_status.following import Following
 from fleetlb_status.judging import Judged, Judging
 from fleetlb_status.memory import Memory
-from tests.stage.balancer_group import NODES, POOL, PORT, BalancerGroup, Running, running_group, vip
+from tests.stage.balancer_group import NODES, POOL, PORT, Running, vip
 from tests.stage.programmer_process import GROUP
 
 pytestmark = pytest.mark.timeout(240)
@@ -31,22 +29,6 @@ LINK = AddressPool(
     metadata=ObjectMeta(name="link"),
     spec=AddressPoolSpec(addresses=(POOL["v4"],), announcement=Announcement.LAYER2),
 )
-
-
-@pytest.fixture
-def network() -> Iterator[BalancerGroup]:
-    """The namespaces; the test's thread is at the hub."""
-    with BalancerGroup() as network:
-        yield network
-
-
-@pytest.fixture
-async def group(network: BalancerGroup, tmp_path: pathlib.Path) -> AsyncIterator[Running]:
-    """Three nodes that serve one VIP, with an owner."""
-    async with running_group(network, tmp_path) as group:
-        await group.wish(VIP)
-        await eventually(lambda: len(group.said) == len(NODES) and len(group.owners(VIP)) == 1, SECONDS)
-        yield group
 
 
 class Onlooker:

@@ -89,7 +89,7 @@ OF_ANNOUNCING = (
     Bug(
         "a pool that grows keeps the route that it had",
         f"{PROGRAMMER}/bgp/announcing.py",
-        "        self._are_routes_stale |= self._carried.get(address, network) != network\n",
+        "        self._are_routes_stale |= self._carried.get(address, now) != now\n",
         "",
         (f"{UNIT}/fleetlb_dataplane_programmer/bgp/test_announcing.py",),
     ),
@@ -145,7 +145,7 @@ OF_ANNOUNCING = (
     Bug(
         "by BGP it serves though no router is told",
         "services/status/fleetlb_status/announcements.py",
-        "        if self._routers.tellers(group, nodes):\n",
+        "        if tellers:\n",
         "        if True:\n",
         (f"{UNIT}/fleetlb_status/test_announcements.py",),
     ),
@@ -169,5 +169,40 @@ OF_ANNOUNCING = (
         " if leaves else wanted)\n",
         " if False else wanted)\n",
         (f"{UNIT}/fleetlb_dataplane_programmer/bgp/test_announcing.py",),
+    ),
+    Bug(
+        "a VIP is announced before it is known what its route carries",
+        f"{PROGRAMMER}/bgp/announcing.py",
+        "        return not pool or pool in self._attributes\n",
+        "        return True\n",
+        (f"{UNIT}/fleetlb_dataplane_programmer/bgp/test_announcing.py",),
+    ),
+    Bug(
+        "other attributes of a pool wait until one of its VIPs comes or goes",
+        f"{PROGRAMMER}/bgp/announcing.py",
+        "        self._are_routes_stale |= self._attributes != before\n",
+        "",
+        (f"{UNIT}/fleetlb_dataplane_programmer/bgp/test_announcing.py",),
+    ),
+    Bug(
+        "attributes of a pool that cannot be right are told",
+        "services/manager/fleetlb_manager/pool_attributes.py",
+        "        if not attribute_problems(pool, speaking, pools):\n",
+        "        if True:\n",
+        (f"{UNIT}/fleetlb_manager/test_pool_attributes.py", f"{UNIT}/fleetlb_manager/test_instructing.py"),
+    ),
+    Bug(
+        "other attributes of a pool are told when its group changes",
+        "services/manager/fleetlb_manager/folding_pools.py",
+        '            self._marks.status(StatusKey("group", group))\n',
+        "",
+        (f"{UNIT}/fleetlb_manager/test_folding_objects.py",),
+    ),
+    Bug(
+        "routers that a pool is not for count as told of it",
+        "services/status/fleetlb_status/routers.py",
+        "among(said.get(node, Telling(node=node)), peers)",
+        "said.get(node, Telling(node=node))",
+        _JUDGED,
     ),
 )

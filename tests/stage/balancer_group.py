@@ -22,7 +22,7 @@ import msgspec
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.streams import allowed_stream, announced_stream, desired_stream, realized_stream
 from fleetlb.contracts.v1 import GroupInstructed, NodePresent, VipCarried
-from fleetlb.domain.routing import BgpSpeaking
+from fleetlb.domain.routing import BgpSpeaking, PoolAttributes
 from fleetlb.domain.virtual_servers import Announcement
 from fleetlb.runtime.bus import Message
 from fleetlb.runtime.jetstream import JetStreamBus
@@ -168,7 +168,8 @@ class Running:
         }
         self.bgp: BgpSpeaking | None = None
         self.members: tuple[str, ...] = NODES
-        """What the next instruction says, both."""
+        self.pools: tuple[PoolAttributes, ...] = ()
+        """What the next instruction says, all of them."""
         self.said: dict[tuple[str, str], VipCarried] = {}
         """(node, VIP) to what the node said last of it."""
         self._present: dict[str, NodePresent] = {}
@@ -202,10 +203,16 @@ class Running:
         await self.bus.publish(message.subject, message.data, message_id=f"{made.key}-{revision}")
 
     async def drain(self, *nodes: str) -> None:
-        """Have these nodes emptied, and no others; and say `bgp` to all."""
+        """Have these nodes emptied, and no others; and say `bgp` and `pools` to all."""
         self._drains += 1
         message = GroupInstructed(
-            group=GROUP, generation=1, revision=self._drains, nodes=self.members, draining=nodes, bgp=self.bgp
+            group=GROUP,
+            generation=1,
+            revision=self._drains,
+            nodes=self.members,
+            draining=nodes,
+            bgp=self.bgp,
+            pools=self.pools,
         )
         await self.bus.publish(subjects.instructed(GROUP), codec.encode(message), message_id=f"drain-{self._drains}")
 

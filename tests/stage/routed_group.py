@@ -1,4 +1,5 @@
-"""Three balancer nodes of real parts, each with a BIRD, and a router on their switch that has routes of them alone.
+"""Three balancer nodes of real parts, each with a BIRD, and a router on their switch that has routes of them alone. A
+second one can be started: it takes the same, and nothing is sent to it.
 
         ┌ node-1 ┐
 client ─┼ node-2 ┼─ backend          as in `balancer_group`; the client sends what is for VIPs to the router
@@ -9,7 +10,7 @@ import contextlib
 import http.client
 import itertools
 import pathlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from fleetlb.domain.routing import BgpPeer, BgpSpeaking
 from fleetlb.domain.virtual_servers import Announcement
@@ -27,7 +28,7 @@ from tests.stage.routers import (
 BY_BGP = Way(Announcement.BGP, {"v4": "10.77.0.0/24", "v6": "fd77::/120"})
 BESIDE_ROUTER = Way(Announcement.LAYER2, {"v4": "10.10.0.128/26", "v6": "fd10::80/121"})
 """VIPs on the link, among which the router's own address is not."""
-ROUTER = "10.10.0.254"
+ROUTER, SECOND = "10.10.0.254", "10.10.0.253"
 _HTTP_PORT = 8080
 
 
@@ -54,16 +55,11 @@ class RoutedGroup(BalancerGroup):
         # In one kernel ways are chosen by the number of a socket: it shall stay, as addresses and ports do.
         self.client.sysctl("net.core.txrehash", 0)
         self.client.run("ip", "route", "add", BY_BGP.pools["v4"], "via", ROUTER)
-        sessions = (
-            RouterSession(
-                name=f"node{number}",
-                address=f"10.10.0.{number}",
-                local_address=ROUTER,
-                options="bfd on;" if bfd else "",
-            )
-            for number in range(1, len(NODES) + 1)
-        )
-        self.bird = BirdProcess(self.router, folder / "router", router_configuration(*sessions))
+        options = "bfd on;" if bfd else ""
+        self.bird = BirdProcess(self.router, folder / "router", router_configuration(*_sessions(ROUTER, options)))
+        second = self._stack.enter_context(Namespace("second"))
+        self.plug(self.switch, "lan", second, (f"{SECOND}/24",))
+        self.second_bird = BirdProcess(second, folder / "second", router_configuration(*_sessions(SECOND)))
         self.birds = {}
         for name, place in self.nodes.items():
             self.included(name).mkdir(parents=True)
@@ -83,9 +79,10 @@ class RoutedGroup(BalancerGroup):
         hops = (after for word, after in itertools.pairwise(words) if word == "via")
         return sorted(f"node-{hop.rsplit('.', 1)[1]}" for hop in hops)
 
-    def routes(self, address: str) -> str:
-        """All that the router's BIRD knows of a VIP."""
-        return self.bird.ask(f"show route table master4 all for {address}/32")
+    def routes(self, address: str, *, second: bool = False) -> str:
+        """All that the router's BIRD knows of a VIP or a network, or that of the second one."""
+        bird, network = (self.second_bird if second else self.bird), address if "/" in address else f"{address}/32"
+        return bird.ask(f"show route table master4 all for {network}")
 
     def readiness(self, node: str) -> str:
         """What a node's programmer says of whether it is ready."""
@@ -101,6 +98,11 @@ class RoutedGroup(BalancerGroup):
         return self._folder / f"bird-{node}" / "fleetlb"
 
 
+def _sessions(router: str, options: str = "") -> Iterator[RouterSession]:
+    for number in range(1, len(NODES) + 1):
+        yield RouterSession(name=f"node{number}", address=f"10.10.0.{number}", local_address=router, options=options)
+
+
 @contextlib.asynccontextmanager
 async def running_routed_group(network: RoutedGroup, folder: pathlib.Path) -> AsyncIterator[Running]:
     """The BIRDs, NATS, and the programmers; nothing is said of BGP yet."""
@@ -111,5 +113,5 @@ async def running_routed_group(network: RoutedGroup, folder: pathlib.Path) -> As
         async with running_group(network, folder) as group:
             yield group
     finally:
-        for bird in birds:
+        for bird in (*birds, network.second_bird):
             bird.stop()

@@ -157,7 +157,7 @@ CHANNELS = (
         subject=_template(subjects.instructed("GROUP")),
         message=v1.GroupInstructed,
         writer="manager",
-        readers=("dataplane-programmer", "manager"),
+        readers=("dataplane-programmer", "manager", "status"),
         stream=_ANNOUNCED,
         summary="What a balancer group's nodes must know of it, signed: who is to be emptied, what to say by BGP.",
     ),

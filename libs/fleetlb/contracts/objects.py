@@ -12,7 +12,7 @@ from fleetlb.contracts.object_meta import Name, ObjectMeta, Part, Text
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.conditions import Condition, Refusal
 from fleetlb.domain.pool_selectors import PoolSelector
-from fleetlb.domain.routing import BgpSpeaking, RouterSession
+from fleetlb.domain.routing import BgpSpeaking, RouteAttributes, RouterSession
 from fleetlb.domain.services import TenantService
 from fleetlb.domain.virtual_servers import (
     DEFAULT_DRAIN_SECONDS,
@@ -59,6 +59,9 @@ class AddressPoolSpec(Part, frozen=True, kw_only=True):
     """How the network learns on which nodes the addresses live. `none`: it sends them there as it is, or the one
     node's kernel answers ARP. `layer2`: one node of the group answers ARP and neighbour solicitations for each. `bgp`:
     every node that carries one tells its routers. The last two need a group with engine ipvs."""
+    bgp: RouteAttributes | None = None
+    """What the pool's routes carry, and which peers hear of them, where that is not as `spec.bgp.attributes` of the
+    group says; what it leaves open is. Only with announcement `bgp`."""
 
 
 class PoolCounts(Part, frozen=True, kw_only=True):

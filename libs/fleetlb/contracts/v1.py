@@ -12,7 +12,7 @@ import msgspec
 from fleetlb.contracts.objects import IpMode
 from fleetlb.domain.allowances import Allowance
 from fleetlb.domain.conditions import Condition
-from fleetlb.domain.routing import MAX_PEERS, BgpSpeaking, RouterSession
+from fleetlb.domain.routing import MAX_PEERS, MAX_POOLS, BgpSpeaking, PoolAttributes, RouterSession
 from fleetlb.domain.services import ServiceEndpoints, TenantNode, TenantService
 from fleetlb.domain.virtual_servers import Announcement, VirtualServer, VirtualServerKey
 
@@ -207,6 +207,8 @@ class GroupInstructed(Message, frozen=True, kw_only=True):
     """All of the group."""
     bgp: BgpSpeaking | None = None
     """What they tell their routers; null: nothing."""
+    pools: Annotated[tuple[PoolAttributes, ...], msgspec.Meta(max_length=MAX_POOLS)] = ()
+    """Pools whose routes carry attributes of their own, by name."""
     signature: Signature = ""
     """As in `tenant_allowed`."""
 

@@ -5,7 +5,7 @@ whoever reads it, by a clock of its own (ADR 15).
 """
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -43,8 +43,8 @@ class Telling(msgspec.Struct, frozen=True, kw_only=True):
     node: str
     peers: tuple[str, ...] = ()
     """Whose sessions are up."""
-    problems: tuple[str, ...] = ()
-    """Of the others, in words."""
+    problems: tuple[tuple[str, str], ...] = ()
+    """Of the others: whose, and why they are down."""
     draining: bool = False
     """It withdraws what another node tells too."""
 
@@ -84,8 +84,19 @@ def telling_of(node: str, sessions: Iterable[RouterSession], *, draining: bool) 
     return Telling(
         node=node,
         peers=tuple(each.peer for each in known if each.up),
-        problems=tuple(f"{each.peer} ({each.problem[:_SHOWN]})" for each in known if not each.up),
+        problems=tuple((each.peer, each.problem[:_SHOWN]) for each in known if not each.up),
         draining=draining,
+    )
+
+
+def among(said: Telling, peers: Collection[str]) -> Telling:
+    """What a node tells these routers; without any, all of them."""
+    if not peers:
+        return said
+    return msgspec.structs.replace(
+        said,
+        peers=tuple(peer for peer in said.peers if peer in peers),
+        problems=tuple((peer, why) for peer, why in said.problems if peer in peers),
     )
 
 
@@ -97,7 +108,8 @@ def telling(said: Iterable[Telling]) -> tuple[Telling, ...]:
 
 def untold(address: str, said: Iterable[Telling]) -> str:
     """In words that no router is told."""
-    problems = [f"{each.node}: {', '.join(each.problems) or 'it says of no session'}" for each in said]
+    down = [(each.node, ", ".join(f"{peer} ({why})" for peer, why in each.problems)) for each in said]
+    problems = [f"{node}: {text or 'it says of no session'}" for node, text in down]
     return f"no node tells a router where {address} is: {'; '.join(problems[:3]) or 'no node has said anything'}"
 
 

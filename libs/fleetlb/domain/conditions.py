@@ -20,6 +20,8 @@ ADDRESSES_OUTSIDE = "AddressesOutside"
 
 ANNOUNCED = "Announced"
 """Of an AddressPool that asks for it: whether every node of its group can make its addresses known to the network."""
+WITHHELD = "Withheld"
+"""Reason of that: its attributes were never right, and no node announces it before they are."""
 
 
 class Reason(enum.StrEnum):

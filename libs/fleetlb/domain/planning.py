@@ -89,6 +89,7 @@ def plan_virtual_servers(
                 health_check_port=health_check_port,
                 prefix=route.prefix,
                 announcement=route.announcement,
+                attributes_pool=route.attributes_pool,
             )
             planned.append(PlannedServer(server, reason))
     return tuple(planned)

@@ -23,6 +23,8 @@ class PoolRoute(NamedTuple):
 
     prefix: str = ""
     announcement: Announcement = Announcement.NONE
+    attributes_pool: str = ""
+    """The pool whose own attributes its route carries; empty: there are none."""
 
 
 class PoolNetworks(msgspec.Struct, frozen=True):
@@ -32,6 +34,8 @@ class PoolNetworks(msgspec.Struct, frozen=True):
     group: str
     networks: tuple[Interval, ...]
     announcement: Announcement = Announcement.NONE
+    attributes_pool: str = ""
+    """The pool's name, if its routes carry attributes of their own."""
 
     def around(self, address: str) -> str:
         """The network that holds an address, as a CIDR; empty if none does. O(log n)."""
@@ -40,6 +44,11 @@ class PoolNetworks(msgspec.Struct, frozen=True):
         if at < 0 or not self.networks[at].has(family, value):
             return ""
         return _cidr(self.networks[at])
+
+    def route_of(self, address: str) -> PoolRoute | None:
+        """How an address gets to balancer nodes; None if no network holds it. O(log n)."""
+        prefix = self.around(address)
+        return PoolRoute(prefix, self.announcement, self.attributes_pool) if prefix else None
 
     def holds(self, group: str, address: str) -> bool:
         """Whether one of the networks holds an address of a group. O(log n)."""
@@ -57,6 +66,7 @@ def parse_pool_networks(
     texts: Iterable[str],
     excluded: Iterable[str] = (),
     announcement: Announcement = Announcement.NONE,
+    attributes_pool: str = "",
 ) -> PoolNetworks:
     """Read a pool's CIDRs and `first-last` ranges, and what is excluded of them. Raises ValueError with a sentence that
     names the text.
@@ -70,14 +80,14 @@ def parse_pool_networks(
     for network in sorted(found, key=lambda each: (each.family, each.first, -each.last)):
         if not kept or not kept[-1].overlaps(network):
             kept.append(network)
-    return PoolNetworks(group, tuple(kept), announcement)
+    return PoolNetworks(group, tuple(kept), announcement, attributes_pool)
 
 
 def only_in(one: PoolNetworks | None, other: PoolNetworks | None) -> PoolNetworks:
     """The networks of one that the other does not have: their addresses are routed otherwise by it, or not at all."""
     if one is None:
         return PoolNetworks("", ())
-    is_alike = other is not None and (other.group, other.announcement) == (one.group, one.announcement)
+    is_alike = other is not None and replace(other, networks=()) == replace(one, networks=())
     known = frozenset(other.networks) if other is not None and is_alike else frozenset[Interval]()
     return replace(one, networks=tuple(network for network in one.networks if network not in known))
 

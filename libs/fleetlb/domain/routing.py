@@ -14,6 +14,8 @@ from fleetlb.domain.addresses import Family, family_of
 
 MAX_PEERS = 32
 MAX_COMMUNITIES = 32
+MAX_POOLS = 256
+"""Of a group, with attributes of their own: its nodes are told of all of them in one message."""
 MAX_ASN = 2**32 - 2
 """The last one is reserved (RFC 7300)."""
 
@@ -80,6 +82,13 @@ class RouteAttributes(msgspec.Struct, frozen=True, kw_only=True, rename="camel",
             local_preference=preference,
             peers=self.peers or default.peers,
         )
+
+
+class PoolAttributes(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What the routes of one pool carry, and who hears of them, before what its group says of all."""
+
+    pool: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
+    attributes: RouteAttributes = RouteAttributes()
 
 
 class RouterSession(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

@@ -39,6 +39,15 @@ def problems_of_attributes(field: str, attributes: RouteAttributes, speaking: Bg
     return found
 
 
+def peers_told(own: RouteAttributes | None, speaking: BgpSpeaking) -> frozenset[str]:
+    """Names of the peers that hear of a pool with these attributes; empty: all of the group's do.
+
+    Attributes that name another are not followed: what stands in their place is not known here, and nobody left out.
+    """
+    wanted = frozenset((own or RouteAttributes()).over(speaking.attributes).peers)
+    return wanted if wanted <= {peer.name for peer in speaking.peers} else frozenset()
+
+
 def parse_community(text: str) -> tuple[int, ...]:
     """The two or three numbers of a community. Raises ValueError with a sentence that names the text."""
     parts = text.split(":")

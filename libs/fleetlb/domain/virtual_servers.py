@@ -118,3 +118,5 @@ class VirtualServer(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     """The network of the pool that the address belongs to, which nodes route as one; empty: the address alone."""
     announcement: Announcement = Announcement.NONE
     """How the pool's addresses are made known to the network."""
+    attributes_pool: str = ""
+    """The pool whose own attributes its route carries by BGP, by name; empty: it carries its group's alone."""

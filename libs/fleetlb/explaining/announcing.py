@@ -15,6 +15,7 @@ from fleetlb.domain.announcing import (
     Cause,
     Saying,
     Telling,
+    among,
     announcer,
     cause,
     telling,
@@ -23,6 +24,8 @@ from fleetlb.domain.announcing import (
     untold,
 )
 from fleetlb.domain.capabilities import EngineName
+from fleetlb.domain.routing import RouteAttributes
+from fleetlb.domain.routing_rules import peers_told
 from fleetlb.domain.virtual_servers import Announcement, VirtualServerKey
 from fleetlb.explaining.situation import Situation, spelled
 from fleetlb.kube.holding import SKEW_SECONDS
@@ -46,11 +49,17 @@ def ways_of(desired: Mapping[VirtualServerKey, VirtualServerDesired]) -> dict[st
     return {s.key.address: s.announcement for s in servers if s.announcement is not Announcement.NONE}
 
 
+def pools_of(desired: Mapping[VirtualServerKey, VirtualServerDesired]) -> dict[str, str]:
+    """The pool whose own attributes the route of each address carries; without those that carry their group's."""
+    servers = [wish.server for _, wish in sorted(desired.items()) if wish.server is not None]
+    return {s.key.address: s.attributes_pool for s in servers if s.attributes_pool}
+
+
 def announced(seen: Situation) -> dict[str, str]:
     """A line for each address that a node announces: who, on which interfaces, since when, or to which routers."""
     lines = {}
     for address, way in ways_of(seen.desired).items():
-        if way is Announcement.BGP and (tellers := telling(_told(seen))):
+        if way is Announcement.BGP and _is_known(seen, address) and (tellers := telling(_told(seen, address))):
             lines[f"announced {address}"] = _line_of_routers(address, tellers)
         elif way is Announcement.LAYER2 and (said := announcer(_said(seen, address))):
             lines[f"announced {address}"] = _line(address, said)
@@ -68,12 +77,26 @@ def unannounced(seen: Situation) -> Unannounced | None:
     return None
 
 
-def _told(seen: Situation) -> list[Telling]:
-    """Which routers the nodes of the group tell, as the manager last heard."""
+def _attributes_of(seen: Situation, address: str) -> RouteAttributes | None:
+    """What the nodes were told that an address's route carries beside what all of the group do."""
+    pool, said = pools_of(seen.desired).get(address, ""), seen.instructed
+    return next((each.attributes for each in said.pools if each.pool == pool), None) if said else None
+
+
+def _is_known(seen: Situation, address: str) -> bool:
+    """Whether the nodes were told what an address's route carries. Before that they do not announce it."""
+    is_asked = address in pools_of(seen.desired) and seen.instructed is not None
+    return not is_asked or _attributes_of(seen, address) is not None
+
+
+def _told(seen: Situation, address: str) -> list[Telling]:
+    """Which routers the nodes of the group tell of an address, as the manager last heard."""
     said = {node.name: node for node in seen.group.status.nodes} if seen.group else {}
     nodes = seen.group.spec.nodes if seen.group else ()
     heard = (said.get(name, BalancerNode(name=name)) for name in nodes)
-    return [telling_of(node.name, node.sessions, draining=node.draining) for node in heard]
+    speaking = seen.group.spec.bgp if seen.group else None
+    peers = peers_told(_attributes_of(seen, address), speaking) if speaking else frozenset[str]()
+    return [among(telling_of(node.name, node.sessions, draining=node.draining), peers) for node in heard]
 
 
 def _untold(seen: Situation, address: str) -> Unannounced | None:
@@ -81,7 +104,11 @@ def _untold(seen: Situation, address: str) -> Unannounced | None:
     if seen.group is None or seen.group.spec.bgp is None:
         why = Cause.BGP_NOT_ANNOUNCED
         return Unannounced(why, told(address, why, ()), {"address": address})
-    if not seen.group.status.nodes or telling(said := _told(seen)):
+    if not _is_known(seen, address):
+        pool = pools_of(seen.desired)[address]
+        text = f"no node announces {address}: they were not told what routes of pool {pool} carry"
+        return Unannounced("AttributesUnknown", text, {"address": address, "pool": pool})
+    if not seen.group.status.nodes or telling(said := _told(seen, address)):
         return None  # as far as any manager has said
     return Unannounced(Cause.NO_ROUTER_TOLD, untold(address, said), {"address": address})
 

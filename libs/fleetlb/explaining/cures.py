@@ -36,6 +36,8 @@ CURES: Mapping[str, str] = {
     Reason.BACKEND_NOT_ALLOWED: "add the nodes' network to the Tenant's spec.nodeCIDRs (for pods: spec.podCIDRs)",
     Reason.PROBE_UNANSWERED: "see that a pod listens, and that nodes let balancer nodes in on the node port",
     **ANNOUNCING_CURES,
+    "AttributesUnknown": "mend what the condition Announced of the AddressPool names; if it names nothing, see that a"
+    " manager runs",
     "TakingOver": "wait a moment; if it stays, look at the logs of the dataplane-programmers on these nodes",
     "NoStatusService": "start a status service; if one runs, its log says why it does not get the Lease",
     "NotJudged": "wait a moment; if it stays, look at the status service's log",

@@ -14,6 +14,7 @@ from fleetlb.contracts.objects import TENANT_LABEL, AddressClaim, AddressClaimSp
 from fleetlb.contracts.streams import announced_stream, desired_stream, observed_stream, realized_stream
 from fleetlb.contracts.tenants import Tenant
 from fleetlb.contracts.v1 import (
+    GroupInstructed,
     Message,
     NodePresent,
     ServiceObserved,
@@ -24,7 +25,7 @@ from fleetlb.contracts.v1 import (
 from fleetlb.domain.errors import Poison
 from fleetlb.domain.planning import keys_of
 from fleetlb.domain.virtual_servers import Announcement, VirtualServerKey
-from fleetlb.explaining.announcing import ways_of
+from fleetlb.explaining.announcing import pools_of, ways_of
 from fleetlb.explaining.situation import Carrying, Presence, Said, Situation
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.errors import NotFound
@@ -84,6 +85,7 @@ async def situation_of(cluster: Cluster, bus: Bus, place: Place, leases: Holders
         realized=await _realized(bus, group, keys),
         carried=await _carried(bus, group, answered),
         present=await _present(bus, group if answered else None),
+        instructed=await _instructed(bus, group if pools_of(desired) else None),
         manager=leases.manager_of(place.tenant.metadata.name),
         status=leases.status,
     )
@@ -164,3 +166,10 @@ async def _present(bus: Bus, group: BalancerGroup | None) -> dict[str, Presence]
         if kept is not None and word is not None:
             found[node] = Presence(word, kept.at)
     return found
+
+
+async def _instructed(bus: Bus, group: BalancerGroup | None) -> GroupInstructed | None:
+    if group is None:
+        return None
+    name = group.metadata.name
+    return _decoded(GroupInstructed, await last_message(bus, announced_stream(name).name, subjects.instructed(name)))

@@ -7,7 +7,14 @@ import msgspec
 
 from fleetlb.contracts.objects import AddressClaim, BalancerGroup, LoadBalancer
 from fleetlb.contracts.tenants import Tenant
-from fleetlb.contracts.v1 import NodePresent, ServiceObserved, VipCarried, VirtualServerDesired, VirtualServerRealized
+from fleetlb.contracts.v1 import (
+    GroupInstructed,
+    NodePresent,
+    ServiceObserved,
+    VipCarried,
+    VirtualServerDesired,
+    VirtualServerRealized,
+)
 from fleetlb.domain.planning import keys_of
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb.kube.holding import Held
@@ -65,6 +72,8 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     carried: Mapping[str, Mapping[str, Carrying]] = {}
     """Node to address to what it said; of addresses that nodes announce on layer 2 alone, as is `present`."""
     present: Mapping[str, Presence] = {}
+    instructed: GroupInstructed | None = None
+    """What the group's nodes were told of it; looked at only where routes of a pool carry attributes of its own."""
     manager: Held
     status: Held
 

@@ -30,7 +30,7 @@ class NoSurroundings:
         """Nothing ever drifts."""
         return 0
 
-    async def announce(self, address: str, announcement: Announcement, network: str = "") -> None:
+    async def announce(self, address: str, announcement: Announcement, network: str = "", pool: str = "") -> None:
         """Noted."""
         self.history.append(f"announce {address}")
 

@@ -26,13 +26,13 @@ class Announcing:
         self._missed: set[Announcement] = set()
         self._log = structlog.get_logger()
 
-    async def announce(self, address: str, announcement: Announcement, network: str = "") -> None:
+    async def announce(self, address: str, announcement: Announcement, network: str = "", pool: str = "") -> None:
         """See `VipAnnouncer`. Another way than before begins before that ends, so that it is always announced."""
         way = self._ways.get(announcement)
         others = tuple(each for each in self._used.get(address, ()) if each is not way)
         if way is not None:
             self._used[address] = (*others, way)
-            await way.announce(address, announcement, network)
+            await way.announce(address, announcement, network, pool)
         elif announcement is not Announcement.NONE:
             self._say_missing(announcement)
         await self._withdraw(address, others)

@@ -42,4 +42,5 @@ def _server(server: VirtualServer) -> VirtualServer:
             for real in server.real_servers
         ),
         prefix=intern(server.prefix),
+        attributes_pool=intern(server.attributes_pool),
     )

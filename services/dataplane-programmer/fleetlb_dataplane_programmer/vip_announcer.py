@@ -12,10 +12,11 @@ from fleetlb.domain.virtual_servers import Announcement
 class VipAnnouncer(Protocol):
     """Tells the network where VIPs live."""
 
-    async def announce(self, address: str, announcement: Announcement, network: str = "") -> None:
+    async def announce(self, address: str, announcement: Announcement, network: str = "", pool: str = "") -> None:
         """This node carries the VIP and has a usable real server for it. May be called again; the last call counts.
 
-        `network`: of its pool, as a CIDR; empty: it belongs to none. Raises Transient.
+        `network`: of its pool, as a CIDR; empty: it belongs to none. `pool`: whose own attributes its route carries;
+        empty: it carries its group's. Raises Transient.
         """
 
     async def withdraw(self, address: str) -> None:
@@ -28,7 +29,7 @@ class VipAnnouncer(Protocol):
 class RoutedVips:
     """`VipAnnouncer` where the network sends whole pools to this node, or its kernel answers for them on the link."""
 
-    async def announce(self, address: str, announcement: Announcement, network: str = "") -> None:
+    async def announce(self, address: str, announcement: Announcement, network: str = "", pool: str = "") -> None:
         """Nothing to tell."""
 
     async def withdraw(self, address: str) -> None:

@@ -24,8 +24,8 @@ class Vips:
     def __init__(self) -> None:
         """None."""
         self._keys: dict[str, tuple[VirtualServerKey, ...]] = {}
-        self._announced: dict[str, tuple[Announcement, str]] = {}
-        """How, and of which network."""
+        self._announced: dict[str, tuple[Announcement, str, str]] = {}
+        """How, of which network, and with the attributes of which pool."""
         self._leaving: set[str] = set()
         """To be withdrawn, though they have virtual servers."""
 
@@ -73,5 +73,5 @@ class Vips:
         return bool(keys)
 
 
-def _manner_of(server: VirtualServer) -> tuple[Announcement, str]:
-    return server.announcement, server.prefix
+def _manner_of(server: VirtualServer) -> tuple[Announcement, str, str]:
+    return server.announcement, server.prefix, server.attributes_pool

@@ -3,7 +3,7 @@
 Written out in full, zeros too: a merge patch leaves alone what it does not name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,10 +14,11 @@ from fleetlb.contracts.v1 import NodeRealized
 from fleetlb.domain.address_pools import SHOWN_LIMIT, overlap
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.allocation import AddressBook
-from fleetlb.domain.conditions import ADDRESSES_OUTSIDE, ANNOUNCED, READY, Condition, Status
+from fleetlb.domain.conditions import ADDRESSES_OUTSIDE, ANNOUNCED, READY, WITHHELD, Condition, Status
 from fleetlb.domain.tenancy import Usage
 from fleetlb.domain.virtual_servers import Announcement
 from fleetlb_manager.balancer_groups import nodes_as_heard, routing_problems
+from fleetlb_manager.pool_attributes import OF_NONE, PoolsTold, attribute_problems
 from fleetlb_manager.pool_holdings import PoolUse
 
 Carriers = tuple[BalancerGroup, Mapping[str, NodeRealized]]
@@ -45,10 +46,15 @@ def pool_status(book: AddressBook, pool: str) -> AddressPoolStatus:
 
 
 def pool_conditions(
-    pool: AddressPool, book: AddressBook, use: PoolUse, carriers: Carriers | None = None
+    pool: AddressPool,
+    book: AddressBook,
+    use: PoolUse,
+    carriers: Carriers | None = None,
+    told: PoolsTold = OF_NONE,
 ) -> tuple[Condition, ...]:
     """What a pool says of itself: whether addresses are given out of it, whether it is rid of those it lost, and
     whether they can be announced. `carriers`: its group and what was heard of its nodes; None: there is no such group.
+    `told`: all pools, and of which their nodes were told.
     """
     generation = pool.metadata.generation
     if pool.metadata.deletion_timestamp is not None:
@@ -56,13 +62,26 @@ def pool_conditions(
     else:
         ready = pools_condition(pool.metadata.name, book, generation)
     outside = (outside_condition(use, generation),) if use.outside else ()
-    is_announced = pool.spec.announcement is not Announcement.NONE and carriers is not None
-    return (ready, *outside, *((announced_condition(pool, *carriers),) if is_announced and carriers else ()))
+    asks = (pool.spec.announcement, pool.spec.bgp) != (Announcement.NONE, None)
+    return (ready, *outside, *((announced_condition(pool, *carriers, told),) if asks and carriers else ()))
 
 
-def announced_condition(pool: AddressPool, group: BalancerGroup, heard: Mapping[str, NodeRealized]) -> Condition:
-    """Whether every node of the pool's group can announce its addresses; a node not heard of is not doubted."""
+def announced_condition(
+    pool: AddressPool, group: BalancerGroup, heard: Mapping[str, NodeRealized], told: PoolsTold = OF_NONE
+) -> Condition:
+    """Whether every node of the pool's group can announce its addresses as it asks; a node not heard of is not
+    doubted."""
     wanted, generation = pool.spec.announcement, pool.metadata.generation
+    if problems := attribute_problems(pool, group.spec.bgp, told.pools):
+        text, is_withheld = f"{problems[0]}{_count_of_more(problems)}", False
+        if wanted is Announcement.BGP:
+            is_withheld = pool.metadata.name not in told.names
+            follows = "no node announces the pool until it is mended" if is_withheld else "what was before it is"
+            text = f"spec.bgp is not followed, {follows}: {text}"
+        reason = WITHHELD if is_withheld else "InvalidRouting"
+        return Condition(
+            type=ANNOUNCED, status=Status.FALSE, reason=reason, message=text, observed_generation=generation
+        )
     unable = [name for name in group.spec.nodes if name in heard and wanted.value not in heard[name].capabilities]
     if not unable:
         text = f"every node of group {group.metadata.name} announces what it carries"
@@ -133,8 +152,7 @@ def group_condition(group: BalancerGroup, heard: Mapping[str, NodeRealized]) -> 
     missing = [node.name for node in nodes_as_heard(group, heard) if not node.ready]
     generation = group.metadata.generation
     if problems := routing_problems(group.spec):
-        more = f" ({len(problems) - 1} more)" if problems[1:] else ""
-        text = f"spec.bgp is not followed, what was before it is: {problems[0]}{more}"
+        text = f"spec.bgp is not followed, what was before it is: {problems[0]}{_count_of_more(problems)}"
         return Condition(
             type=READY, status=Status.FALSE, reason="InvalidRouting", message=text, observed_generation=generation
         )
@@ -150,6 +168,10 @@ def group_condition(group: BalancerGroup, heard: Mapping[str, NodeRealized]) -> 
         message="every node is ready",
         observed_generation=generation,
     )
+
+
+def _count_of_more(problems: Sequence[str]) -> str:
+    return f" ({len(problems) - 1} more)" if problems[1:] else ""
 
 
 def in_full(value: msgspec.Struct) -> dict[str, Any]:

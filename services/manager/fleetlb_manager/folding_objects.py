@@ -83,6 +83,7 @@ class ObjectFolding:
             for slot in list(self._memory.desired.slots()):
                 if slot.group == name:
                     self._marks.slot(slot)
+            self._pools.group_changed(name)
         before = self._memory.carriers.get(name)
         self._memory.carriers[name] = group.spec
         if before is None:

@@ -12,11 +12,13 @@ from fleetlb.contracts.tenants import CONFIRM_REMOVAL
 from fleetlb.domain.address_pools import AddressRange, parse_intervals
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.pool_networks import PoolNetworks, only_in, parse_pool_networks
+from fleetlb.domain.virtual_servers import Announcement
 from fleetlb_manager.doubting import Doubts
 from fleetlb_manager.marking import Marks, StatusKey
 from fleetlb_manager.memory import Memory
 from fleetlb_manager.newest import Deleted
 from fleetlb_manager.offering import Offering
+from fleetlb_manager.pool_attributes import has_attributes
 from fleetlb_manager.shares import live_shares, service_of
 
 log = structlog.get_logger(__name__)
@@ -36,16 +38,17 @@ class PoolFolding:
 
     def set(self, pool: AddressPool) -> None:
         """An AddressPool is there; ranges that cannot be read leave the last good ones in force."""
-        name, spec = pool.metadata.name, pool.spec
+        name = pool.metadata.name
         known = self._memory.pools.get(name)
         if not self._deleted.is_news(pool, known):
             return
         self._memory.pools[name] = pool
         if known is None or keeping(known.metadata) != keeping(pool.metadata):
             self._marks.pool(name)
+        self._attributes_changed(known, pool)
         try:
             wanted = _range_of(pool)
-            networks = parse_pool_networks(spec.group, spec.addresses, spec.exclude, spec.announcement)
+            networks = _networks_of(pool)
         except ValueError as problem:
             log.error("an address pool cannot be read; its last ranges stay", pool=name, problem=str(problem))
             last = self._memory.book.pools.get(name)
@@ -59,13 +62,20 @@ class PoolFolding:
         """An AddressPool was deleted: addresses given out of it stay."""
         if not self._deleted.is_end(pool, self._memory.pools.get(pool.metadata.name)):
             return
-        self._memory.pools.pop(pool.metadata.name, None)
+        known = self._memory.pools.pop(pool.metadata.name, None)
         self._memory.book.drop_pool(pool.metadata.name)
         self._memory.claims.of_pools.set_ranges(pool.metadata.name, None)
         self._pools_changed()
         self._wake_wanting()
         self._mark_quarantined()
         self._networks_changed(pool.metadata.name, None)
+        self._attributes_changed(known, None)
+
+    def group_changed(self, group: str) -> None:
+        """Whether a pool can be announced as it asks depends on its group's spec."""
+        for name, pool in self._memory.pools.items():
+            if pool.spec.group == group and (pool.spec.announcement, pool.spec.bgp) != (Announcement.NONE, None):
+                self._marks.status(StatusKey("pool", name))
 
     def _range_changed(self, wanted: AddressRange) -> None:
         self._marks.status(StatusKey("pool", wanted.name))
@@ -101,6 +111,16 @@ class PoolFolding:
                 for share in live_shares(claim.spec):
                     self._marks.service(service_of(share.owner))
 
+    def _attributes_changed(self, before: AddressPool | None, now: AddressPool | None) -> None:
+        """Groups are told what routes of pools carry, and how many of them have attributes of their own counts for
+        each."""
+        both = [pool for pool in (before, now) if pool is not None and pool.spec.bgp is not None]
+        if before is not None and now is not None and _about_attributes(before) == _about_attributes(now):
+            return
+        for group in dict.fromkeys(pool.spec.group for pool in both):
+            self._marks.status(StatusKey("group", group))
+            self.group_changed(group)
+
     def _wake_wanting(self) -> None:
         """An operator's act may have ended any refusal."""
         for key in self._memory.wanting():
@@ -125,6 +145,17 @@ def _range_of(pool: AddressPool) -> AddressRange:
         group=spec.group,
         closed=pool.metadata.deletion_timestamp is not None,
     )
+
+
+def _networks_of(pool: AddressPool) -> PoolNetworks:
+    """A pool as nodes and routers see it. Raises ValueError."""
+    spec = pool.spec
+    named = pool.metadata.name if has_attributes(pool) else ""
+    return parse_pool_networks(spec.group, spec.addresses, spec.exclude, spec.announcement, named)
+
+
+def _about_attributes(pool: AddressPool) -> tuple[object, ...]:
+    return pool.spec.bgp, pool.spec.group, pool.spec.announcement
 
 
 def keeping(meta: ObjectMeta) -> tuple[object, ...]:

@@ -73,7 +73,8 @@ def _said(value: object) -> str:
 
 def _notes_on_pool(memory: Memory, pool: AddressPool, known: AddressPool | None) -> tuple[str, ...]:
     name, group = pool.metadata.name, pool.spec.group
-    said = pool_conditions(pool, memory.book, memory.claims.of_pools.of(name), memory.carriers_of(group))
+    use, carriers = memory.claims.of_pools.of(name), memory.carriers_of(group)
+    said = pool_conditions(pool, memory.book, use, carriers, memory.pools_told(group))
     doubtful = {READY, ANNOUNCED}
     notes = [each.message for each in said if each.type in doubtful and each.status is Status.FALSE]
     if group not in memory.groups:

@@ -1,8 +1,9 @@
 """The only writer of `instructed`: tells the nodes of a balancer group what its spec wants of them.
 
-Which of them are to be emptied, and what all say by BGP, signed. It is said of every group, also that nothing is
-wanted: nodes go on with what they heard last, and may have missed what took it back. What routers must not be told is
-not passed on: until it is mended, what was said last stands, and the group's condition says why.
+Which of them are to be emptied, and what all say by BGP, of single pools too, signed. It is said of every group, also
+that nothing is wanted: nodes go on with what they heard last, and may have missed what took it back. What routers must
+not be told is not passed on: until it is mended, what was said last stands, and a condition of the group or the pool
+says why.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from fleetlb.contracts.v1 import GroupInstructed
 from fleetlb.domain.errors import Transient
 from fleetlb.runtime.bus import Ack, StreamMissing
 from fleetlb_manager.balancer_groups import routing_problems
+from fleetlb_manager.pool_attributes import decide_attributes
 from fleetlb_manager.publishing import RAISE_SECONDS, Signer
 from fleetlb_manager.workbench import Workbench
 
@@ -47,8 +49,11 @@ class Instructing:
         if known is None and not is_right:
             return  # nodes may go on with what was right before, which is not known here
         bgp = group.spec.bgp if known is None or is_right else known.bgp
+        told = known.pools if known is not None else ()
+        pools = decide_attributes(self._memory.pools.values(), name, bgp, told)
         draining = tuple(node for node in group.spec.nodes if node in group.spec.draining)
-        is_said = known is not None and (draining, bgp, group.spec.nodes) == (known.draining, known.bgp, known.nodes)
+        wanted = (draining, bgp, group.spec.nodes, pools)
+        is_said = known is not None and wanted == (known.draining, known.bgp, known.nodes, known.pools)
         if is_said and self._memory.instructions.stands(name):
             return
         if known is not None and known.generation > self._authority.generation:
@@ -61,6 +66,7 @@ class Instructing:
             nodes=group.spec.nodes,
             draining=draining,
             bgp=bgp,
+            pools=pools,
         )
         self._memory.instructions.note(message)  # before it is awaited: what others say meanwhile spoils it
         try:

@@ -19,6 +19,7 @@ from fleetlb_manager.instruction_table import InstructionTable
 from fleetlb_manager.inventories import Absences
 from fleetlb_manager.load_balancers import LoadBalancers, TenantClusters
 from fleetlb_manager.observations import Observations
+from fleetlb_manager.pool_attributes import PoolsTold
 from fleetlb_manager.registering import Registration
 from fleetlb_manager.standing import Standing, decide_standing
 from fleetlb_manager.usage import UsageLedger
@@ -124,6 +125,11 @@ class Memory:
         found = self.groups.get(group)
         return (found, self.realized.nodes(group)) if found else None
 
+    def pools_told(self, group: str) -> PoolsTold:
+        """All pools, and those of which a group's nodes were told what their routes carry."""
+        said = self.instructions.of(group)
+        return PoolsTold(self.pools.values(), frozenset(each.pool for each in said.pools) if said else frozenset())
+
     def nodes_of(self, group: str) -> tuple[str, ...] | None:
         """The nodes whose word counts; None if there is no such group."""
         found = self.groups.get(group)
@@ -138,8 +144,7 @@ class Memory:
 
     def _route_in(self, pool: str, address: str, group: str) -> PoolRoute | None:
         networks = self.networks.get(pool)
-        prefix = networks.around(address) if networks is not None and networks.group == group else ""
-        return PoolRoute(prefix, networks.announcement) if networks is not None and prefix else None
+        return networks.route_of(address) if networks is not None and networks.group == group else None
 
     def wanting(self) -> list[ServiceKey]:
         """Services that want more than they have, who waited longest first. O(those)."""

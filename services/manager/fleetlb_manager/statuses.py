@@ -78,7 +78,8 @@ class Statuses:
             return
         wanted = pool_status(self._memory.book, name)
         use, carriers = self._memory.claims.of_pools.of(name), self._memory.carriers_of(pool.spec.group)
-        conditions = pool_conditions(pool, self._memory.book, use, carriers)
+        told = self._memory.pools_told(pool.spec.group)
+        conditions = pool_conditions(pool, self._memory.book, use, carriers, told)
         known = pool.status
         if (known.ipv4, known.ipv6) == (wanted.ipv4, wanted.ipv6) and all_say_the_same(known.conditions, conditions):
             return

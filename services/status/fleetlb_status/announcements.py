@@ -7,6 +7,7 @@ O(load balancers).
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from fleetlb.contracts.objects import AddressPool, AnnouncedAddress, BalancerGroup, LoadBalancer
 from fleetlb.contracts.v1 import NodePresent, NodeRealized, VipCarried
@@ -20,7 +21,9 @@ from fleetlb.domain.announcing import (
     cause,
     told,
 )
-from fleetlb.domain.conditions import SERVING, Reason, Status
+from fleetlb.domain.conditions import ANNOUNCED, SERVING, WITHHELD, Reason, Status
+from fleetlb.domain.routing import BgpSpeaking, RouteAttributes
+from fleetlb.domain.routing_rules import peers_told
 from fleetlb.domain.verdicts import Verdict, with_announcement
 from fleetlb.domain.virtual_servers import Announcement
 from fleetlb.explaining.situation import spelled
@@ -31,6 +34,16 @@ from fleetlb_status.routers import Routers
 
 _SHOWN = 16
 """Interfaces of a node, and characters of the name of each: Linux has no longer one."""
+
+
+class _Pool(NamedTuple):
+    """What counts of a pool."""
+
+    group: str = ""
+    way: Announcement = Announcement.NONE
+    bgp: RouteAttributes | None = None
+    withheld: str = ""
+    """Why nodes do not announce it, although they could."""
 
 
 class Announcements:
@@ -49,9 +62,9 @@ class Announcements:
         self._on_change = on_change
         self._on_follow = on_follow
         self._clock = clock
-        self._pools: dict[str, tuple[str, Announcement]] = {}
-        self._groups: dict[str, tuple[str, bool]] = {}
-        """What counts of each group: its engine, and whether it has routers."""
+        self._pools: dict[str, _Pool] = {}
+        self._groups: dict[str, tuple[str, BgpSpeaking | None]] = {}
+        """What counts of each group: its engine, and its routers."""
         self._routers = Routers()
         self._words: dict[str, GroupWords] = {}
         self._replayed: dict[str, GroupWords] = {}
@@ -66,35 +79,36 @@ class Announcements:
 
     def set_pool(self, pool: AddressPool) -> None:
         """A pool is there or has changed."""
-        self._set_pool(pool.metadata.name, (pool.spec.group, pool.spec.announcement))
+        spec = pool.spec
+        self._set_pool(pool.metadata.name, _Pool(spec.group, spec.announcement, spec.bgp, _withheld(pool)))
 
     def drop_pool(self, pool: AddressPool) -> None:
         """A pool is gone."""
-        self._set_pool(pool.metadata.name, ("", Announcement.NONE))
+        self._set_pool(pool.metadata.name, _Pool())
 
-    def _set_pool(self, name: str, now: tuple[str, Announcement]) -> None:
-        before = self._pools.pop(name, ("", Announcement.NONE))
-        if now[1] is not Announcement.NONE:
+    def _set_pool(self, name: str, now: _Pool) -> None:
+        before = self._pools.pop(name, _Pool())
+        if now.way is not Announcement.NONE:
             self._pools[name] = now
-        if before == now or before[1] is now[1] is Announcement.NONE:
+        if before == now or before.way is now.way is Announcement.NONE:
             return
-        group, way = now
-        if way is Announcement.LAYER2 and group not in self._followed:
-            self._followed.add(group)
-            self._on_follow(group)
+        if now.way is Announcement.LAYER2 and now.group not in self._followed:
+            self._followed.add(now.group)
+            self._on_follow(now.group)
         self._changed(key for key, balancer in self._memory.load_balancers.items() if balancer.spec.pool == name)
 
     def set_group(self, group: BalancerGroup) -> None:
         """A group is there or has changed."""
-        name, now = group.metadata.name, (group.spec.engine.value, group.spec.bgp is not None)
+        name, now = group.metadata.name, (group.spec.engine.value, group.spec.bgp)
         before = self._groups.get(name, now)
         self._groups[name] = now
-        if before != now and any(each == name for each, _ in self._pools.values()):
+        if before != now and any(pool.group == name for pool in self._pools.values()):
             self._changed(self._memory.of_group(name))
 
     def fold_node(self, word: NodeRealized) -> None:
         """A node has said how its sessions with routers are."""
-        if self._routers.fold(word) and (word.group, Announcement.BGP) in self._pools.values():
+        of_bgp = {pool.group for pool in self._pools.values() if pool.way is Announcement.BGP}
+        if self._routers.fold(word) and word.group in of_bgp:
             self._changed(self._memory.of_group(word.group))
 
     def begin(self, group: str) -> None:
@@ -153,8 +167,10 @@ class Announcements:
             return verdict, ()
         self._note_addresses(key, balancer.spec.addresses)
         said = {address: self._said(balancer.spec.group, address) for address in balancer.spec.addresses}
-        announced = self._announced(balancer.spec.group, way, said)
-        lack = self._lack(balancer.spec.group, way, said)
+        if way is Announcement.BGP:
+            announced, lack = self._by_bgp(balancer)
+        else:
+            announced, lack = _on_links(said), self._lack(balancer.spec.group, said)
         if not lack or verdict.serving.status is not Status.TRUE:
             self._doubts.pop(key, None)
             self._settled.discard(key)
@@ -171,41 +187,36 @@ class Announcements:
             self._settled.discard(key)
 
     def _way_of(self, balancer: LoadBalancer) -> Announcement:
-        group, way = self._pools.get(balancer.spec.pool, ("", Announcement.NONE))
-        return way if balancer.spec.addresses and group == balancer.spec.group else Announcement.NONE
+        pool = self._pools.get(balancer.spec.pool, _Pool())
+        return pool.way if balancer.spec.addresses and pool.group == balancer.spec.group else Announcement.NONE
 
-    def _announced(
-        self, group: str, way: Announcement, said: dict[str, tuple[Saying, ...]]
-    ) -> tuple[AnnouncedAddress, ...]:
-        if way is Announcement.BGP:
-            tellers = self._routers.tellers(group, self._memory.nodes(group))
-            return tuple(_told_of(address, tellers) for address in said if tellers)
-        found = ((address, announcer(words)) for address, words in said.items())
-        return tuple(_answered_for(address, each) for address, each in found if each is not None)
+    def _by_bgp(self, balancer: LoadBalancer) -> tuple[tuple[AnnouncedAddress, ...], str]:
+        """Who tells which routers of the addresses, and why none is told and what to do, or ""."""
+        group, addresses = balancer.spec.group, balancer.spec.addresses
+        pool, known = self._pools[balancer.spec.pool], self._groups.get(group)
+        peers = peers_told(pool.bgp, known[1]) if known and known[1] else frozenset[str]()
+        nodes = self._memory.nodes(group)
+        tellers = self._routers.tellers(group, nodes, peers)
+        announced = tuple(_told_of(address, tellers) for address in addresses if tellers)
+        if pool.withheld:
+            return (), f"{addresses[0]} is announced by no node; pool {balancer.spec.pool}: {pool.withheld}"
+        if known and not known[1]:
+            why = Cause.BGP_NOT_ANNOUNCED
+            return announced, f"{told(addresses[0], why, ())}; {ANNOUNCING_CURES[why]}"
+        if tellers:
+            return announced, ""
+        lack = self._routers.lack(group, nodes, addresses[0], peers)
+        return announced, f"{lack}; {ANNOUNCING_CURES[Cause.NO_ROUTER_TOLD]}"
 
-    def _lack(self, group: str, way: Announcement, said: dict[str, tuple[Saying, ...]]) -> str:
-        """Why an address is not announced, and what to do; "": all are."""
-        engine, has_routers = self._groups.get(group, ("ipvs", True))
+    def _lack(self, group: str, said: dict[str, tuple[Saying, ...]]) -> str:
+        """Why nobody answers for an address, and what to do; "": somebody does for each."""
+        engine, _ = self._groups.get(group, ("ipvs", None))
         for address, words in said.items():
-            if way is Announcement.BGP:
-                if text := self._untold(group, address, has_routers=has_routers):
-                    return text
-                continue
             if announcer(words) is None:
                 why, carriers = cause(words), [each for each in words if each.carried]
                 nodes = [each.node for each in [each for each in carriers if each.is_heard] or carriers]
                 return f"{told(address, why, nodes, engine=engine)}; {ANNOUNCING_CURES[why]}"
         return ""
-
-    def _untold(self, group: str, address: str, *, has_routers: bool) -> str:
-        """Why no router is told of an address, and what to do; "": one is."""
-        if not has_routers:
-            why = Cause.BGP_NOT_ANNOUNCED
-            return f"{told(address, why, ())}; {ANNOUNCING_CURES[why]}"
-        nodes = self._memory.nodes(group)
-        if self._routers.tellers(group, nodes):
-            return ""
-        return f"{self._routers.lack(group, nodes, address)}; {ANNOUNCING_CURES[Cause.NO_ROUTER_TOLD]}"
 
     def _said(self, group: str, address: str) -> tuple[Saying, ...]:
         return self._words[group].on(address, self._memory.nodes(group)) if group in self._words else ()
@@ -242,6 +253,17 @@ def _meanwhile(balancer: LoadBalancer, lack: str) -> str | None:
         return lack
     has_served = standing is not None and standing.status is Status.TRUE
     return "" if has_served and set(balancer.spec.addresses) <= set(balancer.status.addresses) else None
+
+
+def _withheld(pool: AddressPool) -> str:
+    """Why no node announces a pool, as it says itself; "": it does not say so."""
+    said = next((each for each in pool.status.conditions if each.type == ANNOUNCED), None)
+    return said.message if said is not None and said.reason == WITHHELD else ""
+
+
+def _on_links(said: dict[str, tuple[Saying, ...]]) -> tuple[AnnouncedAddress, ...]:
+    found = ((address, announcer(words)) for address, words in said.items())
+    return tuple(_answered_for(address, each) for address, each in found if each is not None)
 
 
 def _answered_for(address: str, said: Saying) -> AnnouncedAddress:

@@ -15,10 +15,11 @@ class Way:
     def __init__(self, name: str, heard: list[str]) -> None:
         self.name, self.heard, self.is_away = name, heard, False
 
-    async def announce(self, address: str, announcement: Announcement, network: str = "") -> None:
+    async def announce(self, address: str, announcement: Announcement, network: str = "", pool: str = "") -> None:
         if self.is_away:
             raise Transient("away")
-        self.heard.append(f"{self.name} announces {address}")
+        of, like = (f" of {network}" if network else ""), (f" as {pool}" if pool else "")
+        self.heard.append(f"{self.name} announces {address}{of}{like}")
 
     async def withdraw(self, address: str) -> None:
         self.heard.append(f"{self.name} withdraws {address}")
@@ -49,6 +50,12 @@ async def test_another_way_begins_before_the_first_ends(heard: list[str]) -> Non
         f"link withdraws {VIP}",
         f"router withdraws {VIP}",
     ]
+
+
+async def test_what_is_said_of_a_vip_is_passed_on(heard: list[str]) -> None:
+    both, _, _ = announcing(heard)
+    await both.announce(VIP, Announcement.BGP, "192.0.2.0/24", "gold")
+    assert heard == [f"router announces {VIP} of 192.0.2.0/24 as gold"]
 
 
 async def test_what_is_announced_no_more_is_withdrawn(heard: list[str]) -> None:

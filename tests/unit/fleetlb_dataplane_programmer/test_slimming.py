@@ -12,6 +12,7 @@ TUNNELLED = msgspec.structs.replace(
     a_virtual_server("192.0.2.1:80/tcp"),
     real_servers=(RealServer("fd00::1", 80, 3, "n", 31000),),
     prefix="192.0.2.0/24",
+    attributes_pool="gold",
 )
 
 

@@ -71,6 +71,13 @@ def test_a_vip_whose_pool_has_another_network_is_announced_anew() -> None:
     assert not programmed(vips, wider)
 
 
+def test_a_vip_whose_pool_has_attributes_of_its_own_is_announced_anew() -> None:
+    vips, own = Vips(), replace(WEB, attributes_pool="gold")
+    assert programmed(vips, WEB)
+    assert programmed(vips, own)
+    assert not programmed(vips, own)
+
+
 def test_what_left_meanwhile_is_not_announced() -> None:
     vips = Vips()
     vips.note_programmed(WEB)

@@ -4,7 +4,8 @@ from fleetlb.contracts.v1 import NodeRealized
 from fleetlb.domain.address_pools import SHOWN_LIMIT, AddressRange, parse_intervals
 from fleetlb.domain.allocation import AddressBook, Hold
 from fleetlb.domain.capabilities import EngineName
-from fleetlb.domain.routing import BgpPeer, BgpSpeaking
+from fleetlb.domain.conditions import Condition
+from fleetlb.domain.routing import BgpPeer, BgpSpeaking, RouteAttributes
 from fleetlb.domain.tenancy import Usage
 from fleetlb.domain.virtual_servers import Announcement
 from fleetlb_manager.counting import (
@@ -15,6 +16,7 @@ from fleetlb_manager.counting import (
     pools_condition,
     tenant_usage,
 )
+from fleetlb_manager.pool_attributes import PoolsTold
 from fleetlb_manager.pool_holdings import PoolUse
 from tests.unit.fleetlb_manager.manager_world import a_group, a_pool
 
@@ -116,3 +118,28 @@ def test_a_pool_says_which_nodes_cannot_announce_it_and_the_cure() -> None:
     _, said = pool_conditions(pool, book, PoolUse(), (group, {"n1": able}))
     assert (said.type, said.status) == ("Announced", "True")
     assert [each.type for each in pool_conditions(a_pool(), book, PoolUse(), (group, {}))] == ["Ready"]
+
+
+def test_a_pool_says_what_is_wrong_with_its_attributes_and_that_they_are_not_followed() -> None:
+    peer = BgpPeer(name="tor", address="10.0.0.1", asn=65000)
+    group = a_group(engine=EngineName.IPVS, bgp=BgpSpeaking(asn=65001, peers=(peer,)))
+    book = a_book(default="192.0.2.0/30")
+
+    def said(
+        peers: tuple[str, ...], announcement: Announcement = Announcement.BGP, *, is_told: bool = True
+    ) -> Condition:
+        pool = a_pool(announcement=announcement, bgp=RouteAttributes(peers=peers))
+        told = PoolsTold([pool], frozenset({"default"} if is_told else ()))
+        return pool_conditions(pool, book, PoolUse(), (group, {}), told)[1]
+
+    assert (said(("tor",)).type, said(("tor",)).status) == ("Announced", "True")
+    wrong = said(("rot", "tro"))
+    assert (wrong.type, wrong.status, wrong.reason) == ("Announced", "False", "InvalidRouting")
+    assert wrong.message.startswith("spec.bgp is not followed, what was before it is: ")
+    new = said(("rot", "tro"), is_told=False)
+    assert (new.status, new.reason) == ("False", "Withheld")
+    assert new.message.startswith("spec.bgp is not followed, no node announces the pool until it is mended: ")
+    assert "spec.bgp.peers: there is no peer 'rot'; name one of tor (1 more)" in wrong.message
+    useless = said(("tor",), Announcement.NONE)
+    assert (useless.status, useless.reason) == ("False", "InvalidRouting")
+    assert "set spec.announcement to bgp" in useless.message

@@ -14,8 +14,9 @@ from fleetlb.contracts.tenants import (
 )
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.capabilities import EngineName
+from fleetlb.domain.routing import RouteAttributes
 from fleetlb.domain.services import TenantNode
-from fleetlb.domain.virtual_servers import parse_key
+from fleetlb.domain.virtual_servers import Announcement, parse_key
 from fleetlb_manager.folding_objects import ObjectFolding
 from fleetlb_manager.identities import ClusterKey, Slot
 from fleetlb_manager.marking import StatusKey
@@ -372,3 +373,35 @@ def test_a_claim_that_is_shared_marks_all_who_have_or_had_part_in_it_and_wakes_a
     folded.marks.clear()
     folded.fold.claim_gone(a_claim(version=2, sharing_key="k", leaving=(share,)))
     assert [key.uid for key in folded.marks.services] == ["u1", "u2", "old", "young"]
+
+
+def test_a_pools_attributes_concern_its_group_and_who_else_has_some() -> None:
+    folded = Folded()
+    gold: dict[str, Any] = {"announcement": Announcement.BGP, "bgp": RouteAttributes(communities=("65000:1",))}
+    folded.fold.pool_set(a_pool(name="gold", group="edge", **gold))
+    assert StatusKey("group", "edge") in folded.marks.statuses
+    folded.marks.statuses.clear()
+    folded.fold.pool_set(folded.versioned(a_pool(name="gold", group="edge", quarantine=7, **gold), 2))
+    assert StatusKey("group", "edge") not in folded.marks.statuses
+    folded.fold.pool_set(folded.versioned(a_pool(name="gold", **gold), 3))
+    assert {StatusKey("group", "edge"), StatusKey("group", "default")} <= set(folded.marks.statuses)
+    folded.marks.statuses.clear()
+    folded.fold.group_set(a_group(engine=EngineName.IPVS))
+    assert StatusKey("pool", "gold") in folded.marks.statuses
+    folded.marks.statuses.clear()
+    folded.fold.pool_gone(a_pool(name="gold"))
+    assert StatusKey("group", "default") in folded.marks.statuses
+
+
+def test_load_balancers_of_a_pool_that_gets_attributes_of_its_own_are_planned_anew() -> None:
+    folded = Folded()
+    folded.fold.pool_set(a_pool(announcement=Announcement.BGP))
+    folded.fold.claim_set(a_claim())
+    folded.marks.services.clear()
+    one, other = (RouteAttributes(communities=(text,)) for text in ("65000:1", "65000:2"))
+    folded.fold.pool_set(folded.versioned(a_pool(announcement=Announcement.BGP, bgp=one), 2))
+    assert list(folded.marks.services) == [a_key()]
+    assert folded.memory.route_of("192.0.2.1", "default").attributes_pool == "default"
+    folded.marks.services.clear()
+    folded.fold.pool_set(folded.versioned(a_pool(announcement=Announcement.BGP, bgp=other), 3))
+    assert not folded.marks.services, "nodes are told of others once for all"

@@ -7,15 +7,17 @@ import pytest
 from msgspec.structs import replace
 
 from fleetlb.contracts import codec, subjects
+from fleetlb.contracts.objects import AddressPool
 from fleetlb.contracts.v1 import GroupInstructed
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.errors import Transient
-from fleetlb.domain.routing import BgpPeer, BgpSpeaking
+from fleetlb.domain.routing import BgpPeer, BgpSpeaking, PoolAttributes, RouteAttributes
+from fleetlb.domain.virtual_servers import Announcement
 from fleetlb.runtime.bus import Ack, Message
 from fleetlb.runtime.nats_accounts import KeyKind, new_seed, public_key
 from fleetlb.runtime.signing import is_signed, signed
 from fleetlb_manager.instructing import Instructing
-from tests.unit.fleetlb_manager.manager_world import World, a_group, a_world
+from tests.unit.fleetlb_manager.manager_world import World, a_group, a_pool, a_world
 
 NODES = ("node-1", "node-2")
 SUBJECT = subjects.instructed("default")
@@ -199,3 +201,37 @@ async def test_an_engine_that_announces_nothing_is_told_nothing() -> None:
     told = Told()
     told.wants(bgp=GOOD)
     assert await told.look() == []
+
+
+def pool(name: str, *peers: str) -> AddressPool:
+    return a_pool(name=name, announcement=Announcement.BGP, bgp=RouteAttributes(peers=peers))
+
+
+async def test_what_routes_of_single_pools_carry_is_told_and_taken_back() -> None:
+    told = Told()
+    told.wants(engine=EngineName.IPVS, bgp=GOOD)
+    told.world.memory.pools |= {
+        "gold": pool("gold", "tor"),
+        "edge": replace(pool("edge"), spec=a_pool(group="edge").spec),
+    }
+    await told.look()
+    await told.look()
+    assert [each.pools for each in told.said] == [
+        (PoolAttributes(pool="gold", attributes=RouteAttributes(peers=("tor",))),)
+    ]
+    told.world.memory.pools["gold"] = pool("gold")
+    await told.look()
+    assert told.said[1].pools == (PoolAttributes(pool="gold"),)
+    del told.world.memory.pools["gold"]
+    await told.look()
+    assert (len(told.said), told.said[2].pools) == (3, ())
+
+
+async def test_a_pool_that_is_wrong_stays_as_it_was_told_and_others_are_followed() -> None:
+    told = Told()
+    told.wants(engine=EngineName.IPVS, bgp=GOOD)
+    told.world.memory.pools |= {"gold": pool("gold", "tor"), "silver": pool("silver")}
+    await told.look()
+    told.world.memory.pools |= {"gold": pool("gold", "rot"), "new": pool("new", "rot"), "silver": pool("silver", "tor")}
+    await told.look()
+    assert {each.pool: each.attributes.peers for each in told.said[1].pools} == {"gold": ("tor",), "silver": ("tor",)}

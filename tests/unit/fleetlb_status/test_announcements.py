@@ -8,6 +8,7 @@ from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.contracts.objects import (
     AddressPool,
     AddressPoolSpec,
+    AddressPoolStatus,
     AnnouncedAddress,
     BalancerGroup,
     LoadBalancer,
@@ -16,8 +17,8 @@ from fleetlb.contracts.objects import (
 from fleetlb.contracts.v1 import NodePresent, NodeRealized, VipCarried
 from fleetlb.domain.announcing import PASSING_SECONDS
 from fleetlb.domain.capabilities import EngineName
-from fleetlb.domain.conditions import SERVING, Condition, Reason, Status
-from fleetlb.domain.routing import BgpSpeaking, RouterSession
+from fleetlb.domain.conditions import ANNOUNCED, SERVING, WITHHELD, Condition, Reason, Status
+from fleetlb.domain.routing import BgpPeer, BgpSpeaking, RouteAttributes, RouterSession
 from fleetlb.domain.virtual_servers import Announcement
 from fleetlb.kube.holding import SKEW_SECONDS
 from fleetlb.testkit.load_balancers import ADDRESS, a_group, a_load_balancer, a_word
@@ -32,9 +33,9 @@ LEASE_SECONDS = 1.5
 LONG = PASSING_SECONDS + 0.1
 
 
-def a_pool(announcement: Announcement = Announcement.LAYER2) -> AddressPool:
-    spec = AddressPoolSpec(addresses=("192.0.2.0/24",), announcement=announcement)
-    return AddressPool(metadata=ObjectMeta(name="link"), spec=spec)
+def a_pool(announcement: Announcement = Announcement.LAYER2, *conditions: Condition, **spec: Any) -> AddressPool:
+    made = AddressPoolSpec(addresses=("192.0.2.0/24",), announcement=announcement, **spec)
+    return AddressPool(metadata=ObjectMeta(name="link"), spec=made, status=AddressPoolStatus(conditions=conditions))
 
 
 def a_pair(**changes: Any) -> BalancerGroup:
@@ -335,7 +336,9 @@ def test_nodes_that_are_not_in_the_group_do_not_count() -> None:
     assert world.later().reason() == Reason.NOT_ANNOUNCED
 
 
-ROUTERS = BgpSpeaking(asn=65001, peers=())
+ROUTERS = BgpSpeaking(
+    asn=65001, peers=tuple(BgpPeer(name=f"tor-{n}", address=f"10.0.0.{n}", asn=65000) for n in (1, 2))
+)
 TOLD, UNTOLD = RouterSession(peer="tor-1", up=True), RouterSession(peer="tor-2", problem="Connection refused")
 
 
@@ -372,6 +375,41 @@ def test_bgp_needs_a_router_that_is_told() -> None:
     says(world, "node-1")
     world.judge()
     assert world.later().reason() == Reason.NOT_ANNOUNCED
+
+
+def test_a_pool_that_is_not_for_all_routers_needs_one_that_it_is_for() -> None:
+    world = by_bgp()
+    says(world, "node-1", UNTOLD, TOLD)
+    assert world.judge().announced[0].to == ("tor-1",)
+    world.changes.clear()
+    world.announcements.set_pool(a_pool(Announcement.BGP, bgp=RouteAttributes(peers=("tor-2",))))
+    assert world.changes == [KEY]
+    assert world.judge().announced == ()
+    judged = world.later().judge()
+    assert judged.verdict.serving.reason == Reason.NOT_ANNOUNCED
+    assert "node-1: tor-2 (Connection refused); " in judged.verdict.serving.message
+    world.announcements.set_pool(a_pool(Announcement.BGP, bgp=RouteAttributes(peers=("tor-9",))))
+    assert world.judge().announced[0].to == ("tor-1",), "it is not followed; the pool itself says so"
+
+
+def test_a_group_that_tells_some_routers_needs_one_of_them() -> None:
+    world = by_bgp(bgp=msgspec.structs.replace(ROUTERS, attributes=RouteAttributes(peers=("tor-1",))))
+    says(world, "node-1", TOLD, RouterSession(peer="tor-2", up=True))
+    assert world.judge().announced[0].to == ("tor-1",)
+
+
+def test_a_pool_that_no_node_announces_before_it_is_mended_is_not_announced() -> None:
+    world = by_bgp()
+    says(world, "node-1", TOLD)
+    assert world.reason() == Reason.SERVING
+    said = Condition(type=ANNOUNCED, status=Status.FALSE, reason=WITHHELD, message="mend spec.bgp")
+    world.announcements.set_pool(a_pool(Announcement.BGP, said))
+    assert world.judge().announced == ()
+    judged = world.later().judge()
+    assert judged.verdict.serving.reason == Reason.NOT_ANNOUNCED
+    assert judged.verdict.serving.message == f"{ADDRESS} is announced by no node; pool link: mend spec.bgp"
+    world.announcements.set_pool(a_pool(Announcement.BGP))
+    assert world.reason() == Reason.SERVING
 
 
 def test_a_node_that_is_emptied_tells_only_what_no_other_does() -> None:

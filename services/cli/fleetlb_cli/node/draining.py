@@ -3,8 +3,6 @@
 Begun anew after whatever interrupted it, it goes on where the node is.
 """
 
-import asyncio
-import time
 from collections.abc import Callable
 
 from fleetlb.contracts import codec, subjects
@@ -17,11 +15,11 @@ from fleetlb.runtime.reading import last_message
 from fleetlb_cli.answering import answer
 from fleetlb_cli.node.editing import edit
 from fleetlb_cli.node.steps import Progress, back_again, draining_after, progress_of
+from fleetlb_cli.node.telling import tell_steps
 from fleetlb_cli.reaching import Target, connected
-from fleetlb_cli.whereabouts import USAGE, WELL, WRONG, Whereabouts, complain
+from fleetlb_cli.whereabouts import USAGE, Whereabouts, complain
 
 NAME = "fleetlb-node"
-LOOK_SECONDS = 0.5
 
 Judge = Callable[[BalancerGroup, str, NodeRealized | None], Progress]
 
@@ -36,7 +34,7 @@ def run(node: str, group: str, where: Whereabouts, *, drains: bool, timeout: flo
             except (NotFound, ValueError) as problem:
                 return complain(str(problem), USAGE)
             judge = progress_of if drains else _judge_back
-            return await _tell(bus, wanted, node, judge, timeout)
+            return await tell_steps(lambda: _look(bus, wanted, node, judge), timeout)
 
     return answer(where, NAME, work)
 
@@ -45,18 +43,7 @@ def _judge_back(group: BalancerGroup, node: str, said: NodeRealized | None) -> P
     return back_again(node, said)
 
 
-async def _tell(bus: Bus, group: BalancerGroup, node: str, judge: Judge, timeout: float) -> int:
-    ends_at, told = time.monotonic() + timeout, ""
-    stream, subject = realized_stream(group.metadata.name).name, subjects.realized_node(group.metadata.name, node)
-    while True:
-        kept = await last_message(bus, stream, subject)
-        progress = judge(group, node, codec.decode(NodeRealized, kept.data) if kept is not None else None)
-        line = f"{progress.step}: {progress.text}"
-        if line != told:
-            told = line
-            print(line, flush=True)
-        if progress.is_last:
-            return WELL
-        if time.monotonic() >= ends_at:
-            return complain(f"not done after {timeout:g} s; it goes on: call again to see how far", WRONG)
-        await asyncio.sleep(LOOK_SECONDS)
+async def _look(bus: Bus, group: BalancerGroup, node: str, judge: Judge) -> Progress:
+    name = group.metadata.name
+    kept = await last_message(bus, realized_stream(name).name, subjects.realized_node(name, node))
+    return judge(group, node, codec.decode(NodeRealized, kept.data) if kept is not None else None)

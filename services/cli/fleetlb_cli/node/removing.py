@@ -3,9 +3,6 @@
 Begun anew after whatever interrupted it, it goes on where the group is.
 """
 
-import asyncio
-import time
-
 from fleetlb.contracts.objects import AddressClaim, BalancerGroup, ClaimPhase
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.errors import NotFound
@@ -13,12 +10,12 @@ from fleetlb.kube.fleet_objects import ADDRESS_CLAIMS, BALANCER_GROUPS
 from fleetlb_cli.answering import answer
 from fleetlb_cli.following import following_nodes
 from fleetlb_cli.node.editing import edit
-from fleetlb_cli.node.steps import freed_of, removal_of
+from fleetlb_cli.node.steps import Progress, freed_of, removal_of
+from fleetlb_cli.node.telling import tell_steps
 from fleetlb_cli.reaching import Target, connected
-from fleetlb_cli.whereabouts import USAGE, WELL, WRONG, Whereabouts, complain
+from fleetlb_cli.whereabouts import USAGE, Whereabouts, complain
 
 NAME = "fleetlb-node"
-LOOK_SECONDS = 0.5
 
 
 def run(node: str, group: str, where: Whereabouts, *, is_confirmed: bool, timeout: float) -> int:
@@ -41,21 +38,15 @@ def run(node: str, group: str, where: Whereabouts, *, is_confirmed: bool, timeou
 
 
 async def _tell(cluster: Cluster, group: BalancerGroup, node: str, timeout: float) -> int:
-    ends_at, told = time.monotonic() + timeout, ""
     name = group.metadata.name
     waited_for = await _given_back(cluster, name)
-    while True:
-        progress = freed_of(group, node, len(waited_for))
-        line = f"{progress.step}: {progress.text}"
-        if line != told:
-            told = line
-            print(line, flush=True)
-        if progress.is_last:
-            return WELL
-        if time.monotonic() >= ends_at:
-            return complain(f"not done after {timeout:g} s; it goes on: call again to see how far", WRONG)
-        await asyncio.sleep(LOOK_SECONDS)
+
+    async def look() -> Progress:
+        nonlocal waited_for
         waited_for &= await _given_back(cluster, name)
+        return freed_of(group, node, len(waited_for))
+
+    return await tell_steps(look, timeout)
 
 
 async def _given_back(cluster: Cluster, group: str) -> set[str]:

@@ -11,17 +11,21 @@ As long as no instruction was heard BIRD goes on with what an earlier process le
 A node that is to be emptied first asks routers to prefer others (RFC 8326), and withdraws some seconds later if the
 group has a node that is not to be emptied. Whether that one is well nobody asks here. Of what routers do not know by
 then, such as after a restart, they are not told. One that its group does not name any more withdraws at once.
+
+A VIP whose pool has attributes of its own waits until they were heard, as its route may not be for all routers; one
+that is announced keeps what it carries.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import structlog
 
 from fleetlb.contracts.v1 import GroupInstructed
 from fleetlb.domain.errors import Transient
-from fleetlb.domain.routing import Aggregation, BgpSpeaking
+from fleetlb.domain.routing import Aggregation, BgpSpeaking, RouteAttributes
 from fleetlb.domain.virtual_servers import Announcement
 from fleetlb_dataplane_programmer.bgp.configuring import Route, host_route
 from fleetlb_dataplane_programmer.bgp.reading import Session
@@ -35,7 +39,21 @@ _AGAIN_SECONDS = 1.0
 _WITHDRAW_AGAIN_SECONDS = 5.0
 _NOBODY = BgpSpeaking(asn=1, peers=())
 _UNHEARD = "VIPs wait to be announced by BGP: nothing was heard from the manager yet, BIRD goes on with what it had"
+_UNSAID = (
+    "VIPs of pool {} wait to be announced by BGP: what their routes carry was not heard; if that stays so, the pool's"
+    " condition Announced says why"
+)
 _UNTOLD = "VIPs are to be announced by BGP, and to which routers is not said: set spec.bgp of the BalancerGroup"
+
+
+class Carried(NamedTuple):
+    """What is known of a VIP that the node carries."""
+
+    network: str = ""
+    """Of its pool."""
+    pool: str = ""
+    """The pool whose own attributes its route carries."""
+
 
 MakeSpeaker = Callable[[BgpSpeaking, OnSessions, RouteOf], BirdSpeaker]
 """Made once. Raises ValueError for what BIRD could not be told, OSError for files that cannot be read."""
@@ -63,8 +81,9 @@ class BgpAnnouncer:
         self._speaker: BirdSpeaker | None = None
         self._speaking: BgpSpeaking | None = None
         self._said: GroupInstructed | None = None
-        self._carried: dict[str, str] = {}
-        """VIPs, and the networks of their pools."""
+        self._carried: dict[str, Carried] = {}
+        self._attributes: dict[str, RouteAttributes] = {}
+        """Of pools that have some of their own."""
         self._are_routes_stale = False
         self._told: set[str] = set()
         """What the speaker was asked to announce."""
@@ -84,10 +103,11 @@ class BgpAnnouncer:
         """VIPs of which routers are told, or are about to be."""
         return len(self._told)
 
-    async def announce(self, address: str, announcement: Announcement, network: str = "") -> None:
+    async def announce(self, address: str, announcement: Announcement, network: str = "", pool: str = "") -> None:
         """See `VipAnnouncer`. BIRD has it a moment later."""
-        self._are_routes_stale |= self._carried.get(address, network) != network
-        self._carried[address] = network
+        now = Carried(network, pool)
+        self._are_routes_stale |= self._carried.get(address, now) != now
+        self._carried[address] = now
         self._wake.set()
 
     async def withdraw(self, address: str) -> None:
@@ -113,7 +133,9 @@ class BgpAnnouncer:
 
     def heed(self, said: GroupInstructed) -> None:
         """The manager says what the group's nodes are to do. Returns at once."""
-        self._said = said
+        self._said, before = said, self._attributes
+        self._attributes = {each.pool: each.attributes for each in said.pools}
+        self._are_routes_stale |= self._attributes != before
         self._wake.set()
 
     async def run(self) -> None:
@@ -155,7 +177,8 @@ class BgpAnnouncer:
         is_draining, is_complete = self._node in said.draining, self._is_complete  # both as of what is asked for now
         is_silent = said.bgp is None or self._is_gone() or is_out(said, self._node)
         leaves = is_draining and any(node not in said.draining for node in said.nodes)
-        wanted = set() if is_silent else set(self._carried)
+        known, unsaid = self._known()
+        wanted = set() if is_silent else known
         self._ask(speaker, set(filter(speaker.tells_of, wanted)) if leaves else wanted)
         if self._are_routes_stale:
             self._are_routes_stale = False
@@ -165,7 +188,7 @@ class BgpAnnouncer:
             await speaker.complete()
             self._is_completed = True
         self._plan_to_leave(leaves)
-        return untold
+        return untold or unsaid
 
     async def _speak(self, speaking: BgpSpeaking) -> BirdSpeaker:
         if self._speaker is None:
@@ -176,11 +199,25 @@ class BgpAnnouncer:
         self._speaking = speaking
         return self._speaker
 
+    def _known(self) -> tuple[set[str], str]:
+        """The VIPs that can be announced, and why others have to wait, or ""."""
+        waiting = {address for address in self._carried if not self._is_known(address) and address not in self._told}
+        pools = sorted({self._carried[address].pool for address in waiting})
+        return set(self._carried) - waiting, _UNSAID.format(", ".join(pools)) if pools else ""
+
+    def _is_known(self, address: str) -> bool:
+        """Whether it is known what a VIP's route carries."""
+        pool = self._carried[address].pool
+        return not pool or pool in self._attributes
+
     def _route_of(self, address: str) -> Route:
-        """Of its pool where the group asks for that, or of its own. Raises ValueError."""
-        speaking, network = self._said.bgp if self._said else None, self._carried.get(address, "")
+        """Of its pool where the group asks for that, or of its own. Raises ValueError: it stays as it is."""
+        speaking, (network, pool) = self._said.bgp if self._said else None, self._carried.get(address, Carried())
+        if pool and pool not in self._attributes:
+            raise ValueError(_UNSAID.format(pool))
         is_of_pool = speaking is not None and speaking.aggregate is Aggregation.POOL
-        return Route(network) if is_of_pool and network else host_route(address)
+        route = Route(network) if is_of_pool and network else host_route(address)
+        return route._replace(attributes=self._attributes[pool]) if pool else route
 
     def _ask(self, speaker: BirdSpeaker, wanted: set[str]) -> None:
         speaker.change(wanted - self._told, self._told - wanted)

@@ -66,16 +66,22 @@ class Routes:
 
         A VIP for which there is nonsense now keeps what it had: the others must not wait for that.
         """
-        self._cache = {key: made for key, made in self._cache.items() if key[1] == default}
+        made, self._cache = self._cache, {}
         found: dict[str, Line] = {}
         for address in sorted(self._vips):
             with contextlib.suppress(ValueError):
-                self._vips[address] = self._asked(address, default)
+                key = (self._route_of(address), default)
+                self._cache[key] = made.get(key) or _made(*key)
+                self._vips[address] = self._cache[key]
             found.setdefault(*self._vips[address])
         return {**self._left, **found}
 
     def _asked(self, address: str, default: RouteAttributes) -> tuple[str, Line]:
         key = (self._route_of(address), default)
         if key not in self._cache:
-            self._cache[key] = str(parse_network(key[0].network)), line_of(*key)
+            self._cache[key] = _made(*key)
         return self._cache[key]
+
+
+def _made(route: Route, default: RouteAttributes) -> tuple[str, Line]:
+    return str(parse_network(route.network)), line_of(route, default)

@@ -281,7 +281,8 @@ class IpvsEngine:
         self._patrol.expect(server.key)
         match self._vips.note_programmed(server):
             case Step.ANNOUNCE:
-                await self._announcer.announce(server.key.address, server.announcement, server.prefix)
+                manner = (server.announcement, server.prefix, server.attributes_pool)
+                await self._announcer.announce(server.key.address, *manner)
                 self._vips.note_announced(server)
             case Step.WITHDRAW:
                 await self._announcer.withdraw(server.key.address)

@@ -106,7 +106,7 @@ class Participant:
         """Whether the lease stands at this very moment."""
         return self._ownership.living.holds(self._now())
 
-    async def announce(self, address: str, announcement: Announcement, network: str = "") -> None:
+    async def announce(self, address: str, announcement: Announcement, network: str = "", pool: str = "") -> None:
         """See `VipAnnouncer`: whether this node answers for it depends on the others."""
         self.carry(address)
 

@@ -7,6 +7,7 @@ from fleetlb.domain.announcing import (
     Cause,
     Saying,
     Telling,
+    among,
     announcer,
     cause,
     telling,
@@ -61,7 +62,7 @@ def test_why_nobody_does(said: list[Saying], expected: Cause) -> None:
 
 
 def test_each_cause_names_the_address_and_has_a_cure() -> None:
-    said = [Telling(node="node-1", problems=("tor (refused)",)), Telling(node="node-2")]
+    said = [Telling(node="node-1", problems=(("tor", "refused"),)), Telling(node="node-2")]
     texts = {why: told(VIP, why, ["node-1", "node-2"]) for why in Cause} | {Cause.NO_ROUTER_TOLD: untold(VIP, said)}
     assert all(VIP in text for text in texts.values())
     assert len({*texts.values()}) == len(Cause)
@@ -79,8 +80,16 @@ def test_another_engine_and_when_nodes_were_heard_are_said() -> None:
 
 def test_nodes_that_are_to_be_emptied_tell_routers_only_where_no_other_does() -> None:
     one, other = Telling(node="node-1", peers=("tor",), draining=True), Telling(node="node-2", peers=("tor",))
-    silent = Telling(node="node-3", problems=("tor (refused)",))
+    silent = Telling(node="node-3", problems=(("tor", "refused"),))
     assert telling([one, other, silent]) == (other,)
     assert telling([one, silent]) == (one,)
     assert telling([silent]) == ()
     assert untold(VIP, []).endswith("no node has said anything")
+
+
+def test_of_a_route_that_is_not_for_all_routers_the_others_do_not_count() -> None:
+    said = Telling(node="node-1", peers=("a", "b"), problems=(("c", "refused"), ("d", "silent")), draining=True)
+    assert among(said, ()) == said
+    assert among(said, {"b", "d"}) == Telling(node="node-1", peers=("b",), problems=(("d", "silent"),), draining=True)
+    assert telling([among(said, {"c"})]) == ()
+    assert "node-1: c (refused)" in untold(VIP, [among(said, {"c"})])

@@ -329,11 +329,12 @@ def test_affinity_is_independent_of_the_scheduler() -> None:
 
 
 def test_the_group_says_how_long_drains_take_and_the_pool_how_an_address_is_routed() -> None:
-    carriage = Carriage(drain_seconds=7, routes={VIP: PoolRoute("192.0.2.0/24", Announcement.LAYER2)})
+    carriage = Carriage(drain_seconds=7, routes={VIP: PoolRoute("192.0.2.0/24", Announcement.LAYER2, "gold")})
     v4, v6 = plan(addresses=(VIP, VIP6), carriage=carriage)
     assert (v4.server.drain_seconds, v4.server.prefix) == (7, "192.0.2.0/24")
     assert (v6.server.drain_seconds, v6.server.prefix) == (7, "")
     assert (v4.server.announcement, v6.server.announcement) == (Announcement.LAYER2, Announcement.NONE)
+    assert (v4.server.attributes_pool, v6.server.attributes_pool) == ("gold", "")
 
 
 @pytest.mark.parametrize("policy", FailurePolicy)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetlb.domain.address_pools import lies_in, number_of, parse_interval, parse_intervals
-from fleetlb.domain.pool_networks import only_in, parse_pool_networks
+from fleetlb.domain.pool_networks import PoolRoute, only_in, parse_pool_networks
 from fleetlb.domain.virtual_servers import Announcement
 
 
@@ -79,6 +79,10 @@ def test_networks_that_are_announced_otherwise_are_others() -> None:
     quiet, told = parse_pool_networks("g", whole), parse_pool_networks("g", whole, (), Announcement.LAYER2)
     assert only_in(told, quiet) == told
     assert only_in(told, told).networks == ()
+    own = parse_pool_networks("g", whole, (), Announcement.LAYER2, "gold")
+    assert only_in(own, told) == own
+    assert own.route_of("192.0.2.9") == PoolRoute("192.0.2.0/24", Announcement.LAYER2, "gold")
+    assert own.route_of("203.0.113.9") is None
 
 
 blocks = st.tuples(st.integers(0, 255), st.integers(24, 32)).map(

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from fleetlb.contracts.objects import BalancerGroup, BalancerGroupStatus, BalancerNode
-from fleetlb.contracts.v1 import NodePresent, VipCarried
+from fleetlb.contracts.v1 import GroupInstructed, NodePresent, VipCarried
 from fleetlb.domain.announcing import PASSING_SECONDS
 from fleetlb.domain.capabilities import EngineName
-from fleetlb.domain.routing import BgpSpeaking, RouterSession
+from fleetlb.domain.routing import BgpPeer, BgpSpeaking, PoolAttributes, RouteAttributes, RouterSession
 from fleetlb.domain.virtual_servers import Announcement, VirtualServer, parse_key
 from fleetlb.explaining.explanations import Explanation, explain
 from fleetlb.explaining.situation import Carrying, Presence, Said
@@ -27,8 +27,8 @@ LEASE = 1.5
 BOTH = ("node-1", "node-2")
 
 
-def wish(announcement: Announcement = Announcement.LAYER2, key: str = KEY) -> Any:
-    server = VirtualServer(key=parse_key(key), announcement=announcement)
+def wish(announcement: Announcement = Announcement.LAYER2, key: str = KEY, pool: str = "") -> Any:
+    server = VirtualServer(key=parse_key(key), announcement=announcement, attributes_pool=pool)
     return msgspec.structs.replace(WISH, key=server.key, server=server)
 
 
@@ -129,6 +129,30 @@ def test_by_bgp_it_is_said_which_nodes_tell_which_routers() -> None:
     assert lacking.message == (
         f"no node tells a router where {ADDRESS} is: node-1: it says of no session; node-2: tor-2 (Connection refused)"
     )
+
+
+def test_by_bgp_it_is_said_which_routers_a_pool_is_for_and_why_no_node_announces_it() -> None:
+    wished: dict[str, Any] = {"desired": {WEB: wish(Announcement.BGP, pool="gold")}}
+    peers = tuple(BgpPeer(name=name, address=f"10.0.0.{n}", asn=65000) for n, name in enumerate(("tor-1", "tor-2"), 1))
+    group = routed(BalancerNode(name="node-1", sessions=(UP, DOWN)))
+    spec = msgspec.structs.replace(group.spec, bgp=BgpSpeaking(asn=65001, peers=peers))
+    group = msgspec.structs.replace(group, spec=spec)
+
+    def told(**pools: tuple[str, ...]) -> Explanation:
+        said = tuple(PoolAttributes(pool=pool, attributes=RouteAttributes(peers=to)) for pool, to in pools.items())
+        instructed = GroupInstructed(group="default", generation=1, revision=1, bgp=spec.bgp, pools=said)
+        return explained(group=group, instructed=instructed, **wished)
+
+    assert told(gold=("tor-1",)).given[f"announced {ADDRESS}"] == f"node-1 tells tor-1 of {ADDRESS} by BGP"
+    lacking = told(gold=("tor-2",))
+    assert lacking.reason == "NoRouterTold"
+    assert lacking.message.endswith("is: node-1: tor-2 (Connection refused); node-2: it says of no session")
+    unknown = told(silver=("tor-1",))
+    assert (unknown.stage, unknown.reason, unknown.serving) == (Stage.ANNOUNCED, "AttributesUnknown", False)
+    assert "routes of pool gold" in unknown.message
+    assert "condition Announced" in unknown.cure
+    assert f"announced {ADDRESS}" not in unknown.given
+    assert explained(group=group, **wished).serving, "what they were told was not looked at"
 
 
 def test_a_pool_that_nobody_is_to_announce_is_as_it_was() -> None:

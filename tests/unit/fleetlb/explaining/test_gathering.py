@@ -7,7 +7,7 @@ import pytest
 
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.streams import announced_stream
-from fleetlb.contracts.v1 import NodePresent, VipCarried
+from fleetlb.contracts.v1 import GroupInstructed, NodePresent, VipCarried
 from fleetlb.domain.virtual_servers import Announcement
 from fleetlb.explaining.gathering import Place, situation_of
 from fleetlb.explaining.situation import Carrying, Presence, Situation
@@ -26,13 +26,15 @@ STREAM = announced_stream("default").name
 LEASES = Holders((Held("fleetlb-manager", "m-1", True),), Held("fleetlb-status", "s-1", True))
 
 
-async def gathered(held: Mapping[str, bytes], announcement: Announcement) -> tuple[Situation, list[str]]:
+async def gathered(
+    held: Mapping[str, bytes], announcement: Announcement, pool: str = ""
+) -> tuple[Situation, list[str]]:
     """What is known of a Service of a group of two, and which subjects were asked for in the stream of announcements.
 
     `held`: what that stream holds, by subject.
     """
     asked: list[str] = []
-    wished = {subjects.desired("default", WEB): codec.encode(wish(announcement))}
+    wished = {subjects.desired("default", WEB): codec.encode(wish(announcement, pool=pool))}
 
     async def kept(subject: str, body: bytes) -> bytes:
         name = msgspec.json.decode(body)["last_by_subj"]
@@ -74,3 +76,10 @@ async def test_nothing_is_asked_of_what_is_not_announced_on_layer_2(announcement
     seen, asked = await gathered({}, announcement)
     assert (asked, seen.carried, seen.present) == ([], {}, {})
     assert seen.desired.keys() == {WEB}
+
+
+async def test_what_nodes_were_told_is_read_where_a_pool_has_attributes_of_its_own() -> None:
+    told = GroupInstructed(group="default", generation=1, revision=1)
+    held = {subjects.instructed("default"): codec.encode(told)}
+    seen, asked = await gathered(held, Announcement.BGP, pool="gold")
+    assert (asked, seen.instructed) == ([subjects.instructed("default")], told)

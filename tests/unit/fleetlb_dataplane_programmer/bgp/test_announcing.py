@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from ipaddress import ip_network
 
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 
 from fleetlb.contracts.v1 import GroupInstructed
 from fleetlb.domain.errors import Transient
-from fleetlb.domain.routing import Aggregation, BgpPeer, BgpSpeaking
+from fleetlb.domain.routing import Aggregation, BgpPeer, BgpSpeaking, PoolAttributes, RouteAttributes
 from fleetlb.domain.virtual_servers import Announcement
 from fleetlb.testkit.eventually import eventually
 from fleetlb_dataplane_programmer.bgp.announcing import BgpAnnouncer
@@ -46,9 +47,9 @@ class Announcing:
         place = Place(node="node-1", router_id=self.router_id, directory=self.bird.folder, audit_seconds=0.01)
         return BirdSpeaker(speaking, self.bird.control, place, route_of=route_of, on_sessions=on_sessions)
 
-    async def announce(self, *addresses: str, network: str = "") -> None:
+    async def announce(self, *addresses: str, network: str = "", pool: str = "") -> None:
         for address in addresses:
-            await self.announcer.announce(address, Announcement.BGP, network)
+            await self.announcer.announce(address, Announcement.BGP, network, pool)
 
     async def withdrawn(self, *addresses: str) -> None:
         """As the engine does: again until BIRD has let go of each."""
@@ -61,11 +62,32 @@ class Announcing:
                     except Transient:
                         await asyncio.sleep(0.01)
 
-    def instruct(self, *draining: str, bgp: BgpSpeaking | None = SPEAKING, nodes: tuple[str, ...] = NODES) -> None:
+    def instruct(
+        self,
+        *draining: str,
+        bgp: BgpSpeaking | None = SPEAKING,
+        nodes: tuple[str, ...] = NODES,
+        **preferences: int,
+    ) -> None:
+        """`preferences`: of the routes of single pools."""
         self._said += 1
-        self.announcer.heed(
-            GroupInstructed(group="default", generation=1, revision=self._said, nodes=nodes, draining=draining, bgp=bgp)
+        pools = tuple(
+            PoolAttributes(pool=pool, attributes=RouteAttributes(local_preference=preference))
+            for pool, preference in preferences.items()
         )
+        told = GroupInstructed(
+            group="default", generation=1, revision=self._said, nodes=nodes, draining=draining, bgp=bgp, pools=pools
+        )
+        self.announcer.heed(told)
+
+    async def until_preferred(self, **preferences: int) -> None:
+        """BIRD has exactly these routes, `a` and `b`, each with this preference; 0: none of its own."""
+
+        def is_so() -> bool:
+            wanted = {f"{ {'a': A, 'b': B}[name] }/32": preference for name, preference in preferences.items()}
+            return {each: _preference(text) for each, text in (self.bird.routes or {}).items()} == wanted
+
+        await eventually(is_so, 10)
 
     async def until(self, *destinations: str, is_leaving: bool = False) -> None:
         """BIRD has routes to these VIPs or networks and no others, with or without GRACEFUL_SHUTDOWN."""
@@ -76,6 +98,11 @@ class Announcing:
             return set(held) == {str(ip_network(each)) for each in destinations} and asks <= {is_leaving}
 
         await eventually(is_so, 10)
+
+
+def _preference(text: str) -> int:
+    found = re.search(r"bgp_local_pref = (\d+);", text)
+    return int(found[1]) if found else 0
 
 
 @contextlib.asynccontextmanager
@@ -357,3 +384,71 @@ async def test_another_router_id_is_taken_up(bird: ModelBird) -> None:
         made.router_id = "10.0.0.7"
         made.instruct(bgp=BgpSpeaking(asn=65002, peers=SPEAKING.peers))
         await eventually(lambda: "router id 10.0.0.7" in (bird.folder / SESSIONS_FILE).read_text(), 10)
+
+
+async def test_attributes_of_a_pool_are_those_of_its_vips_alone(bird: ModelBird) -> None:
+    async with running(bird) as made:
+        made.instruct(gold=7, silver=8)
+        await made.announce(A, pool="gold")
+        await made.announce(B)
+        await made.until_preferred(a=7, b=0)
+        sessions = bird.folder / SESSIONS_FILE
+        before = sessions.stat()
+        made.instruct(gold=9)
+        await made.until_preferred(a=9, b=0)
+        await made.announce(B, pool="gold")
+        await made.until_preferred(a=9, b=9)
+        await made.announce(A)
+        await made.until_preferred(a=0, b=9)
+        assert (sessions.stat().st_ino, sessions.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+async def test_attributes_of_a_pool_come_before_those_of_the_group_and_leave_open_what_they_do_not_say(
+    bird: ModelBird,
+) -> None:
+    of_all = replace(SPEAKING, attributes=RouteAttributes(local_preference=1, communities=("65000:5",)))
+    async with running(bird) as made:
+        made.instruct(bgp=of_all, gold=7)
+        await made.announce(A, pool="gold")
+        await made.announce(B)
+        await made.until_preferred(a=7, b=1)
+        assert all("(65000, 5)" in text for text in (bird.routes or {}).values())
+
+
+async def test_a_vip_waits_until_it_is_known_what_its_route_carries(bird: ModelBird) -> None:
+    async with running(bird) as made:
+        made.instruct()
+        await made.announce(A, pool="gold")
+        await made.announce(B)
+        await made.until_preferred(b=0)
+        await eventually(lambda: "VIPs of pool gold wait" in made.troubles[-1], 10)
+        assert made.announcer.announced == 1
+        made.instruct(gold=7)
+        await made.until_preferred(a=7, b=0)
+        await eventually(lambda: made.troubles[-1] == "", 10)
+
+
+async def test_a_vip_that_is_announced_keeps_what_it_carries_until_more_is_known(bird: ModelBird) -> None:
+    async with running(bird) as made:
+        made.instruct(gold=7)
+        await made.announce(A, pool="gold")
+        await made.announce(B)
+        await made.until_preferred(a=7, b=0)
+        made.instruct()
+        await made.announce(B, pool="silver")
+        before = bird.configurations
+        await eventually(lambda: bird.configurations > before, 10)
+        await made.until_preferred(a=7, b=0)
+        await made.announce(A)
+        made.instruct(silver=8)
+        await made.until_preferred(a=0, b=8)
+        await made.announcer.withdraw(B)
+        await made.until_preferred(a=0)
+
+
+async def test_the_route_of_a_whole_pool_carries_its_attributes(bird: ModelBird) -> None:
+    async with running(bird) as made:
+        made.instruct(bgp=replace(SPEAKING, aggregate=Aggregation.POOL), gold=7)
+        await made.announce(A, B, network=POOL, pool="gold")
+        await made.until(POOL)
+        assert [_preference(text) for text in (bird.routes or {}).values()] == [7]

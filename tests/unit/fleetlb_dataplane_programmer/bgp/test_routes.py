@@ -63,6 +63,16 @@ def test_what_was_left_stays_as_it_is_until_all_is_known() -> None:
     assert set(routes.lines(NONE)) == {f"{A}/32"}
 
 
+def test_attributes_of_a_vip_count_from_when_they_change_and_what_was_made_before_is_forgotten() -> None:
+    carried = RouteAttributes(local_preference=1)
+    routes = made(route_of=lambda address: host_route(address)._replace(attributes=carried))
+    routes.add(A, NONE)
+    for preference in range(5):
+        carried = RouteAttributes(local_preference=preference)
+        assert f"bgp_local_pref = {preference};" in routes.lines(NONE)[f"{A}/32"].text
+    assert len(routes._cache) == 1
+
+
 def test_what_was_left_goes_when_it_is_withdrawn() -> None:
     routes = made(left(f"{A}/32", f"{B}/32"))
     routes.remove(A)
