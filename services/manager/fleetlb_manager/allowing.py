@@ -57,6 +57,8 @@ class Allowing:
         """
         if self._is_barred(key):
             return False
+        if allowed_stream(key.group).name not in self._memory.replayed:
+            raise Transient(f"{key}: what was said of the tenant is being read", retry_after=AGAIN_SECONDS)
         await self.reconcile(key, is_to_bar=True)
         return self._is_barred(key)
 

@@ -231,6 +231,13 @@ async def test_a_bar_whose_saying_failed_is_none() -> None:
     assert said(after).bars[-1].generation == 2
 
 
+async def test_nothing_is_purged_while_the_stream_of_bars_is_read_anew() -> None:
+    after = World(a_world().kept, generation=2)
+    after.memory.replayed.clear()
+    with pytest.raises(Transient, match="is being read"):
+        await after.allowing.bar(KEY)
+
+
 async def test_a_tenant_whose_grant_cannot_be_told_keeps_the_bars_that_it_has() -> None:
     world = a_world()
     after = World(world.kept, generation=2)
