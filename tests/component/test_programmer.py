@@ -22,13 +22,14 @@ from fleetlb.contracts.v1 import (
     VirtualServerDesired,
     VirtualServerRealized,
 )
+from fleetlb.domain.bars import Bar
 from fleetlb.domain.virtual_servers import FailurePolicy, VirtualServer, VirtualServerKey, parse_key
 from fleetlb.runtime.backoff import Backoff
 from fleetlb.runtime.signing import signed
 from fleetlb.runtime.tracing import Tracing
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.fake_bus import FakeBus, FakeServer
-from fleetlb.testkit.wishes import a_virtual_server, a_wish, as_message
+from fleetlb.testkit.wishes import a_virtual_server, a_wish, an_allowance, as_message
 from fleetlb_dataplane_programmer import braking, completing
 from fleetlb_dataplane_programmer.checking import Checks
 from fleetlb_dataplane_programmer.dialling import Reach
@@ -334,6 +335,23 @@ async def test_a_fenced_manager_is_told_what_stands(world: World) -> None:
         await world.wish(a_wish(KEY, ["10.0.0.1:31000"], generation=1, revision=50))
         await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
         assert "10.0.0.2" in world.engine.dump()
+
+
+async def test_a_late_wish_is_not_begun_also_by_a_stream_that_was_made_anew(world: World) -> None:
+    await world.wish(a_wish(OTHER, generation=1))
+    await world.allow(an_allowance(generation=2, bars=(Bar(2, world.server.streams[DESIRED.name].last_sequence),)))
+    async with world.programmer():
+        await eventually(lambda: world.is_realized(1, Probe.ANSWERED, OTHER))
+        await world.wish(a_wish(KEY, generation=1))
+        await eventually(lambda: (word := world.realized()) is not None and word.state is RealizedState.REJECTED)
+        world.server.delete_stream(DESIRED.name)
+        await world.streams()
+        await world.wish(a_wish(KEY, generation=1, revision=2))
+        await eventually(lambda: (word := world.realized()) is not None and word.revision == 2)
+        assert set(world.plane) == {OTHER}
+        await world.wish(a_wish(KEY, generation=2))
+        await eventually(lambda: world.is_realized(1, Probe.ANSWERED))
+        assert set(world.plane) == {OTHER, KEY}
 
 
 class TestLosses:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from fleetlb.contracts.streams import StreamSpec, observed_stream
@@ -287,6 +288,26 @@ async def test_a_recreated_stream_has_another_creation_time_and_counts_anew(worl
         again = await world.bus.ensure_stream(SPEC)
         assert again.created_at > first.created_at
         assert (await world.bus.publish("s.a", b"3", message_id="m3")).sequence == 1
+
+
+async def test_a_stream_that_counts_on_begins_above_what_a_lost_one_had(worlds: Worlds) -> None:
+    async with worlds.open() as world:
+        spec = msgspec.structs.replace(SPEC, counts_on=True)
+        first = await world.bus.ensure_stream(spec)
+        assert first == await world.bus.ensure_stream(spec)
+        before = [(await world.bus.publish("s.a", b"1", message_id=f"m{number}")).sequence for number in range(3)]
+        assert before == [before[0], before[0] + 1, before[0] + 2]
+        wider = msgspec.structs.replace(spec, max_bytes=2 * spec.max_bytes)
+        assert (await world.bus.ensure_stream(wider)).last_sequence == before[-1]
+        await world.delete_stream("S")
+        made = await asyncio.gather(*(world.bus.ensure_stream(spec) for _ in range(8)))
+        assert len({state.created_at for state in made}) == 1, "whoever makes it first has made it for all"
+        diary = Diary()
+        async with diary.following(world.bus):
+            after = (await world.bus.publish("s.a", b"2", message_id="m9")).sequence
+            await eventually(lambda: "s.a=2" in diary.lines)
+        assert diary.messages[-1].stream_sequence == after
+        assert before[-1] < after < 2**53
 
 
 async def test_replay_gives_the_last_of_each_subject_in_order_then_what_comes(worlds: Worlds) -> None:

@@ -106,6 +106,8 @@ class Fleet:
     def _note_state(self) -> None:
         if any(node.refused for node in self.promises.nodes.values()):
             self.promises.note("a node refused what is older")
+        if any(node.late for node in self.promises.nodes.values()):
+            self.promises.note("a node did not begin what came too late")
         for item in self.kept.load_balancers.values():
             if item.spec.refusal:
                 self.promises.note(f"refused: {item.spec.refusal.reason}")
@@ -173,9 +175,10 @@ class Fleet:
         else:
             self._arrive(subject, body)
 
-    def _arrive(self, subject: str, body: bytes) -> None:
-        self.kept.put(subject, body)
-        self.process.hear(subject, body)
+    def _arrive(self, subject: str, body: bytes) -> int:
+        sequence = self.kept.put(subject, body)
+        self.process.hear(subject, body, sequence)
+        return sequence
 
     def _notified(self, subject: str) -> None:
         if self.lose:

@@ -1,5 +1,6 @@
 """What outlives every process: the objects and the streams of `manager_world`, which tell of every change."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -56,7 +57,11 @@ class Everything(Kept):
         self.wishes: dict[str, VirtualServerDesired] = {}
         """What `desired` holds, decoded."""
         self.generations = 0
-        self.on_published: Callable[[str, bytes], None] = lambda *_: None
+        self.sequences: dict[str, int] = {}
+        """Where the last message of each subject stands in its stream."""
+        self._last: Counter[str] = Counter()
+        self.on_published: Callable[[str, bytes], int] = lambda *_: 0
+        """Puts a message into its stream, and says where it stands."""
         self.on_notified: Callable[[str], None] = lambda _: None
 
     def next_generation(self) -> int:
@@ -84,21 +89,30 @@ class Everything(Kept):
         meta = replace(stamped.metadata, creation_timestamp=created)  # type: ignore[attr-defined]
         return replace(stamped, metadata=meta)  # type: ignore[type-var]
 
-    def put(self, subject: str, body: bytes) -> None:
-        """The last message of a subject."""
+    def put(self, subject: str, body: bytes) -> int:
+        """The last message of a subject, which is the last of its stream as well."""
+        self.streams.pop(subject, None)
+        self.wishes.pop(subject, None)
         self.streams[subject] = body
+        stream = ".".join(subject.split(".")[:4])
+        self._last[stream] += 1
+        self.sequences[subject] = self._last[stream]
         if ".desired." in subject:
             self.wishes[subject] = codec.decode(VirtualServerDesired, body)
+        return self.sequences[subject]
 
-    def purge(self, subject: str) -> None:
-        """A subject without messages."""
+    def purge(self, subject: str, through: int) -> None:
+        """A subject without messages, but for one that came after this sequence, unless that is 0."""
+        if through and self.sequences.get(subject, 0) > through:
+            return
         self.streams.pop(subject, None)
         self.wishes.pop(subject, None)
 
-    def wipe(self) -> None:
-        """The bus comes back empty."""
-        self.streams.clear()
-        self.wishes.clear()
+    def wipe(self, only: str = "") -> None:
+        """The bus comes back empty, or without one of its streams; all count on."""
+        for subject in [subject for subject in self.streams if f".{only}" in subject]:
+            del self.streams[subject]
+            self.wishes.pop(subject, None)
 
     def _tell(self, kind: str, before: object, now: object) -> None:
         for listener in self.listeners:

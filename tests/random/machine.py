@@ -207,9 +207,9 @@ class History(Fleet, RuleBasedStateMachine):
     def let_through(self) -> None:
         self._let_through()
 
-    @rule(all_speak=flag)
-    def wipe_bus(self, all_speak: bool) -> None:
-        self.kept.wipe()
+    @rule(all_speak=flag, only=st.sampled_from(("", "", "allowed", "desired")))
+    def wipe_bus(self, all_speak: bool, only: str) -> None:
+        self.kept.wipe(only)
         self.aside.clear()
         self._reconnect(all_speak)
 

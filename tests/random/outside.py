@@ -6,11 +6,13 @@ Both hold the truth of their side, and say it again whenever they are asked to.
 from collections.abc import Callable
 
 from fleetlb.contracts import codec, subjects
-from fleetlb.contracts.v1 import InventoryObserved, NodesObserved, ServiceObserved, VirtualServerDesired
+from fleetlb.contracts.v1 import InventoryObserved, NodesObserved, ServiceObserved, TenantAllowed, VirtualServerDesired
 from fleetlb.domain.services import TenantNode, TenantService, digest_of
 from fleetlb.domain.virtual_servers import VirtualServerKey
-from fleetlb_dataplane_programmer.deciding import Apply, Ignored, Refused, Remove
+from fleetlb_dataplane_programmer.allowances import Allowances
+from fleetlb_dataplane_programmer.deciding import Apply, Decision, Ignored, Refused, Remove
 from fleetlb_dataplane_programmer.engine import Outcome, State
+from fleetlb_dataplane_programmer.judging import LATE
 from fleetlb_dataplane_programmer.programming import Ledger
 from fleetlb_manager.identities import ServiceKey
 from tests.random.keeping import Everything
@@ -89,7 +91,8 @@ class Watcher:
 
 
 class Node:
-    """A balancer node: its real ledger, and a data plane that does what it is asked, or refuses."""
+    """A balancer node with the operator's key, which nobody forges here: its real ledger, and a data plane that does
+    what it is asked, or refuses."""
 
     def __init__(self, name: str, kept: Everything, say: Say) -> None:
         self.name = name
@@ -99,23 +102,40 @@ class Node:
         """What its data plane holds."""
         self.went_back: list[str] = []
         self.refused = 0
+        self.late = 0
         self._kept = kept
         self._say = say
-        self._ledger = Ledger(name, allow_loopback=False)
+        self._allowances = Allowances(operator_key="operator")
+        self._said: dict[str, bytes] = {}
+        self._ledger = Ledger(name, allow_loopback=False, allowances=self._allowances)
         self._applied: dict[VirtualServerKey, tuple[int, int]] = {}
         self._heard: dict[str, VirtualServerDesired] = {}
         self._rejected: dict[VirtualServerKey, int] = {}
 
     def hear(self) -> bool:
-        """Do what `desired` asks for, and say so. False: nothing new is there."""
+        """Do what `allowed` and `desired` ask for, and say so. False: nothing new is there."""
         if self.is_lagging:
             return False
-        is_news = False
+        is_news = self._heed()
         for subject, wish in list(self._kept.wishes.items()):
             if self._heard.get(subject) is not wish:
                 self._heard[subject] = wish
                 is_news = True
-                self._take(wish)
+                self._take(wish, self._kept.sequences[subject])
+        return is_news
+
+    def _heed(self) -> bool:
+        is_news = False
+        for subject, body in list(self._kept.streams.items()):
+            if ".allowed." not in subject or self._said.get(subject) is body:
+                continue
+            self._said[subject] = body
+            is_news = True
+            said = codec.decode(TenantAllowed, body)
+            if not self._allowances.fold(said) or not self._allowances.knows(said.tenant):
+                continue
+            for key, decision in self._ledger.judge_again(said.tenant):
+                self._do(key, decision)
         return is_news
 
     def try_again(self) -> None:
@@ -126,6 +146,7 @@ class Node:
     def reconnect(self) -> None:
         """Read `desired` anew, and say everything again."""
         self._heard.clear()
+        self._said.clear()
         self._ledger.forget_what_was_asked()
         self.hear()
         for key in list(self._ledger.worth_telling()):
@@ -134,7 +155,7 @@ class Node:
     def restart(self) -> None:
         """The process ends and begins; its state file and its data plane stay."""
         records = self._ledger.records()
-        self._ledger = Ledger(self.name, allow_loopback=False)
+        self._ledger = Ledger(self.name, allow_loopback=False, allowances=self._allowances)
         self._rejected.clear()
         for record in records:
             decision = self._ledger.recall(record)
@@ -142,15 +163,22 @@ class Node:
                 self._decided(record.desired.key, decision.token)
         self._heard.clear()
 
-    def _take(self, wish: VirtualServerDesired) -> None:
-        decision = self._ledger.fold(wish, 0)
-        if isinstance(decision, Apply | Remove):
-            self._rejected.pop(wish.key, None)
-            self._decided(wish.key, decision.token)
-        elif decision is Ignored.STALE:
+    def _take(self, wish: VirtualServerDesired, sequence: int) -> None:
+        decision = self._ledger.fold(wish, 0, sequence=sequence)
+        if decision is Ignored.STALE:
             self.refused += 1
-        elif isinstance(decision, Refused) or decision is Ignored.DUPLICATE:
+        elif decision is Ignored.DUPLICATE:
             self._tell(wish.key)
+        else:
+            self._do(wish.key, decision)
+
+    def _do(self, key: VirtualServerKey, decision: Decision) -> None:
+        if isinstance(decision, Apply | Remove):
+            self._rejected.pop(key, None)
+            self._decided(key, decision.token)
+        elif isinstance(decision, Refused):
+            self.late += decision.message == LATE
+            self._tell(key)
 
     def _decided(self, key: VirtualServerKey, token: int) -> None:
         entry = self._ledger.get(key)

@@ -110,7 +110,7 @@ class Process:
         chooser = Chooser(memory.book, memory.lines, memory.capabilities, self.folding.address_free)
         self.chooser = chooser
         allowing, draining = Allowing(bench, bus, sign=codec.encode), Draining(bench, store, chooser)
-        publishing = Publishing(bench, bus, allow=allowing.ensure)
+        publishing = Publishing(bench, bus, allow=allowing.ensure, bar=allowing.bar)
         releasing = Releasing(bench, claims, load_balancers, bus, chooser)
         serving = Serving(
             bench,
@@ -217,14 +217,15 @@ class Process:
     def _replay(self, followed: _Followed) -> None:
         for subject, body in self.kept.streams.items():
             if subject.startswith(followed.prefix):
-                self.inbox.append(partial(followed.on_message, Message(subject, body, 1)))
+                message = Message(subject, body, self.kept.sequences[subject])
+                self.inbox.append(partial(followed.on_message, message))
         self.inbox.append(followed.on_replayed)
 
-    def hear(self, subject: str, body: bytes) -> None:
+    def hear(self, subject: str, body: bytes, sequence: int) -> None:
         """A stream that is followed has a new message."""
         for followed in self._followed.values():
             if subject.startswith(followed.prefix):
-                self.inbox.append(partial(followed.on_message, Message(subject, body, 1)))
+                self.inbox.append(partial(followed.on_message, Message(subject, body, sequence)))
 
     # Progress.
 
@@ -275,17 +276,14 @@ class _Bus:
 
     def __init__(self, process: Process) -> None:
         self._process = process
-        self._sequence = 0
 
     async def publish(self, subject: str, body: bytes, *, message_id: str, trace: str = "") -> Ack:
-        self._sequence += 1
-        self._process.kept.put(subject, body)
-        self._process.kept.on_published(subject, body)
+        sequence = self._process.kept.on_published(subject, body)
         self._process.kept.effect(f"publish {subject}")
-        return Ack("stream", self._sequence)
+        return Ack("stream", sequence)
 
     async def purge_subject(self, stream: str, subject: str, through: int = 0) -> None:
-        self._process.kept.purge(subject)
+        self._process.kept.purge(subject, through)
         self._process.kept.effect(f"purge {subject}")
 
     async def notify(self, subject: str, body: bytes, *, trace: str = "") -> None:

@@ -38,6 +38,7 @@ RARE = frozenset(
         "served",
         "adopted",
         "a node refused what is older",
+        "a node did not begin what came too late",
     }
 )
 BLOB = re.compile(r"@reproduce_failure\('[^']*', (b'[^']*')\)")

@@ -381,8 +381,8 @@ BUGS = (
     Bug(
         "a node takes an allowance from the past",
         f"{PROGRAMMER}/allowances.py",
-        "        if known is not None and _order_of(said) <= _order_of(known.said):\n",
-        "        if known is not None and said.revision <= known.said.revision:\n",
+        "        if known is not None and _order_of(said) <= _order_of(known.said) and not ",
+        "        if known is not None and said.revision <= known.said.revision and not ",
         (f"{OF_PROGRAMMER}/test_allowances.py",),
     ),
     Bug(

@@ -27,6 +27,8 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Of a stream that is not compacted: the oldest beyond go."""
     replicas: int = 1
     """How many servers of a cluster hold it, at least."""
+    counts_on: bool = False
+    """Where it is lost and made anew its sequences go on, far above those that were."""
 
 
 def observed_stream(account: str) -> StreamSpec:
@@ -40,12 +42,13 @@ def observed_stream(account: str) -> StreamSpec:
 
 
 def desired_stream(group: str) -> StreamSpec:
-    """What a group's nodes should serve."""
+    """What a group's nodes should serve. What is late there is late by its place (`fleetlb.domain.bars`), for good."""
     return StreamSpec(
         name=f"FLEETLB_DESIRED_{subjects.token(group)}",
         subjects=(subjects.desired_of(group),),
         max_bytes=1024 * MIB,
         max_message_bytes=MIB,
+        counts_on=True,
     )
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from fleetlb.contracts.objects import IpMode
 from fleetlb.domain.allowances import Allowance
+from fleetlb.domain.bars import MAX_BARS, Bar
 from fleetlb.domain.conditions import Condition
 from fleetlb.domain.routing import MAX_PEERS, MAX_POOLS, BgpSpeaking, PoolAttributes, RouterSession
 from fleetlb.domain.services import ServiceEndpoints, TenantNode, TenantService
@@ -130,6 +131,8 @@ class TenantAllowed(Message, frozen=True, kw_only=True):
     revision: Whole
     """Grows with every message of the subject, within a generation."""
     allowed: Allowance | None = None
+    bars: Annotated[tuple[Bar, ...], msgspec.Meta(max_length=MAX_BARS)] = ()
+    """Which wishes of the tenant no node begins to serve any more, oldest bar first."""
     signature: Signature = ""
     """Nodes that are given the operator's key believe nothing without it."""
 

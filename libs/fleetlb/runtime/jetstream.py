@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 
 import msgspec
 import structlog
@@ -178,7 +178,7 @@ class JetStreamBus:
                 await call(self._connection.current(), f"{API}.STREAM.DELETE.{spec.name}", None, _Done)
                 raise StreamMissing(spec.name)
         except StreamMissing:
-            info = await self._stream_request("CREATE", spec.name, stream_config.stream_config(spec))
+            info = await self._create(spec)
         if complaint := stream_config.complaint(spec, info.config):
             info = await self._mend(spec, info, complaint)
         return stream_config.state_of(info)
@@ -222,6 +222,16 @@ class JetStreamBus:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
+
+    async def _create(self, spec: StreamSpec) -> stream_config.StreamInfo:
+        """A stream that somebody makes in the same moment, beginning elsewhere, is as good."""
+        try:
+            return await self._stream_request("CREATE", spec.name, stream_config.new_stream_config(spec, time()))
+        except Misconfigured as problem:
+            try:
+                return await self._stream_request("INFO", spec.name, None)
+            except StreamMissing:
+                raise problem from None
 
     async def _mend(self, spec: StreamSpec, info: stream_config.StreamInfo, complaint: str) -> stream_config.StreamInfo:
         try:

@@ -54,6 +54,15 @@ def stream_config(spec: StreamSpec) -> dict[str, Any]:
     }
 
 
+def new_stream_config(spec: StreamSpec, now: float) -> dict[str, Any]:
+    """The settings of a stream that is made now, in seconds since 1970.
+
+    One that counts on begins at the microsecond: no stream takes a message in each for as long as it lives.
+    """
+    first = {"first_seq": round(now * 1_000_000)} if spec.counts_on else {}
+    return {**stream_config(spec), **first}
+
+
 def differences(spec: StreamSpec, actual: dict[str, Any]) -> dict[str, Any]:
     """Settings that an update must change; empty when the stream is as wished."""
     return {name: value for name, value in _wished(spec, actual).items() if actual.get(name, _absent(value)) != value}

@@ -42,6 +42,8 @@ class FakeServer:
     def __init__(self) -> None:
         """A server without streams, to which every bus is connected."""
         self.streams: dict[str, FakeStream] = {}
+        self.ended: dict[str, int] = {}
+        """Streams that are gone, and their last sequences."""
         self.faults: Counter[str] = Counter()
         self.listeners: list[tuple[str, MessageHandler]] = []
         self.responders: list[tuple[str, Responder, asyncio.Lock]] = []
@@ -69,6 +71,7 @@ class FakeServer:
     def delete_stream(self, name: str) -> None:
         """A stream disappears under its followers."""
         stream = self.streams.pop(name)
+        self.ended[name] = stream.last_sequence
         stream.interrupt()
 
     def restart_followers(self) -> None:
@@ -208,7 +211,8 @@ class FakeBus:
         await self._link(b"")
         stream = self.server.streams.get(spec.name)
         if stream is None:
-            stream = self.server.streams[spec.name] = FakeStream(spec)
+            last = self.server.ended.get(spec.name, 0) if spec.counts_on else 0
+            stream = self.server.streams[spec.name] = FakeStream(spec, last)
             self.server.changed()
         stream.spec = spec
         return stream.state

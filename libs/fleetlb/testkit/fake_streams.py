@@ -26,11 +26,11 @@ def subject_matches(pattern: str, subject: str) -> bool:
 class FakeStream:
     """One stream. Followers are queues; None in a queue says that continuity is lost."""
 
-    def __init__(self, spec: StreamSpec) -> None:
-        """An empty stream."""
+    def __init__(self, spec: StreamSpec, last_sequence: int = 0) -> None:
+        """An empty stream, that counts on from a sequence."""
         self.spec = spec
         self.created_at = datetime.now(UTC) + timedelta(microseconds=next(_births))
-        self.last_sequence = 0
+        self.last_sequence = last_sequence
         self.messages: dict[str, list[Message]] = {}
         self.followers: dict[asyncio.Queue[Message | None], str] = {}
         self._ids: dict[str, int] = {}

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.v1 import LoadBalancerRevision, Owner, TenantAllowed, VirtualServerDesired
 from fleetlb.domain.allowances import Allowance
+from fleetlb.domain.bars import Bar
 from fleetlb.domain.virtual_servers import RealServer, Scheduler, VirtualServer, VirtualServerKey, parse_key
 from fleetlb.runtime.bus import Message
 
@@ -55,6 +56,7 @@ def an_allowance(
     node_port_range: str = "30000-32767",
     generation: int = 1,
     revision: int = 1,
+    bars: tuple[Bar, ...] = (),
 ) -> TenantAllowed:
     """What a tenant may have on the group `default`; with `node_cidrs` None, that there is no such tenant."""
     return TenantAllowed(
@@ -65,6 +67,7 @@ def an_allowance(
         allowed=None
         if node_cidrs is None
         else Allowance(node_cidrs=tuple(node_cidrs), prefixes=tuple(prefixes), node_port_range=node_port_range),
+        bars=bars,
     )
 
 

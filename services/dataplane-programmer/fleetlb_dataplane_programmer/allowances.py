@@ -12,6 +12,7 @@ import msgspec
 
 from fleetlb.contracts.v1 import TenantAllowed
 from fleetlb.domain.allowances import Bounds, bounds_of, objection_to
+from fleetlb.domain.bars import is_late
 from fleetlb.domain.errors import Poison
 from fleetlb.domain.virtual_servers import VirtualServer
 from fleetlb_dataplane_programmer.records import AllowanceRecord
@@ -37,10 +38,12 @@ class Allowances:
     def fold(self, said: TenantAllowed) -> bool:
         """Take what a manager said; the highest (generation, revision) stands. False if it is no news.
 
+        Bars are news in a word that this node remembers without them: an earlier version wrote it down.
+
         Raises Poison for what cannot be read: the last word stands.
         """
         known = self._known.get(said.tenant)
-        if known is not None and _order_of(said) <= _order_of(known.said):
+        if known is not None and _order_of(said) <= _order_of(known.said) and not _adds_bars(said, known.said):
             return False
         try:
             bounds = bounds_of(said.allowed) if said.allowed is not None else None
@@ -58,6 +61,11 @@ class Allowances:
     def knows(self, tenant: str) -> bool:
         """Whether there is something to hold a tenant's virtual servers against."""
         return self._bounds_of(tenant) is not None
+
+    def is_late(self, tenant: str, generation: int, sequence: int) -> bool:
+        """Whether a wish of a tenant, at this place of `desired`, comes from before the term of who acts now."""
+        known = self._known.get(tenant)
+        return known is not None and is_late(known.said.bars, generation, sequence)
 
     def objection_to(self, tenant: str, server: VirtualServer) -> str:
         """Why a tenant may not have this virtual server, whose addresses can all be read; "" if it may."""
@@ -92,6 +100,10 @@ class Allowances:
     def _bounds_of(self, tenant: str) -> Bounds | None:
         known = self._known.get(tenant)
         return known.bounds if known is not None else None
+
+
+def _adds_bars(said: TenantAllowed, known: TenantAllowed) -> bool:
+    return _order_of(said) == _order_of(known) and bool(said.bars) and not known.bars
 
 
 def _order_of(said: TenantAllowed) -> tuple[int, int]:

@@ -18,12 +18,19 @@ from fleetlb_dataplane_programmer.health import UNCHECKED, Verdict
 from fleetlb_dataplane_programmer.records import Record
 from fleetlb_dataplane_programmer.standing import Standing
 
+LATE = (
+    "the node does not begin to serve this: a manager asked for it whose term had ended; the one that acts now says it"
+    " again if it should be served"
+)
+
 
 class Entry(msgspec.Struct):
     """What is known of one key."""
 
     desired: VirtualServerDesired
     token: int
+    sequence: int = 0
+    """Of `desired` in its stream; 0: not known."""
     held: VirtualServer | None = None
     """What the engine was last asked for under the key, but for its real servers that are out."""
     verdict: Verdict = UNCHECKED
@@ -57,13 +64,15 @@ class Judge:
         self._standing = standing
         self._allow_loopback = allow_loopback
 
-    def decide(self, entry: Entry, before: Entry | None) -> Decision:
-        """What follows from a wish that came."""
+    def decide(self, entry: Entry, before: Entry | None, *, is_served: bool = False) -> Decision:
+        """What follows from a wish that came; `is_served`: it came before it could be judged, and was begun."""
         server, held = entry.desired.server, before.held if before else None
         if server is None:
             return Remove(entry.desired.key, entry.token)
         if flaw := self._flaw_of(server):
             return _refuse(entry, flaw, held)
+        if not is_served and self._is_late(entry):
+            return _refuse(entry, LATE, held, Reason.IN_PROGRESS)
         if objection := self._objection_to(entry.desired.owner.tenant, server):
             return _refuse(entry, objection, held, Reason.BACKEND_NOT_ALLOWED)
         if self._is_unknown(entry):
@@ -77,11 +86,12 @@ class Judge:
             return Remove(entry.desired.key, entry.token)
         kept = held if held and not self._flaw_of(held) else None
         if record.objection:
-            return _refuse(entry, record.objection, kept, Reason.BACKEND_NOT_ALLOWED)
+            is_late = record.objection == LATE
+            return _refuse(entry, record.objection, kept, Reason.IN_PROGRESS if is_late else Reason.BACKEND_NOT_ALLOWED)
         if flaw := self._flaw_of(server):
             return _refuse(entry, flaw, kept)
         if record.is_unjudged and not self._is_unknown(entry):  # the process ended before that was on disk
-            return self.decide(entry, None)
+            return self.decide(entry, None, is_served=True)
         return _accept(entry, server, is_unjudged=self._is_unknown(entry))
 
     def is_settled(self, entry: Entry) -> bool:
@@ -91,16 +101,22 @@ class Judge:
     def is_confirmed(self, entry: Entry) -> bool:
         """Whether an entry that is not settled is as it should be, now that the allowance of its owner is known."""
         server = entry.desired.server
+        if server is not None and entry.reason and self._is_late(entry):
+            return entry.message == LATE
         objection = self._objection_to(entry.desired.owner.tenant, server) if server is not None else ""
         return objection == (entry.message if entry.reason else "")
 
     def decide_again(self, entry: Entry, before: Entry) -> Decision:
         """What follows from the same wish if it is not confirmed; `before` is the entry that was."""
-        decision = self.decide(entry, before)
+        decision = self.decide(entry, before, is_served=before.is_unjudged)
         if not before.is_unjudged or not isinstance(decision, Refused):
             return decision
         entry.held = before.before
         return Refused(decision.message, entry.held, is_served=True)
+
+    def _is_late(self, entry: Entry) -> bool:
+        wish = entry.desired
+        return self._allowances.is_late(wish.owner.tenant, wish.generation, entry.sequence)
 
     def _is_unknown(self, entry: Entry) -> bool:
         return not self._allowances.knows(entry.desired.owner.tenant)

@@ -236,7 +236,7 @@ class Node:
             WISHES.labels("unreadable").inc()
             self._log.error("a wish cannot be read", subject=message.subject[:256], problem=str(problem))
             return
-        decision = self._ledger.fold(desired, self._now_us(), message.trace)
+        decision = self._ledger.fold(desired, self._now_us(), message.trace, message.stream_sequence)
         WISHES.labels(word_for(decision)).inc()
         if isinstance(decision, Ignored):
             self._on_ignored(desired, decision)

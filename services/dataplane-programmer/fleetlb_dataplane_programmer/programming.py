@@ -62,8 +62,9 @@ class Ledger:
         """What is known of a key. To be read only."""
         return self._entries.get(key)
 
-    def fold(self, desired: VirtualServerDesired, now: int, trace: str = "") -> Decision:
-        """Take a wish from the bus, sent with a trace context. `now`: microseconds since 1970, for the hops alone."""
+    def fold(self, desired: VirtualServerDesired, now: int, trace: str = "", sequence: int = 0) -> Decision:
+        """Take a wish from the bus, sent with a trace context. `now`: microseconds since 1970, for the hops alone;
+        `sequence`: where the wish stands in its stream."""
         key = desired.key
         entry, order = self._entries.get(key), order_of(desired)
         if order < max(self._floors.get(key, order), order_of(entry.desired) if entry else order):
@@ -76,7 +77,7 @@ class Ledger:
         journey = Journey(trace, desired.hops).then("program", now)
         if entry and entry.state is None:
             journey = journey.overtaking(entry.journey)
-        return self._judge.decide(self._stand(msgspec.structs.replace(desired, hops=()), journey), entry)
+        return self._judge.decide(self._stand(msgspec.structs.replace(desired, hops=()), journey, sequence), entry)
 
     def recall(self, record: Record) -> Decision:
         """Take a wish from the state file, the only one of its key, as if the process had never ended."""
@@ -85,7 +86,7 @@ class Ledger:
             self._entries[key] = Entry(record.desired, next(self._tokens), state=RealizedState.REMOVED, has_let_go=True)
             self._bury(key)
             return Ignored.DUPLICATE
-        return self._judge.recall(self._stand(record.desired, NOT_TRAVELLED), record)
+        return self._judge.recall(self._stand(record.desired, NOT_TRAVELLED, record.sequence), record)
 
     def judge_again(self, tenant: str) -> list[tuple[VirtualServerKey, Decision]]:
         """The allowance of a tenant is news: what follows for those of its keys that it concerns. O(its keys)."""
@@ -235,6 +236,7 @@ class Ledger:
             has_let_go=entry.has_let_go,
             objection=objection,
             is_unjudged=entry.is_unjudged,
+            sequence=entry.sequence,
         )
 
     def records(self) -> list[Record]:
@@ -242,7 +244,7 @@ class Ledger:
         keys = [*(key for key in self._entries if key not in self._tombstones), *self._tombstones]
         return [record for key in keys if (record := self.record(key))]
 
-    def _stand(self, desired: VirtualServerDesired, journey: Journey) -> Entry:
+    def _stand(self, desired: VirtualServerDesired, journey: Journey, sequence: int) -> Entry:
         """Let a wish stand, not judged yet."""
         key, desired = desired.key, slim(desired)
         self._tombstones.pop(key, None)
@@ -250,14 +252,14 @@ class Ledger:
             self._standing.drop(key)
         else:
             self._standing.put(desired.key, desired.owner.tenant)
-        entry = self._entries[desired.key] = Entry(desired, next(self._tokens), journey=journey)
+        entry = self._entries[desired.key] = Entry(desired, next(self._tokens), sequence, journey=journey)
         return entry
 
     def _judge_again(self, entry: Entry) -> Decision:
         if self._judge.is_confirmed(entry):
             entry.is_unjudged = False
             return Ignored.DUPLICATE
-        return self._judge.decide_again(self._stand(entry.desired, NOT_TRAVELLED), entry)
+        return self._judge.decide_again(self._stand(entry.desired, NOT_TRAVELLED, entry.sequence), entry)
 
     def _bury(self, key: VirtualServerKey) -> None:
         """Keep a tombstone, and no more of them than fit."""

@@ -36,6 +36,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_def
     """What goes beyond the allowance of its tenant. Without it the wish was accepted, and is not judged again."""
     is_unjudged: bool = False
     """But for this: it was accepted while nothing was known of its tenant."""
+    sequence: int = 0
+    """Of the wish in its stream; 0: not known."""
 
     @property
     def key(self) -> VirtualServerKey:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from fleetlb.contracts.v1 import TenantAllowed
+from fleetlb.domain.bars import Bar
 from fleetlb.domain.services import digest_of
 from fleetlb_manager.identities import AllowanceKey
 
@@ -18,12 +19,13 @@ class Said(NamedTuple):
     revision: int
     digest: str
     removed: bool = False
+    bars: tuple[Bar, ...] = ()
 
 
 def said_by(message: TenantAllowed) -> Said:
     """A message of this manager's fleet, without its content."""
     digest = digest_of((message.account, message.allowed))
-    return Said(message.generation, message.revision, digest, message.allowed is None)
+    return Said(message.generation, message.revision, digest, message.allowed is None, message.bars)
 
 
 class AllowanceTable:
@@ -51,6 +53,11 @@ class AllowanceTable:
     def is_current(self, key: AllowanceKey) -> bool:
         """Whether what was said last is what should be said."""
         return key in self._said and key not in self._doubtful
+
+    def bars(self, key: AllowanceKey) -> tuple[Bar, ...]:
+        """By which nodes judge what is late; none if nothing was said."""
+        said = self._said.get(key)
+        return said.bars if said is not None else ()
 
     def doubt(self, key: AllowanceKey) -> None:
         """What a key depends on has changed."""

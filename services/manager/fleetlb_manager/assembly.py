@@ -197,7 +197,7 @@ class Manager:
         look = self.streams.look_now
         sign = partial(signed, seed=given.operator.seed)
         allowing = Allowing(bench, given.bus, sign=sign, on_stream_missing=look)
-        publishing = Publishing(bench, given.bus, allow=allowing.ensure, on_stream_missing=look)
+        publishing = Publishing(bench, given.bus, allow=allowing.ensure, bar=allowing.bar, on_stream_missing=look)
         releasing = Releasing(bench, claims, load_balancers, given.bus, chooser)
         serving = Serving(
             bench,

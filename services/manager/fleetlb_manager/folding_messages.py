@@ -17,6 +17,7 @@ from fleetlb.contracts.v1 import (
     VirtualServerDesired,
     VirtualServerRealized,
 )
+from fleetlb.domain.bars import is_late
 from fleetlb.domain.errors import Poison
 from fleetlb.domain.virtual_servers import Announcement
 from fleetlb.runtime.bus import Message
@@ -79,6 +80,9 @@ class MessageFolding:
         if not self._memory.desired.note_message(slot, said, message.stream_sequence):
             log.warning("a manager without the lease overwrote a virtual server", slot=str(slot))
             self._marks.service(_service_of(said.owner))
+        bars = self._memory.allowances.bars(AllowanceKey(group, said.owner.tenant))
+        if is_late(bars, said.generation, message.stream_sequence):
+            self._owner_looks(slot, claim)
         if said.server is None or not is_wanted(claim, slot):
             self._marks.slot(slot)
             self._owner_looks(slot, claim)
@@ -93,10 +97,14 @@ class MessageFolding:
         key, is_ours = AllowanceKey(group, said.tenant), self._is_ours(message.data)
         if is_ours:
             self._memory.desired.see(said.revision)
+        before = self._memory.allowances.get(key)
         if not self._memory.allowances.note_message(key, said, is_ours=is_ours):
             log.warning("somebody else said what a tenant may have", tenant=said.tenant[:64], group=group)
         if not self._memory.allowances.is_current(key):
             self._marks.allowance(key)
+        if before is not None and before.bars != self._memory.allowances.bars(key):
+            for service in list(self._memory.load_balancers.of_tenant(key.tenant)):
+                self._marks.service(service)
 
     def instructed(self, group: str, message: Message) -> None:
         """The same about what a group's nodes must know of it."""

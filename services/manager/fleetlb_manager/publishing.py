@@ -13,6 +13,7 @@ from fleetlb.contracts import codec, streams, subjects
 from fleetlb.contracts.journeys import NOT_TRAVELLED, Journey
 from fleetlb.contracts.objects import AddressClaim, ClaimPhase
 from fleetlb.contracts.v1 import Owner, Signed, VirtualServerDesired
+from fleetlb.domain.bars import is_late
 from fleetlb.domain.errors import Transient
 from fleetlb.runtime.bus import Ack, StreamMissing
 from fleetlb_manager.claims import is_wanted, owner_of
@@ -67,11 +68,13 @@ class Publishing:
         bus: Publisher,
         *,
         allow: Callable[[AllowanceKey], Awaitable[None]],
+        bar: Callable[[AllowanceKey], Awaitable[bool]],
         on_stream_missing: Callable[[], None] = lambda: None,
     ) -> None:
-        """`allow` returns when nodes can know that the owner may have it; `on_stream_missing`: a stream must be made
-        before anything can be published."""
+        """`allow` returns when nodes can know that the owner may have it; `bar`, when they begin nothing more that an
+        earlier term asks for, and is True if that had to be said; `on_stream_missing`: a stream must be made first."""
         self._allow = allow
+        self._bar = bar
         self._memory = bench.memory
         self._marks = bench.marks
         self._authority = bench.authority
@@ -140,7 +143,7 @@ class Publishing:
             return
         message = VirtualServerDesired(
             key=slot.key,
-            generation=self._generation(slot),
+            generation=self._generation(slot, content.owner.tenant),
             revision=self._memory.desired.next_revision(),
             owner=content.owner,
             load_balancer=content.load_balancer,
@@ -172,6 +175,8 @@ class Publishing:
             await self._bury(slot, claim)
             return ASK_AGAIN_SECONDS
         if step is Step.PURGE:
+            if claim is not None and await self._bar(AllowanceKey(slot.group, claim.spec.owner.tenant)):
+                return await self.reconcile(slot)  # something may have come meanwhile
             await self._purge(slot)
             if claim is not None and _is_given_up(claim, slot):
                 self._memory.let_go.add(slot)
@@ -193,23 +198,27 @@ class Publishing:
         )
         await self._publish(slot, message, "", journey)
 
-    def _generation(self, slot: Slot) -> int:
-        """Ours, where nothing of a higher one stands or is on its way: an address may come from a partition whose terms
-        have those, and a node that lost its disk knows no more of it.
+    def _generation(self, slot: Slot, tenant: str = "") -> int:
+        """Ours, where nothing of a higher one stands or is on its way: an address or a tenant may come from a partition
+        whose terms have those, and a node that lost its disk knows no more of it.
 
         Raises Transient until ours is above it, which only the holder of the Lease can bring about.
         """
         highest = highest_generation(self._memory.desired.get(slot), self._memory.realized.get(slot))
-        highest = max(highest, self._memory.claims.freed_generation)
+        bars = self._memory.allowances.bars(AllowanceKey(slot.group, tenant))
+        highest = max(highest, self._memory.claims.freed_generation, *(bar.generation for bar in bars))
         if highest > self._authority.generation:
             self._authority.rise_above(highest)
             raise Transient(f"{slot}: generation {highest} stands there", retry_after=RAISE_SECONDS)
         return self._authority.generation
 
     def _stands(self, slot: Slot, content: Content) -> bool:
-        """Whether the stream says so, and no node stands by a wish of a higher generation."""
+        """Whether the stream says so, in time, and no node stands by a wish of a higher generation."""
         published = self._memory.desired.get(slot)
         if published is None or published.removed or published.digest != content.digest:
+            return False
+        bars = self._memory.allowances.bars(AllowanceKey(slot.group, content.owner.tenant))
+        if is_late(bars, published.generation, published.sequence):
             return False
         return published.generation >= highest_generation(published, self._memory.realized.get(slot))
 

@@ -92,6 +92,7 @@ class DesiredTable:
         self._by_address = _ByAddress()
         self._unconfirmed: dict[str, dict[Slot, None]] = {}
         self._highest_revision = 0
+        self._read: dict[str, int] = {}
 
     def get(self, slot: Slot) -> Published | None:
         """The last message of a slot."""
@@ -114,6 +115,10 @@ class DesiredTable:
         """A revision exists somewhere: later ones are higher."""
         self._highest_revision = max(self._highest_revision, revision)
 
+    def read_through(self, group: str) -> int:
+        """The highest sequence that was read of a group's stream since it was last read from the start."""
+        return self._read.get(group, 0)
+
     def note(self, slot: Slot, published: Published) -> bool:
         """The stream holds this message. False if a newer one was known, which it no longer holds."""
         self.see(published.revision)
@@ -131,6 +136,7 @@ class DesiredTable:
 
     def note_message(self, slot: Slot, message: VirtualServerDesired, sequence: int = 0) -> bool:
         """Like `note`, for a message of the stream, where it has this sequence."""
+        self._read[slot.group] = max(sequence, self._read.get(slot.group, 0))
         digest = ""
         if message.server is not None:
             content = Content(
@@ -150,6 +156,7 @@ class DesiredTable:
 
     def restart(self, group: str) -> None:
         """A group's stream is replayed from the start: what does not come again is lost."""
+        self._read.pop(group, None)
         self._unconfirmed[group] = {slot: None for slot in self._published if slot.group == group}
 
     def replayed(self, group: str) -> list[Slot]:

@@ -1,5 +1,6 @@
 import pytest
 
+from fleetlb.domain.bars import Bar
 from fleetlb.domain.errors import Poison
 from fleetlb.testkit.wishes import a_virtual_server, an_allowance
 from fleetlb_dataplane_programmer.allowances import Allowances
@@ -73,3 +74,13 @@ def test_what_was_believed_by_another_signature_or_by_none_is_not_believed_after
 def test_no_objection_names_another_tenant() -> None:
     allowances = known(an_allowance(), an_allowance("globex", node_cidrs=("10.2.0.0/16",)))
     assert "globex" not in allowances.objection_to("acme", THEIRS)
+
+
+def test_a_word_that_an_earlier_version_remembered_without_its_bars_is_taken_again_with_them() -> None:
+    allowances = known()
+    assert not allowances.is_late("acme", 1, 11)
+    assert allowances.fold(an_allowance(bars=(Bar(2, 10),)))
+    assert not allowances.fold(an_allowance(bars=(Bar(2, 10),)))
+    assert not allowances.fold(an_allowance())
+    assert allowances.is_late("acme", 1, 11)
+    assert not allowances.is_late("globex", 1, 11)

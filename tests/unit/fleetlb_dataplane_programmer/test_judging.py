@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from fleetlb.contracts.v1 import RealizedState, TenantAllowed, VirtualServerDesired
+from fleetlb.domain.bars import Bar
 from fleetlb.domain.virtual_servers import parse_key
 from fleetlb.testkit.wishes import a_wish, an_allowance
 from fleetlb_dataplane_programmer.allowances import Allowances
@@ -32,8 +33,8 @@ class Node:
             after.do(record.desired.key, after.ledger.recall(record))
         return after
 
-    def wish(self, wish: VirtualServerDesired) -> Decision:
-        decision = self.ledger.fold(wish, now=1)
+    def wish(self, wish: VirtualServerDesired, sequence: int = 0) -> Decision:
+        decision = self.ledger.fold(wish, now=1, sequence=sequence)
         self.do(wish.key, decision)
         return decision
 
@@ -187,6 +188,67 @@ def test_another_tenants_allowance_changes_nothing() -> None:
     node.wish(a_wish(KEY, THEIRS))
     assert node.hear(an_allowance("globex")) == []
     assert node.serves == {str(KEY): THEIRS}
+
+
+BARRED = an_allowance(generation=2, bars=(Bar(2, 10),))
+
+
+def test_what_an_earlier_term_asks_for_too_late_is_not_begun_until_it_is_said_again() -> None:
+    node = Node(BARRED)
+    assert isinstance(node.wish(a_wish(KEY, MINE, generation=1), sequence=11), Refused)
+    assert node.serves == {}
+    assert node.said()[:2] == (RealizedState.REJECTED, "InProgress")
+    assert isinstance(node.wish(a_wish(KEY, MINE, generation=2), sequence=12), Apply)
+    assert node.serves == {str(KEY): MINE}
+
+
+def test_what_stood_when_a_term_began_to_let_go_is_begun() -> None:
+    node = Node(BARRED)
+    assert isinstance(node.wish(a_wish(KEY, MINE, generation=1), sequence=10), Apply)
+    assert isinstance(node.wish(a_wish(OTHER, MINE, generation=2), sequence=11), Apply)
+
+
+def test_a_late_wish_that_came_before_its_tenant_was_vouched_for_is_not_begun_then() -> None:
+    node = Node(required=True)
+    node.wish(a_wish(KEY, MINE, generation=1), sequence=11)
+    node.wish(a_wish(OTHER, MINE, generation=1), sequence=10)
+    node.hear(BARRED)
+    assert node.serves == {str(OTHER): MINE}
+    assert node.said()[1] == "InProgress"
+    assert [type(decision) for decision in node.hear(an_allowance(generation=2, revision=2))] == [Apply]
+
+
+def test_a_late_wish_is_late_after_a_restart_too() -> None:
+    node = Node(BARRED)
+    node.wish(a_wish(KEY, MINE, generation=1), sequence=11)
+    after = node.restarted()
+    assert after.ledger.records() == node.ledger.records()
+    assert after.said() == node.said()
+    after.hear(an_allowance(generation=2, revision=2, bars=(Bar(2, 10),)))
+    assert after.serves == {}
+    assert after.said() == node.said()
+
+
+def test_no_bar_takes_away_what_a_node_serves() -> None:
+    node = Node(an_allowance())
+    node.wish(a_wish(KEY, MINE, generation=1), sequence=11)
+    assert node.hear(BARRED) == []
+    assert node.restarted().serves == {str(KEY): MINE}
+    assert isinstance(node.wish(a_wish(KEY, MORE, generation=1, revision=2), sequence=12), Refused)
+    assert node.serves == {str(KEY): MINE}
+    assert node.restarted().serves == {str(KEY): MINE}
+
+
+def test_nor_what_it_began_before_anything_was_said_of_the_tenant() -> None:
+    node = Node()
+    node.wish(a_wish(KEY, MINE, generation=1), sequence=11)
+    written = node.ledger.records()
+    node.hear(BARRED)
+    assert node.serves == {str(KEY): MINE}
+    after = Node(BARRED)
+    for record in written:
+        after.do(record.desired.key, after.ledger.recall(record))
+    assert after.serves == {str(KEY): MINE}
 
 
 STEPS = (

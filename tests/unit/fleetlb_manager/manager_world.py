@@ -347,7 +347,7 @@ class World:
         memory, claims, load_balancers = self.memory, ClaimsInMemory(self.kept), LoadBalancersInMemory(self.kept)
         self.chooser = Chooser(memory.book, memory.lines, memory.capabilities, self.folding.address_free)
         self.allowing = Allowing(self.bench, self, sign=codec.encode)
-        self.publishing = Publishing(self.bench, self, allow=self.allowing.ensure)
+        self.publishing = Publishing(self.bench, self, allow=self.allowing.ensure, bar=self.allowing.bar)
         self.releasing = Releasing(self.bench, claims, load_balancers, self, self.chooser)
         self.draining = Draining(self.bench, PoolsInMemory(self.kept), self.chooser)
         self.claiming = Claiming(self.bench, claims, self.chooser, self.draining.guard)

@@ -4,12 +4,14 @@ import pytest
 from msgspec.structs import replace
 
 from fleetlb.contracts import codec, subjects
-from fleetlb.contracts.v1 import TenantAllowed
+from fleetlb.contracts.v1 import TenantAllowed, VirtualServerDesired
+from fleetlb.domain.bars import Bar
 from fleetlb.domain.errors import Transient
 from fleetlb.runtime.bus import Ack, Message, StreamMissing
 from fleetlb_manager.allowing import Allowing
 from fleetlb_manager.identities import AllowanceKey
 from fleetlb_manager.tenancy import Tenancy
+from fleetlb_manager.virtual_server_tables import Published
 from tests.unit.fleetlb_manager.manager_world import World, a_key, a_tenant, a_wish, a_world
 
 KEY = AllowanceKey("default", "acme")
@@ -174,3 +176,76 @@ async def test_a_new_account_is_told_of() -> None:
     world.folding.tenant_set(world.kept.stamp(replace(known, status=replace(tenant.status, account="ASECOND"))))
     await world.work()
     assert said(world).account == "ASECOND"
+
+
+async def test_where_nothing_was_said_all_of_earlier_terms_is_late_and_what_stands_is_said_again() -> None:
+    world = a_world()
+    world.say(a_key(), a_wish())
+    await world.work()
+    before = list(world.kept.streams)
+    del world.kept.streams[SUBJECT]
+    world.kept.effects.clear()
+    after = World(world.kept, generation=2)
+    await after.work()
+    assert said(after).bars == (Bar(2, 0),)
+    desired = [subject for subject in before if ".desired." in subject]
+    assert after.kept.effects == [f"publish {subject}" for subject in (SUBJECT, *desired)]
+    assert codec.decode(VirtualServerDesired, world.kept.streams[desired[0]]).generation == 2
+    after.kept.effects.clear()
+    await World(world.kept, generation=3).work()
+    assert after.kept.effects == []
+
+
+async def test_a_term_says_once_how_far_it_had_read_and_whatever_was_late_stays_so() -> None:
+    world = a_world()
+    world.say(a_key(), a_wish())
+    await world.work()
+    after = World(world.kept, generation=4)
+    await after.work()
+    slot = next(iter(after.memory.desired.slots()))
+    wish = codec.decode(VirtualServerDesired, world.kept.streams[subjects.desired(*slot)])
+    after.memory.desired.note_message(slot, wish, 30)
+    after.memory.desired.note(slot, Published(4, 9, "d", sequence=50))
+    assert await after.allowing.bar(KEY)
+    assert said(after).bars == (Bar(1, 0), Bar(4, 30)), "not what it has said itself, and not read"
+    assert list(after.marks.services) == [a_key()], "it may be late by the new bar"
+    after.memory.desired.note_message(slot, wish, 31)
+    revision = said(after).revision
+    assert not await after.allowing.bar(KEY)
+    assert said(after).revision == revision
+    await respecify(after, pod_cidrs=("10.7.0.0/16",))
+    await after.work()
+    assert (said(after).revision > revision, said(after).bars) == (True, (Bar(1, 0), Bar(4, 30)))
+
+
+async def test_a_bar_whose_saying_failed_is_none() -> None:
+    world = a_world()
+    after = World(world.kept, generation=2)
+    await after.work()
+    publish, after.publish = after.publish, _lost  # type: ignore[method-assign]
+    with pytest.raises(Transient):
+        await after.allowing.bar(KEY)
+    after.publish = publish  # type: ignore[method-assign]
+    assert said(after).bars == (Bar(1, 0),)
+    assert await after.allowing.bar(KEY)
+    assert said(after).bars[-1].generation == 2
+
+
+async def test_nothing_is_purged_while_the_stream_of_bars_is_read_anew() -> None:
+    after = World(a_world().kept, generation=2)
+    after.memory.replayed.clear()
+    with pytest.raises(Transient, match="is being read"):
+        await after.allowing.bar(KEY)
+
+
+async def test_a_tenant_whose_grant_cannot_be_told_keeps_the_bars_that_it_has() -> None:
+    world = a_world()
+    after = World(world.kept, generation=2)
+    await respecify(after, node_cidrs=("nowhere",))
+    await after.work()
+    assert not await after.allowing.bar(KEY)
+    assert said(after).bars == (Bar(1, 0),)
+
+
+async def _lost(subject: str, body: bytes, *, message_id: str, trace: str = "") -> Ack:
+    raise Transient("unknown outcome")

@@ -12,10 +12,11 @@ from fleetlb.contracts.v1 import (
     ServiceObserved,
     VirtualServerRealized,
 )
+from fleetlb.domain.bars import Bar
 from fleetlb.domain.virtual_servers import parse_key
 from fleetlb.runtime.bus import Message
 from fleetlb.testkit.fake_bus import FakeBus
-from fleetlb.testkit.wishes import OWNER, a_wish, as_message
+from fleetlb.testkit.wishes import OWNER, a_wish, an_allowance, as_message
 from fleetlb_manager.folding_messages import MessageFolding
 from fleetlb_manager.identities import ClusterKey, ServiceKey, Slot
 from fleetlb_manager.inventories import Absences
@@ -135,3 +136,13 @@ async def test_what_the_hub_itself_wrote_badly_is_counted(folded: Folded) -> Non
     folded.fold.realized("default", Message("fleetlb.v1.realized.default.n1.x", b"?", 1))
     folded.fold.realized("default", Message("fleetlb.v1.realized.default.n1.node", b"?", 1))
     assert counted() == before + 3
+
+
+async def test_bars_that_another_manager_raised_have_everything_of_the_tenant_looked_at(folded: Folded) -> None:
+    folded.memory.load_balancers.put(a_load_balancer())
+    subject = subjects.allowed("default", "acme")
+    for revision, bars in ((1, ()), (2, ()), (3, (Bar(2, 10),))):
+        folded.marks.clear()
+        said = an_allowance("acme", generation=2, revision=revision, bars=bars)
+        folded.fold.allowed("default", Message(subject, codec.encode(said), revision))
+        assert list(folded.marks.services) == ([a_key()] if bars else [])

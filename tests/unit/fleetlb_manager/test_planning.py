@@ -20,7 +20,9 @@ class Planned:
 
     def __init__(self) -> None:
         self.world = a_world()
-        publishing = Publishing(self.world.bench, self.world, allow=self.world.allowing.ensure)
+        publishing = Publishing(
+            self.world.bench, self.world, allow=self.world.allowing.ensure, bar=self.world.allowing.bar
+        )
         self.wanted: dict[str, tuple[list[str], str]] = {}
         self.servers: list[VirtualServer] = []
 

@@ -6,7 +6,8 @@ from msgspec.structs import replace
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.journeys import Journey
 from fleetlb.contracts.objects import ClaimPhase
-from fleetlb.contracts.v1 import Hop, RealizedState, VirtualServerDesired, VirtualServerRealized
+from fleetlb.contracts.v1 import Hop, RealizedState, TenantAllowed, VirtualServerDesired, VirtualServerRealized
+from fleetlb.domain.bars import Bar
 from fleetlb.domain.errors import Transient
 from fleetlb.domain.virtual_servers import parse_key
 from fleetlb.runtime.bus import Ack, Message, StreamMissing
@@ -18,6 +19,7 @@ from tests.unit.fleetlb_manager.manager_world import World, a_claim, a_key, a_wo
 
 SLOT = Slot("default", parse_key("192.0.2.1:443/tcp"))
 SUBJECT = subjects.desired(*SLOT)
+ALLOWANCE = AllowanceKey("default", "acme")
 
 
 def a_content(*backends: str, uid: str = "u1") -> Content:
@@ -93,7 +95,7 @@ async def test_a_right_that_is_lost_while_the_owner_is_vouched_for_publishes_not
     async def lose(_: AllowanceKey) -> None:
         world.authority.acting = False
 
-    publishing = Publishing(world.bench, world, allow=lose)
+    publishing = Publishing(world.bench, world, allow=lose, bar=world.allowing.bar)
     publishing.want(SLOT, a_content())
     await publishing.reconcile(SLOT)
     assert not world.kept.effects
@@ -106,7 +108,7 @@ async def test_nothing_is_published_before_its_owner_is_vouched_for() -> None:
         assert key == ("default", "acme")
         raise Transient("not yet")
 
-    publishing = Publishing(world.bench, world, allow=refuse)
+    publishing = Publishing(world.bench, world, allow=refuse, bar=world.allowing.bar)
     publishing.want(SLOT, a_content())
     with pytest.raises(Transient, match="not yet"):
         await publishing.reconcile(SLOT)
@@ -136,7 +138,7 @@ async def test_a_lost_answer_is_followed_by_a_higher_revision() -> None:
         return await world.publish(subject, body, message_id=message_id)
 
     bus = type("Bus", (), {"publish": staticmethod(publish), "purge_subject": world.purge_subject})()
-    publishing = Publishing(world.bench, bus, allow=allowed)
+    publishing = Publishing(world.bench, bus, allow=allowed, bar=world.allowing.bar)
     publishing.want(SLOT, a_content())
     with pytest.raises(Transient):
         await publishing.reconcile(SLOT)
@@ -152,7 +154,9 @@ async def test_a_missing_stream_is_asked_for() -> None:
         raise StreamMissing("no stream")
 
     bus = type("Bus", (), {"publish": staticmethod(publish), "purge_subject": world.purge_subject})()
-    publishing = Publishing(world.bench, bus, allow=allowed, on_stream_missing=lambda: missing.append(1))
+    publishing = Publishing(
+        world.bench, bus, allow=allowed, bar=world.allowing.bar, on_stream_missing=lambda: missing.append(1)
+    )
     publishing.want(SLOT, a_content())
     with pytest.raises(StreamMissing):
         await publishing.reconcile(SLOT)
@@ -171,7 +175,7 @@ async def test_the_last_wish_wins_over_one_in_flight() -> None:
         return await world.publish(subject, body, message_id=message_id)
 
     bus = type("Bus", (), {"publish": staticmethod(publish), "purge_subject": world.purge_subject})()
-    publishing = Publishing(world.bench, bus, allow=allowed)
+    publishing = Publishing(world.bench, bus, allow=allowed, bar=world.allowing.bar)
     publishing.want(SLOT, a_content("10.1.0.2:31000"))
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(publishing.reconcile(SLOT))
@@ -417,3 +421,56 @@ async def test_an_address_that_was_freed_under_a_higher_generation_is_published_
         await world.publishing.reconcile(SLOT)
     await world.publishing.reconcile(SLOT)
     assert said(world).generation == 7
+
+
+async def test_before_a_purge_nodes_are_told_what_is_late_and_what_came_meanwhile_is_seen() -> None:
+    kept = bound().kept
+    world = World(kept, generation=2)
+    world.folding.claim_set(a_claim())
+    world.publishing.want(SLOT, a_content())
+    await world.publishing.reconcile(SLOT)
+    world.folding.claim_set(a_claim(phase=ClaimPhase.RELEASING, version=2))
+    await world.publishing.reconcile(SLOT)
+    acknowledge(world)
+    late, tombstone = replace(said(world), generation=1, server=a_content().server), said(world)
+    publish, allowance = world.publish, subjects.allowed("default", "acme")
+
+    async def while_a_late_wish_comes(subject: str, body: bytes, *, message_id: str, trace: str = "") -> Ack:
+        if subject == allowance:
+            world.memory.desired.note_message(SLOT, late, 90)
+        return await publish(subject, body, message_id=message_id)
+
+    world.publish = while_a_late_wish_comes  # type: ignore[method-assign]
+    world.kept.effects.clear()
+    await world.publishing.reconcile(SLOT)
+    assert world.kept.effects == [f"publish {allowance}", f"publish {SUBJECT}"]
+    assert codec.decode(TenantAllowed, kept.streams[allowance]).bars[-1].generation == 2
+    assert said(world).server is None
+    assert said(world).revision > tombstone.revision
+    acknowledge(world)
+    world.kept.effects.clear()
+    await world.publishing.reconcile(SLOT)
+    assert world.kept.effects == [f"purge {SUBJECT}", f"purge {subjects.realized('default', 'node-1', SLOT.key)}"]
+
+
+async def test_what_is_late_does_not_stand_and_is_said_above_the_bars() -> None:
+    """The tenant comes from another partition, whose terms had higher generations."""
+    world = bound()
+    world.publishing.want(SLOT, a_content())
+    await world.publishing.reconcile(SLOT)
+    world.messages.desired("default", Message(SUBJECT, world.kept.streams[SUBJECT], 30))
+    assert not world.publishing.want(SLOT, a_content())
+    known = world.memory.allowances.get(ALLOWANCE)
+    assert known is not None
+    world.memory.allowances.note(ALLOWANCE, known._replace(bars=(Bar(7, 30),)))
+    assert not world.publishing.want(SLOT, a_content())
+    world.memory.allowances.note(ALLOWANCE, known._replace(bars=(Bar(7, 29),)))
+    world.marks.clear()
+    world.messages.desired("default", Message(SUBJECT, world.kept.streams[SUBJECT], 30))
+    assert list(world.marks.services) == [a_key()], "its owner looks"
+    assert world.publishing.want(SLOT, a_content())
+    with pytest.raises(Transient, match="generation 7 stands there"):
+        await world.publishing.reconcile(SLOT)
+    await world.publishing.reconcile(SLOT)
+    assert said(world).generation == 8
+    assert not world.publishing.want(SLOT, a_content())

@@ -96,3 +96,15 @@ def test_a_node_that_says_the_same_again_says_nothing() -> None:
     assert not table.note_node("default", node)
     assert table.nodes("default") == {"n1": node}
     assert table.nodes("other") == {}
+
+
+def test_how_far_a_stream_was_read_is_what_came_from_it_since_its_start() -> None:
+    table, other = DesiredTable(), Slot("other", SLOT.key)
+    assert table.read_through("default") == 0
+    for sequence in (5, 9, 7):
+        table.note_message(SLOT, a_wish(), sequence)
+    table.note(SLOT, Published(9, 9, "d", sequence=12))
+    table.note_message(other, a_wish(), 99)
+    assert table.read_through("default") == 9
+    table.restart("default")
+    assert (table.read_through("default"), table.read_through("other")) == (0, 99)
