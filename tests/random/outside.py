@@ -6,7 +6,14 @@ Both hold the truth of their side, and say it again whenever they are asked to.
 from collections.abc import Callable
 
 from fleetlb.contracts import codec, subjects
-from fleetlb.contracts.v1 import InventoryObserved, NodesObserved, ServiceObserved, VirtualServerDesired
+from fleetlb.contracts.v1 import (
+    InventoryObserved,
+    NodeRealized,
+    NodesObserved,
+    ServiceObserved,
+    VirtualServerDesired,
+)
+from fleetlb.domain.capabilities import ENGINE_CAPABILITIES, Capability, EngineName
 from fleetlb.domain.services import TenantNode, TenantService, digest_of
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb_dataplane_programmer.deciding import Apply, Ignored, Refused, Remove
@@ -14,7 +21,7 @@ from fleetlb_dataplane_programmer.engine import Outcome, State
 from fleetlb_dataplane_programmer.programming import Ledger
 from fleetlb_manager.identities import ServiceKey
 from tests.random.keeping import Everything
-from tests.unit.fleetlb_manager.manager_world import GROUP, READY
+from tests.unit.fleetlb_manager.manager_world import READY
 
 Say = Callable[[str, bytes], None]
 
@@ -91,8 +98,9 @@ class Watcher:
 class Node:
     """A balancer node: its real ledger, and a data plane that does what it is asked, or refuses."""
 
-    def __init__(self, name: str, kept: Everything, say: Say) -> None:
+    def __init__(self, name: str, group: str, kept: Everything, say: Say) -> None:
         self.name = name
+        self.group = group
         self.is_rejecting = False
         self.is_lagging = False
         self.serving: dict[VirtualServerKey, VirtualServerDesired] = {}
@@ -112,7 +120,7 @@ class Node:
             return False
         is_news = False
         for subject, wish in list(self._kept.wishes.items()):
-            if self._heard.get(subject) is not wish:
+            if self._heard.get(subject) is not wish and subject == subjects.desired(self.group, wish.key):
                 self._heard[subject] = wish
                 is_news = True
                 self._take(wish)
@@ -127,9 +135,16 @@ class Node:
         """Read `desired` anew, and say everything again."""
         self._heard.clear()
         self._ledger.forget_what_was_asked()
+        self.introduce()
         self.hear()
         for key in list(self._ledger.worth_telling()):
             self._tell(key)
+
+    def introduce(self) -> None:
+        """Say what it can do."""
+        able = (*ENGINE_CAPABILITIES[EngineName.IPVS], Capability.LAYER2)
+        said = NodeRealized(node=self.name, group=self.group, engine="ipvs", capabilities=able, ready=True)
+        self._say(subjects.realized_node(self.group, self.name), codec.encode(said))
 
     def restart(self) -> None:
         """The process ends and begins; its state file and its data plane stay."""
@@ -178,5 +193,5 @@ class Node:
     def _tell(self, key: VirtualServerKey) -> None:
         said = self._ledger.realized(key)
         if said is not None:
-            self._say(subjects.realized(GROUP, self.name, key), codec.encode(said))
+            self._say(subjects.realized(self.group, self.name, key), codec.encode(said))
             self._ledger.note_told(key, said)

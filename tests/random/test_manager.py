@@ -38,6 +38,8 @@ RARE = frozenset(
         "served",
         "adopted",
         "a node refused what is older",
+        "moved",
+        "moved back",
     }
 )
 BLOB = re.compile(r"@reproduce_failure\('[^']*', (b'[^']*')\)")
