@@ -20,6 +20,7 @@ from fleetlb.domain.announcing import (
     cause,
     told,
 )
+from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.conditions import SERVING, Reason, Status
 from fleetlb.domain.verdicts import Verdict, with_announcement
 from fleetlb.domain.virtual_servers import Announcement
@@ -79,9 +80,8 @@ class Announcements:
         if before == now or before[1] is now[1] is Announcement.NONE:
             return
         group, way = now
-        if way is Announcement.LAYER2 and group not in self._followed:
-            self._followed.add(group)
-            self._on_follow(group)
+        if way is Announcement.LAYER2:
+            self._need(group)
         self._changed(key for key, balancer in self._memory.load_balancers.items() if balancer.spec.pool == name)
 
     def set_group(self, group: BalancerGroup) -> None:
@@ -89,12 +89,12 @@ class Announcements:
         name, now = group.metadata.name, (group.spec.engine.value, group.spec.bgp is not None)
         before = self._groups.get(name, now)
         self._groups[name] = now
-        if before != now and any(each == name for each, _ in self._pools.values()):
+        if before != now and self._pools:
             self._changed(self._memory.of_group(name))
 
     def fold_node(self, word: NodeRealized) -> None:
         """A node has said how its sessions with routers are."""
-        if self._routers.fold(word) and (word.group, Announcement.BGP) in self._pools.values():
+        if self._routers.fold(word) and any(way is Announcement.BGP for _, way in self._pools.values()):
             self._changed(self._memory.of_group(word.group))
 
     def begin(self, group: str) -> None:
@@ -140,8 +140,16 @@ class Announcements:
                 self._on_change(key)
 
     def can_judge(self, balancer: LoadBalancer) -> bool:
-        """Whether enough is known."""
-        return self._way_of(balancer) is not Announcement.LAYER2 or balancer.spec.group in self._words
+        """Whether enough is known: while an address moves, of both groups."""
+        if self._way_of(balancer) is not Announcement.LAYER2:
+            return True
+        self._need(balancer.spec.group)
+        return balancer.spec.group in self._words
+
+    def _need(self, group: str) -> None:
+        if group not in self._followed:
+            self._followed.add(group)
+            self._on_follow(group)
 
     def judged(
         self, key: Key, balancer: LoadBalancer, verdict: Verdict
@@ -171,8 +179,12 @@ class Announcements:
             self._settled.discard(key)
 
     def _way_of(self, balancer: LoadBalancer) -> Announcement:
+        """As its pool says; in a group that the pool does not name any more, if that can announce at all."""
         group, way = self._pools.get(balancer.spec.pool, ("", Announcement.NONE))
-        return way if balancer.spec.addresses and group == balancer.spec.group else Announcement.NONE
+        engine, has_routers = self._groups.get(balancer.spec.group, (EngineName.ENVOY.value, False))
+        is_able = engine == EngineName.IPVS and (way is not Announcement.BGP or has_routers)
+        is_there = group == balancer.spec.group or is_able
+        return way if balancer.spec.addresses and is_there else Announcement.NONE
 
     def _announced(
         self, group: str, way: Announcement, said: dict[str, tuple[Saying, ...]]
@@ -208,7 +220,15 @@ class Announcements:
         return f"{self._routers.lack(group, nodes, address)}; {ANNOUNCING_CURES[Cause.NO_ROUTER_TOLD]}"
 
     def _said(self, group: str, address: str) -> tuple[Saying, ...]:
-        return self._words[group].on(address, self._memory.nodes(group)) if group in self._words else ()
+        """What nodes of a group say; if none of them has it, those of others, where it may come from."""
+        mine = self._words[group].on(address, self._memory.nodes(group)) if group in self._words else ()
+        if announcer(mine) is not None:
+            return mine
+        for other, words in self._words.items():
+            found = words.on(address, self._memory.nodes(other)) if other != group else ()
+            if announcer(found) is not None:
+                return found
+        return mine
 
     def _note_addresses(self, key: Key, addresses: tuple[str, ...]) -> None:
         before = self._addresses.get(key, ())

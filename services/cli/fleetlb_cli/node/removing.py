@@ -64,4 +64,5 @@ async def _given_back(cluster: Cluster, group: str) -> set[str]:
 
 
 def _is_leaving(claim: AddressClaim, group: str) -> bool:
-    return claim.spec.group == group and (claim.spec.phase is ClaimPhase.RELEASING or bool(claim.spec.leaving))
+    is_leaving = claim.spec.phase is ClaimPhase.RELEASING or bool(claim.spec.leaving)
+    return claim.spec.withdrawn_from == group or (group in claim.spec.groups and is_leaving)
