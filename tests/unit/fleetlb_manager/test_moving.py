@@ -56,6 +56,11 @@ def wished(world: World, group: str) -> list[VirtualServerDesired]:
     return [wish for wish in (codec.decode(VirtualServerDesired, body) for body in found) if wish.server is not None]
 
 
+def allowed(world: World, group: str) -> tuple[str, ...]:
+    said = codec.decode(TenantAllowed, world.kept.streams[subjects.allowed(group, "acme")])
+    return said.allowed.prefixes if said.allowed else ()
+
+
 def is_settled(world: World, group: str) -> bool:
     """Everything is in one group, and nothing of it in the other."""
     spec, other = the_claim(world), SPARE if group == GROUP else GROUP
@@ -166,6 +171,22 @@ async def test_a_release_in_the_middle_waits_for_the_nodes_of_both_groups() -> N
     assert not any(".desired." in subject for subject in world.kept.streams)
 
 
+async def test_a_release_waits_for_both_groups_where_the_streams_that_told_of_one_are_lost() -> None:
+    world = await a_served()
+    world.kept.silent = {SPARE}
+    move(world)
+    await world.work()
+    for subject in [subject for subject in world.kept.streams if f".{SPARE}." in subject]:
+        del world.kept.streams[subject]
+    world.rebuild()
+    world.say(a_key(), None)
+    await world.work()
+    assert world.phases() == {VIP: "Releasing"}
+    world.kept.silent = set()
+    await world.work()
+    assert world.phases() == {}
+
+
 async def test_what_a_group_cannot_carry_stays_where_it_is_and_the_pool_says_why() -> None:
     world = await a_served(a_wish(proxy_protocol=True))
     group = world.kept.groups[SPARE]
@@ -268,6 +289,7 @@ async def test_on_layer_2_the_nodes_of_one_group_answer_and_never_those_of_two()
     await world.work()
     assert (standing(world), the_claim(world).carriers) == (SPARE, (GROUP, SPARE)), "a silent node may answer still"
     assert answering() == [GROUP]
+    assert allowed(world, GROUP) == ("192.0.2.0/29",), "what it carries still may change"
     world.kept.silent = set()
     await world.work()
     assert is_settled(world, SPARE)
@@ -275,16 +297,12 @@ async def test_on_layer_2_the_nodes_of_one_group_answer_and_never_those_of_two()
 
 
 async def test_tenants_may_have_on_each_group_what_it_carries_of_theirs_and_no_longer() -> None:
-    def allowed(group: str) -> tuple[str, ...]:
-        said = codec.decode(TenantAllowed, world.kept.streams[subjects.allowed(group, "acme")])
-        return said.allowed.prefixes if said.allowed else ()
-
     world = await a_served()
-    assert (allowed(GROUP), allowed(SPARE)) == (("192.0.2.0/29",), ())
+    assert (allowed(world, GROUP), allowed(world, SPARE)) == (("192.0.2.0/29",), ())
     world.kept.silent = {SPARE}
     move(world)
     await world.work()
-    assert (allowed(GROUP), allowed(SPARE)) == (("192.0.2.0/29",), ("192.0.2.0/29",))
+    assert (allowed(world, GROUP), allowed(world, SPARE)) == (("192.0.2.0/29",), ("192.0.2.0/29",))
     world.kept.silent = set()
     await world.work()
-    assert (allowed(GROUP), allowed(SPARE)) == ((), ("192.0.2.0/29",))
+    assert (allowed(world, GROUP), allowed(world, SPARE)) == ((), ("192.0.2.0/29",))
