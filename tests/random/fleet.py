@@ -146,7 +146,8 @@ class Fleet:
     def _can_stay(self, service: TenantService, addresses: tuple[str, ...]) -> bool:
         pools = [pool for pool in self.kept.pools.values() if not pool.metadata.deletion_timestamp]
         are_there = all(any(lies_in(address, pool) for pool in pools) for address in addresses)
-        return are_there and len(addresses) == len(service.ip_families)
+        around = {pool.spec.group for pool in pools if any(lies_in(address, pool) for address in addresses)}
+        return are_there and len(around) <= 1 and len(addresses) == len(service.ip_families)
 
     def _adopted(self, had: dict[tuple[str, str], tuple[str, ...]]) -> None:
         self.promises.note("adopted")

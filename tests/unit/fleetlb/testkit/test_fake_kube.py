@@ -49,15 +49,17 @@ async def test_late_events_keep_their_order() -> None:
     def on_set(node: Node) -> None:
         seen.append(node.metadata.labels["step"])
 
-    late = iter((0.02, 0.0, 0.0))
+    steps = "abcdefghijkl"
+    late = iter((0.02, *(0.0 for _ in steps)))
     async with asyncio.TaskGroup() as tasks:
         cluster = Cluster(FakeWire(kube), "test")
         watching = tasks.create_task(Reflector(cluster, NODES, on_set=on_set, on_gone=print).run())
         await eventually(lambda: kube.watchers)
         kube.lag = lambda: next(late)
-        for step in "abc":
+        for step in steps:
             _label(kube, step)
-        await eventually(lambda: seen == ["a", "b", "c"])
+        await eventually(lambda: len(seen) == len(steps))
+        assert "".join(seen) == steps
         watching.cancel()
 
 
