@@ -93,10 +93,13 @@ def _lack(memory: Memory, party: Party, group: str) -> str:
     if capabilities is None:
         return f"there is no balancer group {group}; make it, or name another in spec.group"
     for claim in party.claims:
-        registration = memory.registrations.get(claim.spec.owner.tenant)
+        tenant = claim.spec.owner.tenant
+        registration = memory.registrations.get(tenant)
         grant = registration.grant if registration else None
-        if grant is None or not grant.may_use_pool(claim.spec.pool, group):
-            return f"tenant {claim.spec.owner.tenant} is not granted group {group}; add it to spec.groups of the Tenant"
+        if grant is None:
+            return f"nothing changes for tenant {tenant} now: see its condition Ready"
+        if grant.groups and group not in grant.groups:
+            return f"tenant {tenant} is not granted group {group}; add it to spec.groups of the Tenant"
         networks = memory.networks.get(claim.spec.pool)
         way = networks.announcement if networks is not None else Announcement.NONE
         if way is not Announcement.NONE and way.value not in capabilities:

@@ -1,5 +1,7 @@
 """A pool that names another group: addresses stay with whose they are, and move there; made before broken."""
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -208,11 +210,15 @@ async def test_what_a_group_cannot_carry_stays_where_it_is_and_the_pool_says_why
 
 @pytest.mark.parametrize(
     ("group", "grants", "words"),
-    [("nowhere", (), "there is no balancer group nowhere"), (SPARE, (GROUP,), "is not granted group spare")],
+    [
+        ("nowhere", {}, "there is no balancer group nowhere"),
+        (SPARE, {"groups": (GROUP,)}, "is not granted group spare"),
+        (SPARE, {"node_cidrs": ("nonsense",)}, "nothing changes for tenant acme now"),
+    ],
 )
-async def test_where_a_tenant_cannot_go_nothing_moves(group: str, grants: tuple[str, ...], words: str) -> None:
+async def test_where_a_tenant_cannot_go_nothing_moves(group: str, grants: dict[str, Any], words: str) -> None:
     world = await a_served()
-    tenants = [replace(each, spec=replace(each.spec, groups=grants)) for each in world.kept.tenants.values()]
+    tenants = [replace(each, spec=replace(each.spec, **grants)) for each in world.kept.tenants.values()]
     world.memory.registrations = register(tenants, allow_loopback=False)
     move(world, group)
     await world.work()
