@@ -10,7 +10,7 @@ from tests.random.outside import Node, Watcher
 from tests.random.process import Process
 from tests.random.promises import Promises
 from tests.random.ranges import lies_in
-from tests.unit.fleetlb_manager.manager_world import GROUP, HandClock
+from tests.unit.fleetlb_manager.manager_world import HandClock
 
 FOREVER = 100_000
 
@@ -88,7 +88,7 @@ class Fleet:
             self._go(FOREVER)
             self._wait(3.0)
         worded = {f"patch load balancer {item.metadata.name}" for item in refused}
-        worded |= {f"publish {subjects.desired(GROUP, key)}" for item in refused for key in keys_of(item)}
+        worded |= {f"publish {subjects.desired(item.spec.group, key)}" for item in refused for key in keys_of(item)}
         more = [effect for effect in self.kept.effects[written:] if effect not in worded]
         # Who waits for a quota behind one that needs more of it is not called, and may be granted by a new process.
         if any(item.spec.refusal and item.spec.refusal.reason is Reason.QUOTA_EXCEEDED for item in refused):
@@ -115,10 +115,16 @@ class Fleet:
                 self.promises.note("served")
 
     # Mechanics.
-    def _new_node(self) -> None:
+    def _new_node(self, group: str) -> None:
         name = f"node-{len(self.kept.effects)}-{self.kept.version}"
         self.kept.version += 1
-        self.promises.nodes[name] = Node(name, self.kept, self._say)
+        node = self.promises.nodes[name] = Node(name, group, self.kept, self._say)
+        if self.now is not None:
+            node.introduce()
+
+    def _names_in(self, group: str) -> tuple[str, ...]:
+        """The nodes of a group."""
+        return tuple(name for name, node in self.promises.nodes.items() if node.group == group)
 
     def _lose(self, name: tuple[str, str], claims: bool, load_balancers: bool) -> None:
         item = self.kept.load_balancers[name]
@@ -142,7 +148,8 @@ class Fleet:
     def _can_stay(self, service: TenantService, addresses: tuple[str, ...]) -> bool:
         pools = [pool for pool in self.kept.pools.values() if not pool.metadata.deletion_timestamp]
         are_there = all(any(lies_in(address, pool) for pool in pools) for address in addresses)
-        return are_there and len(addresses) == len(service.ip_families)
+        around = {pool.spec.group for pool in pools if any(lies_in(address, pool) for address in addresses)}
+        return are_there and len(around) <= 1 and len(addresses) == len(service.ip_families)
 
     def _adopted(self, had: dict[tuple[str, str], tuple[str, ...]]) -> None:
         self.promises.note("adopted")

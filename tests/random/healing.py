@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from fleetlb.contracts.objects import ClaimPhase, LoadBalancer
+from fleetlb.contracts import subjects
+from fleetlb.contracts.objects import AddressClaim, AddressPool, ClaimPhase, LoadBalancer
 from fleetlb.domain.conditions import Reason
 from fleetlb.domain.services import TenantService, digest_of
 from fleetlb.domain.virtual_servers import VirtualServerKey
@@ -28,13 +29,30 @@ def faults(kept: Everything, watchers: Iterable[Watcher], nodes: Iterable[Node])
             is_used = item is not None and claim.spec.address in item.spec.addresses
             if owner not in living or not is_used or claim.spec.phase is not ClaimPhase.BOUND:
                 found.append(f"A8: claim {claim.spec.address}, {claim.spec.phase}, of {owner}, is left")
+        pool = kept.pools.get(claim.spec.pool)
+        if claim.spec.moving_to or claim.spec.moving_from or (pool and _is_left_behind(kept, claim, pool)):
+            found.append(f"M: {claim.spec.address} is carried by {claim.spec}, and its pool names {pool}")
         if claim.spec.leaving:
             found.append(f"A8: {sharing.leaving(claim)} of {claim.spec.address} are never let go of")
     found += [f"V: {key_of(i)} is left" for i in kept.load_balancers.values() if key_of(i) not in living]
-    served = {key for item in kept.load_balancers.values() for key in keys_of(item)}
-    found += [f"V: {wish.key} is left in desired" for wish in kept.wishes.values() if wish.key not in served]
-    found += [f"V: {n.name} still serves {key}" for n in nodes for key in n.serving if key not in served]
+    served = {(item.spec.group, key) for item in kept.load_balancers.values() for key in keys_of(item)}
+    wished = {subjects.desired(*place) for place in served}
+    found += [f"V: {subject} is left in desired" for subject in kept.wishes if subject not in wished]
+    found += [f"V: {n.name} still serves {key}" for n in nodes for key in n.serving if (n.group, key) not in served]
     return found
+
+
+def _is_left_behind(kept: Everything, claim: AddressClaim, pool: AddressPool) -> bool:
+    """Whether an address is not where its pool is, though all that it must move with are of pools that are there."""
+    left, owners, groups = [claim], set[ServiceKey](), set[str]()
+    while left:
+        each = left.pop()
+        named = kept.pools.get(each.spec.pool)
+        groups.add(named.spec.group if named is not None else each.spec.group)
+        for owner in set(sharing.living(each)) - owners:
+            owners.add(owner)
+            left += [other for other in kept.claims.values() if owner in sharing.living(other)]
+    return groups == {pool.spec.group} and claim.spec.group != pool.spec.group
 
 
 def keys_of(item: LoadBalancer) -> set[VirtualServerKey]:
@@ -61,7 +79,7 @@ def _unanswered(kept: Everything, key: ServiceKey, service: TenantService, nodes
         found.append(f"V: {key} asks for {service.addresses} and has {spec.addresses}")
     if spec.refusal is not None:
         found += _refused_for_nothing(kept, key, service, spec.refusal.reason)
-    for node in nodes:
+    for node in (node for node in nodes if node.group == spec.group):
         for server in keys_of(item):
             wish = node.serving.get(server)
             if wish is None or wish.owner.service_uid != key.uid:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from fleetlb.contracts.tenants import Quotas
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.services import TenantService
+from fleetlb.domain.virtual_servers import Announcement
 from tests.random.fleet import FOREVER, Fleet
 from tests.random.outside import Watcher
 from tests.unit.fleetlb_manager.manager_world import GROUP, Crash, a_group, a_pool, a_tenant, a_wish
@@ -43,6 +44,8 @@ RANGES: tuple[tuple[str, ...], ...] = (
     ("192.0.2.2-192.0.2.3", "2001:db8::1-2001:db8::1"),
 )
 EXTRA = ("198.51.100.0-198.51.100.1",)
+SPARE = "spare"
+"""Another group, which pools move to."""
 SECONDS = (0.6, 3.0, 11.0, 31.0, 61.0, 700.0)
 PACES = (FOREVER, FOREVER, 4, 1, 0)
 
@@ -64,10 +67,13 @@ class History(Fleet, RuleBasedStateMachine):
             kept.tenants[name] = kept.stamp(a_tenant(name, f"10.{number}.0.0/16"), new=True)
             self.watchers.append(Watcher(name, f"A{name.upper()}", number, self._say))
         kept.pools["default"] = kept.stamp(a_pool(*RANGES[0], quarantine=rest, finalizers=()), new=True)
-        for _ in range(nodes):
-            self._new_node()
-        kept.groups[GROUP] = kept.stamp(a_group(nodes=tuple(self.promises.nodes)), new=True)
+        for group, count in ((GROUP, nodes), (SPARE, 1)):
+            for _ in range(count):
+                self._new_node(group)
+            kept.groups[group] = kept.stamp(a_group(group, nodes=self._names_in(group)), new=True)
         self._start(warm=True)
+        for node in self.promises.nodes.values():
+            node.introduce()
         for watcher in self.watchers:
             watcher.tell_all()
             self._create(watcher, "first", 0)
@@ -152,6 +158,16 @@ class History(Fleet, RuleBasedStateMachine):
         self.kept.pools["default"] = self.kept.stamp(replace(known, spec=spec), respecified=True)
         self._go()
 
+    @rule(which=flag, announcement=st.sampled_from((Announcement.NONE, Announcement.NONE, Announcement.LAYER2)))
+    def move_pool(self, which: bool, announcement: Announcement) -> None:
+        """A pool names the other group."""
+        known = self.kept.pools.get("extra" if which else "default")
+        if known is not None:
+            group = SPARE if known.spec.group == GROUP else GROUP
+            spec = replace(known.spec, group=group, announcement=announcement)
+            self.kept.pools[known.metadata.name] = self.kept.stamp(replace(known, spec=spec), respecified=True)
+            self._go()
+
     @rule()
     def add_or_delete_pool(self) -> None:
         known = self.kept.pools.get("extra")
@@ -168,11 +184,11 @@ class History(Fleet, RuleBasedStateMachine):
     def replace_node(self, one: int) -> None:
         """A node is fenced and taken out of the group for ever; a new one comes."""
         nodes = self.promises.nodes
-        del nodes[_at(list(nodes), one)]
-        self._new_node()
-        known = self.kept.groups[GROUP]
-        spec = replace(known.spec, nodes=tuple(nodes))
-        self.kept.groups[GROUP] = self.kept.stamp(replace(known, spec=spec), respecified=True)
+        group = nodes.pop(_at(list(nodes), one)).group
+        self._new_node(group)
+        known = self.kept.groups[group]
+        spec = replace(known.spec, nodes=self._names_in(group))
+        self.kept.groups[group] = self.kept.stamp(replace(known, spec=spec), respecified=True)
         self.process.deliver(messages=False)
         self._go()
 

@@ -6,7 +6,15 @@ Both hold the truth of their side, and say it again whenever they are asked to.
 from collections.abc import Callable
 
 from fleetlb.contracts import codec, subjects
-from fleetlb.contracts.v1 import InventoryObserved, NodesObserved, ServiceObserved, TenantAllowed, VirtualServerDesired
+from fleetlb.contracts.v1 import (
+    InventoryObserved,
+    NodeRealized,
+    NodesObserved,
+    ServiceObserved,
+    TenantAllowed,
+    VirtualServerDesired,
+)
+from fleetlb.domain.capabilities import ENGINE_CAPABILITIES, Capability, EngineName
 from fleetlb.domain.services import TenantNode, TenantService, digest_of
 from fleetlb.domain.virtual_servers import VirtualServerKey
 from fleetlb_dataplane_programmer.allowances import Allowances
@@ -16,7 +24,7 @@ from fleetlb_dataplane_programmer.judging import LATE
 from fleetlb_dataplane_programmer.programming import Ledger
 from fleetlb_manager.identities import ServiceKey
 from tests.random.keeping import Everything
-from tests.unit.fleetlb_manager.manager_world import GROUP, READY
+from tests.unit.fleetlb_manager.manager_world import READY
 
 Say = Callable[[str, bytes], None]
 
@@ -94,8 +102,9 @@ class Node:
     """A balancer node with the operator's key, which nobody forges here: its real ledger, and a data plane that does
     what it is asked, or refuses."""
 
-    def __init__(self, name: str, kept: Everything, say: Say) -> None:
+    def __init__(self, name: str, group: str, kept: Everything, say: Say) -> None:
         self.name = name
+        self.group = group
         self.is_rejecting = False
         self.is_lagging = False
         self.serving: dict[VirtualServerKey, VirtualServerDesired] = {}
@@ -118,7 +127,7 @@ class Node:
             return False
         is_news = self._heed()
         for subject, wish in list(self._kept.wishes.items()):
-            if self._heard.get(subject) is not wish:
+            if self._heard.get(subject) is not wish and subject == subjects.desired(self.group, wish.key):
                 self._heard[subject] = wish
                 is_news = True
                 self._take(wish, self._kept.sequences[subject])
@@ -126,8 +135,9 @@ class Node:
 
     def _heed(self) -> bool:
         is_news = False
+        ours = subjects.allowed_of(self.group).removesuffix(">")
         for subject, body in list(self._kept.streams.items()):
-            if ".allowed." not in subject or self._said.get(subject) is body:
+            if not subject.startswith(ours) or self._said.get(subject) is body:
                 continue
             self._said[subject] = body
             is_news = True
@@ -148,9 +158,16 @@ class Node:
         self._heard.clear()
         self._said.clear()
         self._ledger.forget_what_was_asked()
+        self.introduce()
         self.hear()
         for key in list(self._ledger.worth_telling()):
             self._tell(key)
+
+    def introduce(self) -> None:
+        """Say what it can do."""
+        able = (*ENGINE_CAPABILITIES[EngineName.IPVS], Capability.LAYER2)
+        said = NodeRealized(node=self.name, group=self.group, engine="ipvs", capabilities=able, ready=True)
+        self._say(subjects.realized_node(self.group, self.name), codec.encode(said))
 
     def restart(self) -> None:
         """The process ends and begins; its state file and its data plane stay."""
@@ -206,5 +223,5 @@ class Node:
     def _tell(self, key: VirtualServerKey) -> None:
         said = self._ledger.realized(key)
         if said is not None:
-            self._say(subjects.realized(GROUP, self.name, key), codec.encode(said))
+            self._say(subjects.realized(self.group, self.name, key), codec.encode(said))
             self._ledger.note_told(key, said)

@@ -12,6 +12,7 @@ from typing import Any
 from fleetlb.contracts.objects import AddressClaim, AddressPool, ClaimPhase, LoadBalancer
 from fleetlb.domain.addresses import Family, claim_name
 from fleetlb.domain.conditions import Reason
+from fleetlb.domain.virtual_servers import Announcement
 from fleetlb_manager.claims import owner_of
 from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.load_balancers import key_of
@@ -69,7 +70,19 @@ class Promises:
                     self._break("A7", f"{node.name} serves {key}, which is at rest")
                 elif not sharing.may_be_served(claim, key, whose):
                     self._break("A2", f"{node.name} serves {key} for {whose}; {sharing.everybody(claim)} have it")
+        self._one_group_answers()
         assert not self.broken, "\n".join(self.broken)
+
+    def _one_group_answers(self) -> None:
+        """Nodes of two groups do not know of each other: those of one alone may answer on layer 2."""
+        answering: dict[str, dict[str, str]] = {}
+        for node in self.nodes.values():
+            for key, wish in node.serving.items():
+                if wish.server is not None and wish.server.announcement is Announcement.LAYER2:
+                    answering.setdefault(key.address, {})[node.group] = node.name
+        for address, groups in answering.items():
+            if len(groups) > 1 and address not in self.lost:
+                self._break("M", f"nodes of two groups answer for {address}: {groups}")
 
     # Every revision.
 
@@ -129,6 +142,7 @@ class Promises:
             self._break("A1", f"{address} of {before.spec.pool} becomes another claim")
         self._said(sharing.faults_of(now))
         self._said(sharing.faults_between(before, now))
+        self._place_changed(before, now)
         self._shared_anew(before, now)
         if now.spec.generation < before.spec.generation:
             self._break("V4", f"claim {address}: generation {now.spec.generation} after {before.spec.generation}")
@@ -142,6 +156,33 @@ class Promises:
             if not is_late and abs(since - self.clock.now) > 0.001:
                 self._break("A7", f"{address} is said to rest since {now.spec.released_at}")
             self._at_rest_since[address] = since
+
+    def _place_changed(self, before: AddressClaim, now: AddressClaim) -> None:
+        """An address goes from one group to another: make before break, and no end before the last node let go."""
+        was, spec = before.spec, now.spec
+        if spec.moving_back and not was.moving_back:
+            self.note("moved back")
+        if spec.moving_from and not was.moving_from:
+            self._is_made_before(was.group, now)
+        gone = {was.group, was.moving_to, was.moving_from} - {spec.group, spec.moving_to, spec.moving_from, ""}
+        for node in self.nodes.values():
+            is_served = any(key.address == spec.address for key in node.serving)
+            if node.group in gone and spec.address not in self.lost and is_served:
+                self._break("M", f"{spec.address} is said to have left {node.group}, and {node.name} serves it")
+        if gone:
+            self.note("moved")
+
+    def _is_made_before(self, left: str, claim: AddressClaim) -> None:
+        if self.writer is None or self.writer.driver.is_late or claim.spec.address in self.lost:
+            return
+        ports = {text for texts in sharing.living(claim).values() for text in texts}
+        leaving = (node for node in self.nodes.values() if node.group == left)
+        served = {key for node in leaving for key in node.serving if key.address == claim.spec.address}
+        for name in self.writer.memory.nodes_of(claim.spec.group) or ():
+            node = self.nodes.get(name)
+            for key in served if node is not None else ():
+                if f"{key.port}/{key.protocol}" in ports and node is not None and key not in node.serving:
+                    self._break("M", f"{left} is told to let go of {key}, and {name} does not serve it")
 
     def _said(self, faults: Iterable[tuple[str, str]]) -> None:
         for promise, what in faults:

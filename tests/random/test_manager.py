@@ -39,6 +39,8 @@ RARE = frozenset(
         "adopted",
         "a node refused what is older",
         "a node did not begin what came too late",
+        "moved",
+        "moved back",
     }
 )
 BLOB = re.compile(r"@reproduce_failure\('[^']*', (b'[^']*')\)")

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.simulation.effects import Killed
 from tests.simulation.lives import Main, Supervised
-from tests.simulation.outside import NETWORKS, NODES, Outside
+from tests.simulation.outside import NETWORKS, Outside
 from tests.simulation.processes import Processes
 
 QUIET_SECONDS = 45.0
@@ -25,7 +25,7 @@ class Fleet:
         mains: dict[str, Main] = {
             **{name: begin.manager for name in managers},
             "status": begin.status,
-            **{name: partial(begin.node, name) for name in NODES},
+            **{name: partial(begin.node, name) for name in outside.group_of},
             **{f"watcher-{tenant}": partial(begin.watcher, tenant) for tenant in NETWORKS},
         }
         self.processes = {name: Supervised(name, main, self.complaints.append) for name, main in mains.items()}

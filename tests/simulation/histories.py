@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from fleetlb.testkit.fake_kube import Place
 from tests.simulation.fleet import Fleet
-from tests.simulation.outside import SHOP
+from tests.simulation.outside import GROUP, SHOP, SPARE
 from tests.simulation.promises import Promises
 
 POLL_SECONDS = 0.05
@@ -120,6 +120,21 @@ async def seen_off(stage: Stage) -> None:
     await stage.after(10)
 
 
+async def moved(stage: Stage) -> None:
+    """The pool moves to another group; on its way back a Service comes and another one goes, and it turns once more."""
+    outside = stage.fleet.outside
+    outside.make("acme", "web", 443)
+    await stage.after(3)
+    outside.move_pool(SPARE)
+    await stage.after(4)
+    outside.move_pool(GROUP)
+    outside.make("globex", "web", 443)
+    await stage.after(0.1)
+    outside.delete("acme", "web")
+    outside.move_pool(SPARE)
+    await stage.after(8)
+
+
 BASE: dict[str, History] = {
     "let_in": let_in,
     "edited": edited,
@@ -127,6 +142,7 @@ BASE: dict[str, History] = {
     "scarce": scarce,
     "retyped": retyped,
     "seen_off": seen_off,
+    "moved": moved,
 }
 
 DIVIDED = "_divided"

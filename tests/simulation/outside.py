@@ -25,6 +25,8 @@ SYSTEM_NAMESPACE = "fleetlb-system"
 EPOCH = 1_800_000_000
 """When the virtual clock began, in seconds since 1970."""
 NODES = ("lb-1", "lb-2")
+SPARE, SPARE_NODES = "spare", ("lb-3",)
+"""Another group, in histories where the pool moves."""
 POOL = ("192.0.2.1", "192.0.2.2")
 QUARANTINE_SECONDS = 2
 NETWORKS = {"acme": "10.1.0", "globex": "10.2.0"}
@@ -35,15 +37,17 @@ _MADE_BY_SERVERS = {"uid", "resourceVersion", "creationTimestamp", "deletionTime
 class Outside:
     """The world around the processes."""
 
-    def __init__(self, disks: Path, seconds: Callable[[], float]) -> None:
-        """`disks`: a folder for the nodes' disks; `seconds`: of the virtual clock."""
+    def __init__(self, disks: Path, seconds: Callable[[], float], *, has_spare: bool = False) -> None:
+        """`disks`: a folder for the nodes' disks; `seconds`: of the virtual clock; `has_spare`: with another group."""
+        self.groups = {GROUP: NODES, **({SPARE: SPARE_NODES} if has_spare else {})}
+        self.group_of = {node: group for group, nodes in self.groups.items() for node in nodes}
         self.disks = disks
         self.seconds = seconds
         self.effects = Effects(seconds)
         self.hub = FakeServer()
         self.management = FakeKube("management", self.wall)
         self.tenants = {name: FakeKube(name, self.wall) for name in NETWORKS}
-        self.planes: dict[str, Plane] = {name: {} for name in NODES}
+        self.planes: dict[str, Plane] = {name: {} for name in self.group_of}
         self.accounts: dict[str, str] = {}
         """Those that the NATS servers know, and their JWTs."""
         self.renames_replicas = False
@@ -101,17 +105,21 @@ class Outside:
             metadata=ObjectMeta(name="small"),
             spec=AddressPoolSpec(addresses=(f"{POOL[0]}-{POOL[-1]}",), quarantine_seconds=QUARANTINE_SECONDS),
         )
-        group = BalancerGroup(
-            metadata=ObjectMeta(name=GROUP), spec=BalancerGroupSpec(engine=EngineName.ENVOY, nodes=NODES)
-        )
         self._put(self.management, "addresspools", pool)
-        self._put(self.management, "balancergroups", group)
+        for name, nodes in self.groups.items():
+            spec = BalancerGroupSpec(engine=EngineName.ENVOY, nodes=nodes)
+            self._put(self.management, "balancergroups", BalancerGroup(metadata=ObjectMeta(name=name), spec=spec))
         self.management.listeners.append(lambda *_: self.hub.changed())
         for tenant, network in NETWORKS.items():
             kube = self.tenants[tenant]
             kube.create(Place(NAMESPACES, "", SHOP), {})
             node = a_node("node-a", addresses=(("InternalIP", f"{network}.1"),))
             kube.create(Place("nodes", "", "node-a"), _fresh(node))
+
+    def move_pool(self, group: str) -> None:
+        """The pool names another group."""
+        place = Place(f"addresspools.{API_GROUP}", "", "small")
+        self.management.change(place, lambda item: merge(item, {"spec": {"group": group}}))
 
     def let_in(self, tenant: str) -> None:
         """A Tenant is made."""

@@ -97,15 +97,26 @@ class Picture:
         return found
 
     @property
-    def wishes(self) -> dict[VirtualServerKey, VirtualServerDesired]:
-        """What the stream of the group asks for."""
-        found = (codec.decode(VirtualServerDesired, data) for _, data in self._said(streams.desired_stream(GROUP).name))
-        return {wish.key: wish for wish in found}
+    def wishes(self) -> dict[tuple[str, VirtualServerKey], VirtualServerDesired]:
+        """What the streams of the groups ask for."""
+        found = [
+            (group, codec.decode(VirtualServerDesired, data))
+            for group in self.outside.groups
+            for _, data in self._said(streams.desired_stream(group).name)
+        ]
+        return {(group, wish.key): wish for group, wish in found}
+
+    @property
+    def place(self) -> str:
+        """The group that the pool names."""
+        group: str = self.pool["spec"].get("group", GROUP)
+        return group
 
     @property
     def words(self) -> dict[tuple[str, VirtualServerKey], VirtualServerRealized]:
         """What each node has said last of each key."""
-        said = self._said(streams.realized_stream(GROUP).name)
+        groups = self.outside.groups
+        said = [each for group in groups for each in self._said(streams.realized_stream(group).name)]
         found = (codec.decode(VirtualServerRealized, data) for subject, data in said if not subject.endswith(".node"))
         return {(word.node, word.key): word for word in found}
 

@@ -12,7 +12,7 @@ from fleetlb.testkit.virtual_time import VirtualTimeLoop
 from tests.simulation.chance import chance_by
 from tests.simulation.effects import Effect, Fate
 from tests.simulation.fleet import Fleet
-from tests.simulation.histories import History, Stage, let_in
+from tests.simulation.histories import BASE, History, Stage, let_in, moved
 from tests.simulation.outside import NETWORKS, Outside
 from tests.simulation.picture import Picture
 from tests.simulation.promises import Promises
@@ -20,6 +20,8 @@ from tests.simulation.resting import untruths
 from tests.simulation.wandering import some_fate, wander
 
 REPLICAS = ("manager", "manager-b")
+STILL = tuple(history for history in BASE.values() if history is not moved)
+"""Histories in which the pool stays with its group."""
 PARTITIONS = 3
 """Of a fleet that is divided; each tenant is in another one."""
 SAID_AGAIN = re.compile(r"^publish observed\.|^notify fleetlb\.v1\.reported\.|^push account |/leases/")
@@ -60,7 +62,7 @@ async def _play(
     partitions: int,
 ) -> Played:
     loop = asyncio.get_running_loop()
-    outside = Outside(disks, loop.time)
+    outside = Outside(disks, loop.time, has_spare=history not in STILL)
     outside.partitions = partitions
     outside.install()
     picture, effects = Picture(outside), outside.effects

@@ -32,7 +32,7 @@ from fleetlb_manager.minting import Operator
 from fleetlb_status.replica import Replica
 from fleetlb_tenant_watcher.watcher import Watcher
 from tests.simulation.lives import Life, eternal
-from tests.simulation.outside import GROUP, SYSTEM_NAMESPACE, Outside
+from tests.simulation.outside import SYSTEM_NAMESPACE, Outside
 from tests.simulation.ports import MortalBus, MortalPlane, MortalStateFile, MortalWire
 
 
@@ -117,10 +117,16 @@ class Processes:
             return frozenset(plane)
 
         node = Node(
-            Identity(node=name, group=GROUP),
+            Identity(node=name, group=outside.group_of[name]),
             engine,
             MortalStateFile(
-                life, outside.effects, outside.disks / name, Record, node=name, group=GROUP, name="desired.jsonl"
+                life,
+                outside.effects,
+                outside.disks / name,
+                Record,
+                node=name,
+                group=outside.group_of[name],
+                name="desired.jsonl",
             ),
             dial=partial(_probe, plane),
             holdings=holdings,

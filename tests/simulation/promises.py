@@ -18,6 +18,8 @@ class Promises:
         self.retyped: set[str] = set()
         """UIDs of Services that gave up their address by themselves once, and may have another."""
         self._picture = picture
+        self._carried: set[VirtualServerKey] = set()
+        """What every node of some group carries, or carried."""
         self._bound: dict[str, str] = {}
         self._rests: dict[str, tuple[str, float]] = {}
         self._said: dict[tuple[str, VirtualServerKey], Order] = {}
@@ -42,6 +44,23 @@ class Promises:
             if service.is_wanted and service.uid not in self.retyped and self._is_in(service.tenant):
                 self._shown(service, claims)
         self._words()
+        self._carried_all_along(claims)
+
+    def _carried_all_along(self, claims: dict[str, Object]) -> None:
+        """Make before break: what all nodes of a group have carried once, all nodes of one group carry from then on."""
+        planes, groups = self._picture.outside.planes, self._picture.outside.groups
+        keys = {key for plane in planes.values() for key in plane}
+        for key in keys | self._carried:
+            spec = claims.get(key.address, {"spec": {}})["spec"]
+            is_its = spec.get("phase", ClaimPhase.BOUND) == ClaimPhase.BOUND and f"{key.port}/TCP" in spec.get(
+                "ports", ()
+            )
+            if any(all(key in planes[node] for node in nodes) for nodes in groups.values()):
+                self._carried.add(key)
+            elif key in self._carried and is_its:
+                self._break("M", f"no group carries {key} any more, which {spec} has")
+            if not is_its:
+                self._carried.discard(key)
 
     def _claim(self, address: str, claim: Object, services: dict[str, Owned]) -> None:
         uid, phase = _owner(claim), claim["spec"].get("phase", ClaimPhase.BOUND)
@@ -105,7 +124,10 @@ class Promises:
                 continue
             self._said[place] = order
             node, key = place
-            wish, held = wishes.get(key), self._picture.outside.planes[node].get(key)
+            wish, held = (
+                wishes.get((self._picture.outside.group_of[node], key)),
+                self._picture.outside.planes[node].get(key),
+            )
             if wish is None or order_of(wish) != order:
                 continue
             if word.state is RealizedState.PROGRAMMED and held != wish.server:

@@ -6,7 +6,7 @@ from fleetlb.contracts.streams import observed_stream
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Reason
 from fleetlb.domain.virtual_servers import VirtualServerKey, parse_key
 from fleetlb.testkit.fake_kube import NAMESPACES, Object, Place
-from tests.simulation.outside import NODES, POOL
+from tests.simulation.outside import POOL
 from tests.simulation.picture import Owned, Picture
 
 Backends = dict[VirtualServerKey, tuple[str, ...]]
@@ -77,16 +77,16 @@ def _table(picture: Picture, service: Owned, address: str) -> Backends:
 
 
 def _kernels(picture: Picture, table: Backends) -> Iterator[str]:
-    for node in NODES:
-        plane = picture.outside.planes[node]
+    for node, plane in picture.outside.planes.items():
+        is_its = picture.outside.group_of[node] == picture.place
         held = {key: tuple(f"{r.address}:{r.port}" for r in server.real_servers) for key, server in plane.items()}
-        if held != table:
-            yield f"P1: {node} serves {_words(held)}, and is to serve {_words(table)}"
-    wishes = {key for key, wish in picture.wishes.items() if wish.server is not None}
-    if wishes != table.keys():
+        if held != (table if is_its else {}):
+            yield f"P1: {node} serves {_words(held)}, and is to serve {_words(table if is_its else {})}"
+    wishes = {key for (_, key), wish in picture.wishes.items() if wish.server is not None}
+    if wishes != table.keys() or {group for group, _ in picture.wishes} - {picture.place}:
         yield f"V1: nodes are asked for {sorted(map(str, wishes))}, and wished is {sorted(map(str, table))}"
     for node, key in picture.words:
-        if key not in picture.wishes:
+        if (picture.outside.group_of[node], key) not in picture.wishes:
             yield f"A8: a word of {node} about {key} is left"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.simulation.effects import Effect, Fate
 from tests.simulation.histories import STORIES
-from tests.simulation.outside import NETWORKS, NODES
+from tests.simulation.outside import NETWORKS, NODES, SPARE_NODES
 from tests.simulation.playing import REPLICAS, Played
 from tests.simulation.telling import RANDOM, TOLD, Case, sentence
 
@@ -68,4 +68,4 @@ def test_promises_are_kept_whatever_chance_does() -> None:
             break
     assert not failures, "\n".join(failures)
     if SEEDS >= ENOUGH:
-        assert killed == {*REPLICAS, "status", *NODES, *(f"watcher-{tenant}" for tenant in NETWORKS)}
+        assert killed == {*REPLICAS, "status", *NODES, *SPARE_NODES, *(f"watcher-{tenant}" for tenant in NETWORKS)}

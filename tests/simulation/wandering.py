@@ -7,7 +7,7 @@ from fleetlb.contracts.streams import TOLD_STREAM, events_stream
 from fleetlb.testkit.fake_kube import Place
 from tests.simulation.effects import Fate
 from tests.simulation.histories import Stage, ports_of
-from tests.simulation.outside import NETWORKS, NODES, SHOP, Outside
+from tests.simulation.outside import NETWORKS, SHOP, Outside
 from tests.simulation.picture import Owned, Picture
 
 EVENTS = events_stream().name
@@ -48,7 +48,7 @@ async def wander(chance: random.Random, stage: Stage) -> None:
     for kube in (outside.management, *outside.tenants.values()):
         kube.lag = lag
     for _ in range(STEPS):
-        step = chance.choice((_make, _make, _delete, _edit, _ready, _retype, _trouble))
+        step = chance.choice((_make, _make, _delete, _edit, _ready, _retype, _move, _trouble))
         step(chance, stage)
         await stage.after(chance.choice((0.0, 0.05, 0.5, 2.0, 6.0)) * chance.random())
     outside.hub.lag = lambda: 0.0
@@ -85,6 +85,10 @@ def _retype(chance: random.Random, stage: Stage) -> None:
         stage.retype(service.tenant, service.name, other)
 
 
+def _move(chance: random.Random, stage: Stage) -> None:
+    stage.fleet.outside.move_pool(chance.choice(list(stage.fleet.outside.groups)))
+
+
 def _trouble(chance: random.Random, stage: Stage) -> None:
     if chance.random() < LOST_DISKS:
         _disk_lost(chance, stage)
@@ -99,7 +103,7 @@ def _some(chance: random.Random, stage: Stage) -> Owned | None:
 
 def _disk_lost(chance: random.Random, stage: Stage) -> None:
     """A node comes back without its disk."""
-    name = chance.choice(NODES)
+    name = chance.choice(list(stage.fleet.outside.group_of))
     stage.fleet.processes[name].life.end()
     for file in (stage.fleet.outside.disks / name).iterdir():
         file.unlink()

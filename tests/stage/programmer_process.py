@@ -22,7 +22,8 @@ class Programmer:
         self.name, self.place = name, place
         folder.mkdir()
         self.log = folder / "log"
-        creds = nats.write_creds(name, nats.hub_seed, permissions=node_permissions(GROUP, name))
+        group = settings.get("FLEETLB_GROUP", GROUP)
+        creds = nats.write_creds(name, nats.hub_seed, permissions=node_permissions(group, name))
         self._environ = {
             "PATH": os.environ["PATH"],
             "LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", ""),

@@ -240,4 +240,7 @@ _CLAIM_COLUMNS = [
     _column("Pool", ".spec.pool"),
     _column("Phase", ".spec.phase"),
     _column("Sharing key", ".spec.sharingKey", priority=1),
+    _column("Group", ".spec.group", priority=1),
+    _column("Moving to", ".spec.movingTo", priority=1),
+    _column("Moving from", ".spec.movingFrom", priority=1),
 ]

@@ -268,6 +268,33 @@ class AddressClaimSpec(Part, frozen=True, kw_only=True):
     released_at: str = ""
     """When quarantine began (RFC 3339)."""
     group: str = "default"
+    """The balancer group that carries the address, and announces it."""
+    moving_to: str = ""
+    """Another group whose nodes are to carry it as well, before the first one lets go of it."""
+    moving_back: bool = False
+    """That move was called off: the other group's nodes let go of it."""
+    moving_from: str = ""
+    """The group that carried it before, and not every node of which has let go of it."""
+
+    @property
+    def carriers(self) -> tuple[str, ...]:
+        """The groups whose nodes are to serve the address, the one that announces it first."""
+        return (self.group, self.moving_to) if self.moving_to and not self.moving_back else (self.group,)
+
+    @property
+    def withdrawn_from(self) -> str:
+        """The group whose nodes are to let go of it, while it stays; empty: none."""
+        return self.moving_from or (self.moving_to if self.moving_back else "")
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Every group whose nodes may serve it."""
+        return tuple(group for group in (self.group, self.moving_to, self.moving_from) if group)
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether nodes of more than one group may serve it."""
+        return bool(self.moving_to or self.moving_from)
 
 
 class AddressClaim(Part, frozen=True, kw_only=True):

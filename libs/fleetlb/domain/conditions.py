@@ -18,6 +18,9 @@ REMOVED = "Removed"
 ADDRESSES_OUTSIDE = "AddressesOutside"
 """Of an AddressPool: addresses are in use that it would not give out any more, as its ranges lost or exclude them."""
 
+MOVED = "Moved"
+"""Of an AddressPool: False while another group than it names carries addresses of it, alone or beside that one."""
+
 ANNOUNCED = "Announced"
 """Of an AddressPool that asks for it: whether every node of its group can make its addresses known to the network."""
 WITHHELD = "Withheld"

@@ -6,6 +6,7 @@ from fleetlb.domain.conditions import SERVING, Reason
 from fleetlb.domain.traces import mark_of, trace_id, unmarked
 from fleetlb.explaining.announcing import announced
 from fleetlb.explaining.cures import CURES
+from fleetlb.explaining.moving import moves
 from fleetlb.explaining.situation import Situation
 from fleetlb.explaining.steps import STEPS, Finding, Stage, since_of
 
@@ -53,7 +54,7 @@ def _given(seen: Situation) -> dict[str, str]:
         return {}
     ports = ", ".join(f"{port.port}/{port.protocol.value}" for port in item.spec.service.ports)
     given = {"addresses": ", ".join(item.spec.addresses), "ports": ports, "group": item.spec.group}
-    return {name: text for name, text in given.items() if text} | announced(seen)
+    return {name: text for name, text in given.items() if text} | announced(seen) | moves(seen)
 
 
 def _trace(seen: Situation) -> str:

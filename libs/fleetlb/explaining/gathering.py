@@ -10,7 +10,14 @@ from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from fleetlb.contracts import codec, subjects
-from fleetlb.contracts.objects import TENANT_LABEL, AddressClaim, AddressClaimSpec, BalancerGroup, LoadBalancer
+from fleetlb.contracts.objects import (
+    TENANT_LABEL,
+    AddressClaim,
+    AddressClaimSpec,
+    AddressPool,
+    BalancerGroup,
+    LoadBalancer,
+)
 from fleetlb.contracts.streams import announced_stream, desired_stream, observed_stream, realized_stream
 from fleetlb.contracts.tenants import Tenant
 from fleetlb.contracts.v1 import (
@@ -29,7 +36,7 @@ from fleetlb.explaining.announcing import pools_of, ways_of
 from fleetlb.explaining.situation import Carrying, Presence, Said, Situation
 from fleetlb.kube.cluster import Cluster
 from fleetlb.kube.errors import NotFound
-from fleetlb.kube.fleet_objects import ADDRESS_CLAIMS, BALANCER_GROUPS
+from fleetlb.kube.fleet_objects import ADDRESS_CLAIMS, ADDRESS_POOLS, BALANCER_GROUPS
 from fleetlb.kube.holding import Holders
 from fleetlb.kube.shown_services import Service
 from fleetlb.runtime.bus import Bus
@@ -67,6 +74,8 @@ async def situation_of(cluster: Cluster, bus: Bus, place: Place, leases: Holders
     group = await _group(cluster, balancer)
     keys = keys_of(balancer.spec.addresses, balancer.spec.service.ports) if balancer else ()
     desired = await _desired(bus, group, keys)
+    claims = await _claims(cluster, place)
+    other = await _group_named(cluster, _other(claims, balancer))
     answered = [address for address, way in ways_of(desired).items() if way is Announcement.LAYER2]
     return Situation(
         tenant_name=place.tenant.metadata.name,
@@ -79,8 +88,12 @@ async def situation_of(cluster: Cluster, bus: Bus, place: Place, leases: Holders
         observed=_decoded(ServiceObserved, observed),
         watcher_heard=inventory.at if inventory else None,
         balancer=balancer,
-        claims=await _claims(cluster, place),
+        claims=claims,
         group=group,
+        pool=await _pool(cluster, balancer),
+        other=other,
+        desired_there=await _desired(bus, other, keys),
+        realized_there=await _realized(bus, other, keys),
         desired=desired,
         realized=await _realized(bus, group, keys),
         carried=await _carried(bus, group, answered),
@@ -100,10 +113,27 @@ def _decoded(kind: type[M], kept: Kept | None) -> M | None:
 
 
 async def _group(cluster: Cluster, balancer: LoadBalancer | None) -> BalancerGroup | None:
-    if balancer is not None and balancer.spec.group:
+    return await _group_named(cluster, balancer.spec.group if balancer is not None else "")
+
+
+async def _group_named(cluster: Cluster, name: str) -> BalancerGroup | None:
+    if name:
         with suppress(NotFound):
-            return await cluster.get(BALANCER_GROUPS, balancer.spec.group)
+            return await cluster.get(BALANCER_GROUPS, name)
     return None
+
+
+def _other(claims: Sequence[AddressClaim], balancer: LoadBalancer | None) -> str:
+    """The group beside a load balancer's own that its addresses name; empty: none."""
+    named = [group for claim in claims for group in claim.spec.groups]
+    return next((group for group in named if balancer is not None and group != balancer.spec.group), "")
+
+
+async def _pool(cluster: Cluster, balancer: LoadBalancer | None) -> AddressPool | None:
+    """Of all pools: few processes may read one by its name."""
+    name = balancer.spec.pool if balancer is not None else ""
+    pools = await cluster.list(ADDRESS_POOLS) if name else []
+    return next((pool for pool in pools if pool.metadata.name == name), None)
 
 
 async def _claims(cluster: Cluster, place: Place) -> tuple[AddressClaim, ...]:

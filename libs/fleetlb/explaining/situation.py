@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from fleetlb.contracts.objects import AddressClaim, BalancerGroup, LoadBalancer
+from fleetlb.contracts.objects import AddressClaim, AddressPool, BalancerGroup, LoadBalancer
 from fleetlb.contracts.tenants import Tenant
 from fleetlb.contracts.v1 import (
     GroupInstructed,
@@ -69,6 +69,12 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     desired: Mapping[VirtualServerKey, VirtualServerDesired]
     realized: Mapping[str, Mapping[VirtualServerKey, Said]]
     """Node to what it said."""
+    pool: AddressPool | None = None
+    other: BalancerGroup | None = None
+    """The group that an address of it moves to, or comes from."""
+    desired_there: Mapping[VirtualServerKey, VirtualServerDesired] = {}
+    realized_there: Mapping[str, Mapping[VirtualServerKey, Said]] = {}
+    """What that group is asked for, and what its nodes said."""
     carried: Mapping[str, Mapping[str, Carrying]] = {}
     """Node to address to what it said; of addresses that nodes announce on layer 2 alone, as is `present`."""
     present: Mapping[str, Presence] = {}

@@ -7,6 +7,7 @@ modelled: schemas and defaults (objects stay as they are sent), node ports, serv
 import asyncio
 import copy
 import itertools
+import math
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -226,16 +227,23 @@ class Outlet:
         self._lag = lag
         self._lines: asyncio.Queue[bytes] = asyncio.Queue()
         self._last_due = 0.0
+        self._on_their_way = 0
 
     def put(self, line: bytes) -> None:
         """Say this, after all that was said before."""
         loop = asyncio.get_running_loop()
-        due = max(loop.time() + self._lag(), self._last_due)
-        if due <= loop.time():
+        # A loop's timers of one moment ring in any order.
+        due = max(loop.time() + self._lag(), math.nextafter(self._last_due, math.inf))
+        if due <= loop.time() and not self._on_their_way:
             self._lines.put_nowait(line)
         else:
             self._last_due = due
-            loop.call_at(due, self._lines.put_nowait, line)
+            self._on_their_way += 1
+            loop.call_at(due, self._arrive, line)
+
+    def _arrive(self, line: bytes) -> None:
+        self._on_their_way -= 1
+        self._lines.put_nowait(line)
 
     async def read(self) -> bytes:
         """The next line."""

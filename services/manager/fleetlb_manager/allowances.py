@@ -18,12 +18,14 @@ _ALONE = {Family.IPV4: "32", Family.IPV6: "128"}
 def decide_allowance(
     grant: Grant, group: str, pools: Mapping[str, PoolNetworks], held: Iterable[LoadBalancerSpec]
 ) -> Allowance:
-    """`pools`: all of the fleet, by name; `held`: the tenant's load balancers. Their order does not matter.
+    """`pools`: all of the fleet, by name; `held`: the tenant's load balancers, as each group carries them. Their order
+    does not matter. A pool that names another group by now is allowed as long as anything of it is left here.
 
     O(networks of the pools, and what is held).
     """
     held = [spec for spec in held if spec.group == group and spec.addresses]
-    mine = [pools[name] for name in sorted(pools) if _may_use(grant, group, name, pools[name])]
+    kept = {spec.pool for spec in held if spec.pool in pools and grant.may_use_pool(spec.pool, pools[spec.pool].group)}
+    mine = [pools[name] for name in sorted(pools) if name in kept or _may_use(grant, group, name, pools[name])]
     ports = {port for spec in held for port in _node_ports(spec) if port not in grant.node_ports}
     strays = {address for spec in held for address in spec.addresses if not _is_in(mine, address)}
     return Allowance(

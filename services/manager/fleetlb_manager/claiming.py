@@ -86,7 +86,8 @@ class Claiming:
     def _lingering(self, claim: AddressClaim) -> tuple[str, ...]:
         """Ports that streams speak of and nobody has: others may come now, and must not have them yet."""
         slots = self._memory.slots_at(claim.spec.address)
-        left = sorted(slot.key for slot in slots if slot.group == claim.spec.group and not is_served(claim, slot))
+        groups = claim.spec.groups
+        left = sorted({slot.key for slot in slots if slot.group in groups and not is_served(claim, slot)})
         return tuple(f"{key.port}/{key.protocol}" for key in left)
 
     async def _claim(self, wanted: AddressClaim) -> AddressClaim:

@@ -175,11 +175,11 @@ def is_well_formed(claim: AddressClaim) -> bool:
 
 
 def is_wanted(claim: AddressClaim | None, slot: Slot) -> bool:
-    """Whether a virtual server may be served: its address is bound, in its group, with its port."""
+    """Whether a virtual server may be served: its address is bound, carried by its group, with its port."""
     return (
         claim is not None
         and claim.spec.phase is ClaimPhase.BOUND
-        and claim.spec.group == slot.group
+        and slot.group in claim.spec.carriers
         and is_served(claim, slot)
     )
 

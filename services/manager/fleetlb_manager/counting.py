@@ -14,7 +14,7 @@ from fleetlb.contracts.v1 import NodeRealized
 from fleetlb.domain.address_pools import SHOWN_LIMIT, overlap
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.allocation import AddressBook
-from fleetlb.domain.conditions import ADDRESSES_OUTSIDE, ANNOUNCED, READY, WITHHELD, Condition, Status
+from fleetlb.domain.conditions import ADDRESSES_OUTSIDE, ANNOUNCED, MOVED, READY, WITHHELD, Condition, Status
 from fleetlb.domain.tenancy import Usage
 from fleetlb.domain.virtual_servers import Announcement
 from fleetlb_manager.balancer_groups import nodes_as_heard, routing_problems
@@ -51,10 +51,12 @@ def pool_conditions(
     use: PoolUse,
     carriers: Carriers | None = None,
     told: PoolsTold = OF_NONE,
+    lacks: Mapping[str, str] = {},
 ) -> tuple[Condition, ...]:
-    """What a pool says of itself: whether addresses are given out of it, whether it is rid of those it lost, and
-    whether they can be announced. `carriers`: its group and what was heard of its nodes; None: there is no such group.
-    `told`: all pools, and of which their nodes were told.
+    """What a pool says of itself: whether addresses are given out of it, whether it is rid of those it lost, whether
+    its group carries them, and whether they can be announced. `carriers`: its group and what was heard of its nodes;
+    None: there is no such group. `told`: all pools, and of which their nodes were told. `lacks`: of addresses that stay
+    with another group, why.
     """
     generation = pool.metadata.generation
     if pool.metadata.deletion_timestamp is not None:
@@ -62,8 +64,25 @@ def pool_conditions(
     else:
         ready = pools_condition(pool.metadata.name, book, generation)
     outside = (outside_condition(use, generation),) if use.outside else ()
+    moved = (moved_condition(pool, use, lacks),) if use.elsewhere else ()
     asks = (pool.spec.announcement, pool.spec.bgp) != (Announcement.NONE, None)
-    return (ready, *outside, *((announced_condition(pool, *carriers, told),) if asks and carriers else ()))
+    return (ready, *outside, *moved, *((announced_condition(pool, *carriers, told),) if asks and carriers else ()))
+
+
+def moved_condition(pool: AddressPool, use: PoolUse, lacks: Mapping[str, str]) -> Condition:
+    """Addresses that another group carries, and why they stay there if they do. Those that move need nobody's help,
+    unless a node is silent."""
+    stuck = [(text, lacks[address]) for address, text in use.elsewhere_named if lacks.get(address)]
+    count = f"addresses in use that group {pool.spec.group} does not carry alone: {use.elsewhere}"
+    if stuck:
+        each = "; ".join(f"{text} stays where it is: {lack}" for text, lack in stuck)
+        reason, text = "Stays", f"{count}. {each}"
+    else:
+        named = ", ".join(text for _, text in use.elsewhere_named)
+        reason, text = "Moving", f"{count} ({named}). They are on their way: `fleetlb why svc` says what is waited for"
+    return Condition(
+        type=MOVED, status=Status.FALSE, reason=reason, message=text, observed_generation=pool.metadata.generation
+    )
 
 
 def announced_condition(

@@ -124,21 +124,23 @@ def standing_choice(
     claims: Iterable[AddressClaim],
     around: Mapping[str, AddressClaim] | None = None,
 ) -> Choice | None:
-    """The addresses of a wish that was granted before and is still the same, if all of them are still bound and have
-    room for it. `claims` as the Service sees them, `around` as they are."""
+    """The addresses of a wish that was granted before and is still the same, if all of them are still bound, in one
+    group, and have room for it. `claims` as the Service sees them, `around` as they are."""
     if load_balancer is None:
         return None
     spec = load_balancer.spec
     if spec.refusal or not spec.addresses or spec.service != service or spec.is_short:
         return None
     bound = {claim.spec.address: claim for claim in claims if claim.spec.phase is ClaimPhase.BOUND}
-    if not all(address in bound and bound[address].spec.group == spec.group for address in spec.addresses):
+    groups = {bound[address].spec.group if address in bound else "" for address in spec.addresses}
+    if len(groups) != 1 or "" in groups:
         return None
+    group = groups.pop()
     for address in spec.addresses:
         share = ClaimShare(owner=bound[address].spec.owner, ports=port_texts(service.ports))
         if around and judge_share(around[address].spec, share, service.sharing_key):
             return None
-    return Choice(spec.group, tuple(Holding(a, bound[a].spec.pool, spec.group) for a in spec.addresses))
+    return Choice(group, tuple(Holding(a, bound[a].spec.pool, group) for a in spec.addresses))
 
 
 def decide_delivery(carrier: BalancerGroupSpec | None, load_balancer: LoadBalancer | None) -> Delivery:
@@ -168,8 +170,10 @@ def granted_spec(
     )
 
 
-def still_standing(load_balancer: LoadBalancer | None, claims: Iterable[AddressClaim]) -> LoadBalancerSpec | None:
-    """What was granted before, with those of its addresses that are still bound; None if there are none.
+def still_standing(
+    load_balancer: LoadBalancer | None, claims: Iterable[AddressClaim], group: str
+) -> LoadBalancerSpec | None:
+    """What was granted before, in this group, with those of its addresses that are still bound; None if there are none.
 
     An object may outlive its claims: a release frees them first, and may find the Service wished again.
     """
@@ -177,7 +181,7 @@ def still_standing(load_balancer: LoadBalancer | None, claims: Iterable[AddressC
         return None
     bound = {claim.spec.address for claim in claims if claim.spec.phase is ClaimPhase.BOUND}
     addresses = tuple(address for address in load_balancer.spec.addresses if address in bound)
-    return msgspec.structs.replace(load_balancer.spec, addresses=addresses) if addresses else None
+    return msgspec.structs.replace(load_balancer.spec, addresses=addresses, group=group) if addresses else None
 
 
 def may_stand(key: ServiceKey, service: TenantService, refusal: Refusal | None, around: Iterable[AddressClaim]) -> bool:

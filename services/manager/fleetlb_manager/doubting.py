@@ -25,13 +25,18 @@ class Doubts:
         """A balancer group or its pools are others. O(tenants), which is an operator's act."""
         self._raise(self._memory.allowances_in(group))
 
+    def of_group(self, group: str, tenant: str) -> None:
+        """A group carries less of a tenant than before."""
+        self._raise([AllowanceKey(group, tenant)])
+
     def of_load_balancer(self, tenant: str, *specs: LoadBalancerSpec) -> None:
         """A load balancer is another, or gone; `specs`: as it was and as it is. O(pools) at most."""
         registration = self._memory.registrations.get(tenant)
         grant = registration.grant if registration is not None else None
         if grant is None:
             return
-        beyond = {spec.group for spec in specs if goes_beyond(grant, self._memory.networks, spec)}
+        each = (carried for spec in specs for carried in self._memory.by_group(spec))
+        beyond = {spec.group for spec in each if goes_beyond(grant, self._memory.networks, spec)}
         self._raise(AllowanceKey(group, tenant) for group in beyond)
 
     def _raise(self, keys: Iterable[AllowanceKey]) -> None:

@@ -136,8 +136,13 @@ class MessageFolding:
         published = self._memory.desired.get(slot)
         if published is None or published.removed:
             self._marks.slot(slot)
-        elif said.generation > published.generation:
+        elif said.generation > published.generation or self._is_awaited(slot):
             self._owner_looks(slot, self._memory.claims.at(said.key.address))
+
+    def _is_awaited(self, slot: Slot) -> bool:
+        """Whether an address can go on to another group, or must not, by what a node says."""
+        claim = self._memory.claims.at(slot.key.address)
+        return claim is not None and claim.spec.is_moving
 
     def _owner_looks(self, slot: Slot, claim: AddressClaim | None) -> None:
         """What stands in a slot may not be what its owner wants there."""
@@ -164,6 +169,8 @@ class MessageFolding:
         if self._memory.capabilities(group) != before:
             for key in self._memory.wanting():
                 self._marks.service(key)
+            for address in self._memory.claims.of_pools.elsewhere():
+                self._marks.claim(address)
 
     def _unreadable(self, stream: str, problem: Poison) -> None:
         UNREADABLE.labels(stream).inc()

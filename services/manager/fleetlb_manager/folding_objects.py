@@ -86,6 +86,8 @@ class ObjectFolding:
             self._pools.group_changed(name)
         before = self._memory.carriers.get(name)
         self._memory.carriers[name] = group.spec
+        if known is None or known.spec != group.spec:
+            self._pools.look_at_moves()
         if before is None:
             self._doubts.in_group(name)
         if before is None or not carries_alike(before, group.spec):
@@ -105,9 +107,12 @@ class ObjectFolding:
             return
         for owner in owners_of(claim):
             self._memory.adoption.done(owner)
-        if claim.spec.phase is not ClaimPhase.BOUND or claim.spec.leaving:
+        is_elsewhere = self._memory.claims.of_pools.is_elsewhere(claim)
+        if claim.spec.phase is not ClaimPhase.BOUND or claim.spec.leaving or is_elsewhere:
             self._marks.claim(claim.spec.address)
         self._claim_changed(claim, known)
+        for group in set(known.spec.groups).difference(claim.spec.groups) if known is not None else ():
+            self._doubts.of_group(group, tenant)
         if self._memory.usage.of(tenant) != before:
             self._offering.call(quota_resource(tenant))
 
@@ -118,6 +123,8 @@ class ObjectFolding:
         if not self._memory.claims.drop(claim):
             return
         self._claim_changed(claim, known)
+        for group in claim.spec.groups if claim.spec.is_moving else ():
+            self._doubts.of_group(group, tenant)
         self.address_free(claim.spec.address, claim.spec.pool)
         if self._memory.usage.of(tenant) != before:
             self._offering.call(quota_resource(tenant))
@@ -129,12 +136,20 @@ class ObjectFolding:
             self._marks.status(StatusKey("pool", pool))
         self._offering.offer(address)
 
+    def look_at_move(self, addresses: Iterable[str]) -> None:
+        """What moves, or should, may go on: something about those who have it is another."""
+        for address in addresses:
+            claim = self._memory.claims.at(address)
+            if claim is not None and self._memory.claims.of_pools.is_elsewhere(claim):
+                self._marks.claim(address)
+
     def load_balancer_set(self, item: LoadBalancer) -> None:
         """A LoadBalancer is there."""
         known = self._memory.load_balancers.get(key_of(item))
         key = self._memory.load_balancers.put(item)
         if key is not None:
             self._marks.service(key)
+            self.look_at_move(item.spec.addresses)
             if item.spec.refusal is not None:
                 self._memory.adoption.done(key)
             self._doubts.of_load_balancer(key.tenant, item.spec, *([known.spec] if known is not None else []))

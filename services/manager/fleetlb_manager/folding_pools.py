@@ -65,6 +65,8 @@ class PoolFolding:
         known = self._memory.pools.pop(pool.metadata.name, None)
         self._memory.book.drop_pool(pool.metadata.name)
         self._memory.claims.of_pools.set_ranges(pool.metadata.name, None)
+        self._memory.claims.of_pools.set_group(pool.metadata.name, None, self._memory.claims.bound())
+        self.look_at_moves()
         self._pools_changed()
         self._wake_wanting()
         self._mark_quarantined()
@@ -83,12 +85,28 @@ class PoolFolding:
             return
         self._memory.book.set_pool(wanted)
         self._memory.claims.of_pools.set_ranges(wanted.name, wanted.intervals)
+        self._memory.claims.of_pools.set_group(wanted.name, wanted.group, self._memory.claims.bound())
+        self.look_at_moves()
         self._pools_changed()
         self._wake_wanting()
         self._mark_quarantined()
         if wanted.auto_assign and not wanted.closed:
             for family in Family:
                 self._offering.open(wanted.name, family, self._memory.wanting())
+
+    def look_at_moves(self) -> None:
+        """What moves or should move is looked at: a pool, a group or its nodes are others. O(those that do)."""
+        for address in self._memory.claims.of_pools.elsewhere():
+            self.look_at_move(address)
+
+    def look_at_move(self, address: str) -> None:
+        """So is one address, if it moves or should."""
+        claim = self._memory.claims.at(address)
+        if claim is not None and self._memory.claims.of_pools.is_elsewhere(claim):
+            self._marks.claim(address)
+            if claim.spec.is_moving:
+                for share in live_shares(claim.spec):
+                    self._marks.service(service_of(share.owner))
 
     def _pools_changed(self) -> None:
         """What one pool says depends on whether another overlaps it."""

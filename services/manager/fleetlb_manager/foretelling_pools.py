@@ -14,6 +14,8 @@ from fleetlb.domain.pool_selectors import admits
 from fleetlb_manager.counting import pool_conditions, pool_status
 from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.memory import Memory
+from fleetlb_manager.moves import lacks_of
+from fleetlb_manager.pool_holdings import NAMED
 from fleetlb_manager.registering import Registration
 from fleetlb_manager.rehearsing import Rehearsal
 
@@ -79,11 +81,22 @@ def _notes_on_pool(memory: Memory, pool: AddressPool, known: AddressPool | None)
     notes = [each.message for each in said if each.type in doubtful and each.status is Status.FALSE]
     if group not in memory.groups:
         notes.append(f"spec.group: there is no balancer group {group}; no address is given out until there is")
-    if known is not None and known.spec.group != group and not memory.claims.of_pools.of(name).is_free:
-        notes.append(f"spec.group: addresses in use stay on balancer group {known.spec.group}")
+    notes += _notes_on_moves(memory, name, group)
     if not any(_may_use(registration, pool) for registration in memory.registrations.values()):
         notes.append("no tenant may use this pool: see spec.selector here, and spec.pools and spec.groups of Tenants")
     return tuple(notes)
+
+
+def _notes_on_moves(memory: Memory, name: str, group: str) -> list[str]:
+    """How many addresses move to another group, and which of them cannot. O(those)."""
+    found = memory.claims.of_pools.elsewhere(name)
+    lacks = lacks_of(memory, found)
+    going = len(found) - len(lacks)
+    notes = [f"spec.group: {going} addresses in use move to balancer group {group}"] if going else []
+    notes += [f"spec.group: {address} stays where it is: {lack}" for address, lack in sorted(lacks.items())[:NAMED]]
+    if lacks:
+        notes.append(f"spec.group: {len(lacks)} addresses in use stay where they are")
+    return notes
 
 
 def _may_use(registration: Registration, pool: AddressPool) -> bool:

@@ -22,6 +22,8 @@ from fleetlb_manager.choosing import Chooser
 from fleetlb_manager.deciding import count_passed_on, count_shared, denial_of, judge, standing_choice
 from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.marking import StatusKey
+from fleetlb_manager.moves import place_of
+from fleetlb_manager.places import seen_in
 from fleetlb_manager.registering import Registration
 from fleetlb_manager.usage import plus
 from fleetlb_manager.waiting_lines import address_of, quota_resource, sharing_resource
@@ -46,6 +48,9 @@ class Granting:
         """Without a pause, so that no two Services are judged on the same free unit. Raises Transient."""
         registration, claims = self._memory.registrations[key.tenant], self._memory.claims.of(key)
         around = self._memory.claims.around(key, service.sharing_key, service.addresses)
+        place = place_of(self._memory, key)
+        claims = tuple(seen_in(claim, place) for claim in claims)
+        around = {address: seen_in(claim, place) for address, claim in around.items()}
         standing = standing_choice(self._memory.load_balancers.get(key), service, claims, around)
         if standing is not None:
             self._folding.call_next(self._memory.lines.leave(key))
@@ -58,7 +63,7 @@ class Granting:
         refusal = judge(service, registration, self._with_what_is_kept(beside, key), held, shared)
         if refusal is not None:
             return self._deny(key, service, msgspec.structs.replace(denial_of(refusal, key.tenant), is_passing=True))
-        outcome = self._choose(key, service, registration.grant, around, shown)
+        outcome = self._choose(key, service, registration.grant, claims, around, shown)
         if isinstance(outcome, Denial):
             return self._deny(key, service, outcome)
         kept = [holding.address for holding in outcome.holdings]
@@ -78,11 +83,12 @@ class Granting:
         key: ServiceKey,
         service: TenantService,
         grant: Grant,
+        claims: tuple[AddressClaim, ...],
         around: Mapping[str, AddressClaim],
         shown: tuple[str, ...],
     ) -> Choice | Denial:
         """Addresses, or none: after those who were here before. Raises Transient."""
-        known, claims = self._memory.load_balancers.get(key), self._memory.claims.of(key)
+        known = self._memory.load_balancers.get(key)
         if not claims and self._memory.adoption.goes_before(key, self._clock.monotonic()):
             text = f"{key}: Services that show addresses choose first"
             raise Transient(text, retry_after=ASK_AGAIN_SECONDS)

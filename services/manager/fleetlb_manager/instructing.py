@@ -50,7 +50,8 @@ class Instructing:
             return  # nodes may go on with what was right before, which is not known here
         bgp = group.spec.bgp if known is None or is_right else known.bgp
         told = known.pools if known is not None else ()
-        pools = decide_attributes(self._memory.pools.values(), name, bgp, told)
+        leaving = {each.pool for each in told if self._memory.claims.of_pools.of(each.pool).elsewhere}
+        pools = decide_attributes(self._memory.pools.values(), name, bgp, told, leaving)
         draining = tuple(node for node in group.spec.nodes if node in group.spec.draining)
         wanted = (draining, bgp, group.spec.nodes, pools)
         is_said = known is not None and wanted == (known.draining, known.bgp, known.nodes, known.pools)

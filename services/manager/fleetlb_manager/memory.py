@@ -5,11 +5,14 @@ Lost without harm at every exit: what is not in the API server or in the streams
 
 from collections.abc import Mapping
 
-from fleetlb.contracts.objects import AddressPool, BalancerGroup, BalancerGroupSpec
+from msgspec.structs import replace
+
+from fleetlb.contracts.objects import AddressClaim, AddressPool, BalancerGroup, BalancerGroupSpec, LoadBalancerSpec
 from fleetlb.contracts.tenants import Tenant
 from fleetlb.contracts.v1 import NodeRealized
 from fleetlb.domain.allocation import AddressBook
 from fleetlb.domain.pool_networks import PoolNetworks, PoolRoute
+from fleetlb.domain.virtual_servers import Announcement
 from fleetlb_manager.adopting import Adoption
 from fleetlb_manager.allowance_table import AllowanceTable
 from fleetlb_manager.balancer_groups import capabilities_of
@@ -19,6 +22,7 @@ from fleetlb_manager.instruction_table import InstructionTable
 from fleetlb_manager.inventories import Absences
 from fleetlb_manager.load_balancers import LoadBalancers, TenantClusters
 from fleetlb_manager.observations import Observations
+from fleetlb_manager.places import may_answer
 from fleetlb_manager.pool_attributes import PoolsTold
 from fleetlb_manager.registering import Registration
 from fleetlb_manager.standing import Standing, decide_standing
@@ -139,12 +143,36 @@ class Memory:
         """How an address gets to a group's nodes: by its own pool, or by another that they carry."""
         claim = self.claims.at(address)
         own = claim.spec.pool if claim else ""
+        networks = self.networks.get(own)
+        prefix = networks.around(address) if networks is not None else ""
+        if claim is not None and networks is not None and prefix and group in claim.spec.carriers:
+            way = self._announcement_in(group, networks, claim)
+            return PoolRoute(prefix, way, networks.attributes_pool if way is Announcement.BGP else "")
         pools = (own, *sorted(self.networks))
         return next((route for pool in pools if (route := self._route_in(pool, address, group))), PoolRoute())
+
+    def _announcement_in(self, group: str, networks: PoolNetworks, claim: AddressClaim) -> Announcement:
+        """How the nodes of a group that carries an address announce it: as the pool says, in a group that the pool does
+        not name as far as they can."""
+        way = networks.announcement
+        if way is Announcement.LAYER2 and not may_answer(claim.spec, group):
+            return Announcement.NONE
+        is_able = networks.group == group or way.value in (self.capabilities(group) or ())
+        return way if is_able else Announcement.NONE
 
     def _route_in(self, pool: str, address: str, group: str) -> PoolRoute | None:
         networks = self.networks.get(pool)
         return networks.route_of(address) if networks is not None and networks.group == group else None
+
+    def by_group(self, spec: LoadBalancerSpec) -> list[LoadBalancerSpec]:
+        """A load balancer as each group carries it: its own first, then those that addresses of it are moving to."""
+        found: dict[str, list[str]] = {spec.group: list(spec.addresses)}
+        for address in spec.addresses:
+            claim = self.claims.at(address)
+            for group in claim.spec.carriers if claim is not None else ():
+                if group != spec.group:
+                    found.setdefault(group, []).append(address)
+        return [replace(spec, group=group, addresses=tuple(each)) for group, each in found.items()]
 
     def wanting(self) -> list[ServiceKey]:
         """Services that want more than they have, who waited longest first. O(those)."""

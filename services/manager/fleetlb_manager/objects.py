@@ -48,6 +48,16 @@ class ClaimObjects:
         """Move the claim on in its life."""
         return await self._change(claim, {"phase": phase, "generation": generation, "releasedAt": released_at})
 
+    async def set_place(self, claim: AddressClaim, spec: AddressClaimSpec) -> AddressClaim:
+        """Change which groups carry the address. Its generation stays: what nodes serve by it is as right as before."""
+        place = {
+            "group": spec.group,
+            "movingTo": spec.moving_to or None,
+            "movingBack": spec.moving_back or None,
+            "movingFrom": spec.moving_from or None,
+        }
+        return await self._change(claim, place)
+
     async def delete(self, claim: AddressClaim) -> None:
         """Free the address, if nothing changed since."""
         meta = claim.metadata

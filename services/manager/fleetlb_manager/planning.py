@@ -34,14 +34,15 @@ class Planner:
     def plan(self, key: ServiceKey, item: LoadBalancer, observed: ObservedService, journey: Journey) -> bool:
         """Publish whatever is not published like this; whether there is any. `journey`: of the change up to here."""
         revision, is_news = LoadBalancerRevision(item.metadata.uid, item.metadata.generation), False
-        for planned in planned_servers(self._memory, key, item.spec, observed.endpoints):
-            content = Content(
-                owner=owner_of_service(key),
-                server=planned.server,
-                reason=planned.reason or "",
-                load_balancer=revision,
-            )
-            is_news = self._publishing.want(Slot(item.spec.group, planned.server.key), content, journey) or is_news
+        for spec in self._memory.by_group(item.spec):
+            for planned in planned_servers(self._memory, key, spec, observed.endpoints):
+                content = Content(
+                    owner=owner_of_service(key),
+                    server=planned.server,
+                    reason=planned.reason or "",
+                    load_balancer=revision,
+                )
+                is_news = self._publishing.want(Slot(spec.group, planned.server.key), content, journey) or is_news
         return is_news
 
 

@@ -1,6 +1,6 @@
 """What the routes of single pools carry by BGP, and what is wrong with what their specs say of it. Pure."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
 from typing import NamedTuple
 
 from fleetlb.contracts.objects import AddressPool
@@ -50,9 +50,14 @@ def attribute_problems(pool: AddressPool, speaking: BgpSpeaking | None, pools: I
 
 
 def decide_attributes(
-    pools: Iterable[AddressPool], group: str, speaking: BgpSpeaking | None, known: Iterable[PoolAttributes]
+    pools: Iterable[AddressPool],
+    group: str,
+    speaking: BgpSpeaking | None,
+    known: Iterable[PoolAttributes],
+    leaving: Set[str] = frozenset(),
 ) -> tuple[PoolAttributes, ...]:
-    """What a group's nodes are to be told of single pools, by name. `known`: what they were told last.
+    """What a group's nodes are to be told of single pools, by name. `known`: what they were told last; `leaving`: pools with
+    addresses that move between groups, of which those that they come from know until the last one is gone.
 
     What is wrong is not followed: the pool stays as it was told of, and of a new one nothing is said. Nodes do not
     announce it then, as routers might hear of it that must not.
@@ -63,10 +68,11 @@ def decide_attributes(
     found: list[PoolAttributes] = []
     for pool in sorted(pools, key=lambda each: each.metadata.name):
         name, wanted = pool.metadata.name, pool.spec.bgp
-        if wanted is None or pool.spec.group != group or not has_attributes(pool):
+        if wanted is None or not has_attributes(pool):
             continue
-        if not attribute_problems(pool, speaking, pools):
+        is_ours = pool.spec.group == group
+        if is_ours and not attribute_problems(pool, speaking, pools):
             found.append(PoolAttributes(pool=name, attributes=wanted))
-        elif name in before:
+        elif name in before and (is_ours or name in leaving):
             found.append(before[name])
     return tuple(found)

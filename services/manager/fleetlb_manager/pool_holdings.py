@@ -1,4 +1,4 @@
-"""Who has addresses of each pool, and which of them it would not give out any more.
+"""Who has addresses of each pool, which of them it would not give out any more, and which its group does not carry.
 
 By the pool that a claim names, not by ranges: those change under a claim, and ranges of two pools may overlap. Pure; a
 claim costs O(log of its pool's ranges), other ranges of a pool cost O(its claims), which is an operator's act.
@@ -6,7 +6,7 @@ claim costs O(log of its pool's ranges), other ranges of a pool cost O(its claim
 
 import heapq
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -30,6 +30,10 @@ class PoolUse(msgspec.Struct, frozen=True):
     """Of those in use, how many the pool would not give out any more: its ranges lost or exclude them."""
     named: tuple[str, ...] = ()
     """The first of these, with whose they are: `192.0.2.1 of acme shop/web`."""
+    elsewhere: int = 0
+    """Of those in use, how many another group than the pool's carries, alone or beside it."""
+    elsewhere_named: tuple[tuple[str, str], ...] = ()
+    """The first of these: the address, and it with whose it is."""
 
     @property
     def is_free(self) -> bool:
@@ -48,6 +52,14 @@ class _Holding:
         self.tenants: Counter[str] = Counter()
         self.resting: set[str] = set()
         self.outside: set[str] = set()
+        self.group: str | None = None
+        """That the pool names; None: not known."""
+        self.elsewhere: set[str] = set()
+
+    def is_elsewhere(self, claim: AddressClaim) -> bool:
+        """Whether another group than the pool's may serve an address."""
+        is_named = self.group in (None, claim.spec.group)
+        return claim.spec.phase is ClaimPhase.BOUND and (claim.spec.is_moving or not is_named)
 
     def lies_outside(self, address: str) -> bool:
         """False while no ranges are known: nothing is said then."""
@@ -79,7 +91,32 @@ class PoolHoldings:
             resting=len(held.resting),
             outside=len(held.outside),
             named=tuple(held.said_of(address) for address in heapq.nsmallest(NAMED, held.outside, key=_in_order)),
+            elsewhere=len(held.elsewhere),
+            elsewhere_named=tuple(
+                (address, held.said_of(address)) for address in heapq.nsmallest(NAMED, held.elsewhere, key=_in_order)
+            ),
         )
+
+    def elsewhere(self, pool: str = "") -> list[str]:
+        """Every address that another group than its pool's carries, alone or beside it, of one pool or of all, in
+        order. O(those)."""
+        holdings = [self._pools[pool]] if pool in self._pools else [] if pool else self._pools.values()
+        return sorted(address for held in holdings for address in held.elsewhere)
+
+    def is_elsewhere(self, claim: AddressClaim) -> bool:
+        """Whether it is one of those."""
+        held = self._pools.get(claim.spec.pool)
+        return held is not None and claim.spec.address in held.elsewhere
+
+    def set_group(self, pool: str, group: str | None, bound: Iterable[AddressClaim]) -> None:
+        """The group that is to carry the pool's addresses from now on; None: there is no such pool any more. `bound`:
+        the claims of all pools, of which those of this one count."""
+        held = self._pools.setdefault(pool, _Holding())
+        if held.group != group:
+            held.group = group
+            mine = (claim for claim in bound if claim.spec.pool == pool)
+            held.elsewhere = {claim.spec.address for claim in mine if held.is_elsewhere(claim)}
+        self._tidy(pool)
 
     def set_ranges(self, pool: str, ranges: Sequence[Interval] | None) -> None:
         """What the pool consists of from now on; None: there is no such pool any more."""
@@ -101,12 +138,15 @@ class PoolHoldings:
         held.tenants[claim.spec.owner.tenant] += 1
         if held.lies_outside(address):
             held.outside.add(address)
+        if held.is_elsewhere(claim):
+            held.elsewhere.add(address)
 
     def drop(self, claim: AddressClaim) -> None:
         """A claim that was there is not any more."""
         address, held = claim.spec.address, self._pools[claim.spec.pool]
         held.resting.discard(address)
         held.outside.discard(address)
+        held.elsewhere.discard(address)
         held.sharers_of.pop(address, None)
         owner = held.owner_of.pop(address, None)
         if owner is not None:
@@ -117,7 +157,7 @@ class PoolHoldings:
 
     def _tidy(self, pool: str) -> None:
         held = self._pools[pool]
-        if held.ranges is None and not held.owner_of and not held.resting:
+        if held.ranges is None and held.group is None and not held.owner_of and not held.resting:
             del self._pools[pool]
 
 

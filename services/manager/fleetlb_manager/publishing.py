@@ -224,7 +224,7 @@ class Publishing:
 
     def _is_proof_needed(self, slot: Slot, claim: AddressClaim | None) -> bool:
         """A claim that is released waits for the word of every node about each of its virtual servers, in this run; so
-        does one that some have left, about theirs."""
+        does one that some have left, about theirs, and one that moves, about those in the group before."""
         if claim is None or not _is_given_up(claim, slot) or slot in self._memory.let_go:
             return False
         return slot in slots_of(claim)
@@ -269,13 +269,14 @@ class Publishing:
 
 def _is_given_up(claim: AddressClaim, slot: Slot) -> bool:
     """Whether a claim waits until every node has let go of a virtual server."""
-    return claim.spec.phase is ClaimPhase.RELEASING or slot in leaving_slots(claim)
+    is_withdrawn = slot.group == claim.spec.withdrawn_from
+    return is_withdrawn or claim.spec.phase is ClaimPhase.RELEASING or slot in leaving_slots(claim)
 
 
 def _is_unowned(claim: AddressClaim, slot: Slot) -> bool:
     """Whether nobody has, or has given up, a virtual server of a shared address: who has it may have lost the claim
     that it was in, and come into the one that another has made since."""
-    return is_shareable(claim) and claim.spec.group == slot.group and owner_at(claim, slot) is None
+    return is_shareable(claim) and slot.group in claim.spec.carriers and owner_at(claim, slot) is None
 
 
 def owner_of_service(key: ServiceKey) -> Owner:

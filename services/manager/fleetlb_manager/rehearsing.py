@@ -30,6 +30,7 @@ from fleetlb_manager.forking import Fork
 from fleetlb_manager.granting import Granting, as_wished
 from fleetlb_manager.identities import AllowanceKey, ClusterKey, ServiceKey, Slot
 from fleetlb_manager.marking import StatusKey
+from fleetlb_manager.moves import place_of
 from fleetlb_manager.standing import Standing
 from fleetlb_manager.waiting_lines import for_anybody
 from fleetlb_manager.workbench import Workbench
@@ -122,8 +123,9 @@ class Rehearsal:
         self, key: ServiceKey, service: TenantService, wished: TenantService, denial: Denial
     ) -> LoadBalancerSpec:
         known = self.memory.load_balancers.get(key)
-        standing = still_standing(known, self.memory.claims.of(key))
-        delivery = decide_delivery(self.memory.carriers.get(known.spec.group if known else ""), known)
+        place = place_of(self.memory, key)
+        standing = still_standing(known, self.memory.claims.of(key), place)
+        delivery = decide_delivery(self.memory.carriers.get(place), known)
         waits_for = for_anybody(denial.waits_for)
         return refused_spec(key, digest_of(service), wished, denial.refusal, standing, delivery, waits_for)
 

@@ -22,6 +22,7 @@ from fleetlb_manager import timestamps
 from fleetlb_manager.choosing import Chooser
 from fleetlb_manager.claims import owner_of
 from fleetlb_manager.identities import ServiceKey, Slot
+from fleetlb_manager.moving import Moving
 from fleetlb_manager.runs import Run
 from fleetlb_manager.shares import leaving_slots, left_by, let_go_of, slots_in, slots_of
 from fleetlb_manager.workbench import Workbench
@@ -42,6 +43,9 @@ class ClaimStore(Protocol):
 
     async def set_shares(self, claim: AddressClaim, spec: AddressClaimSpec, generation: int) -> AddressClaim:
         """Change who has which ports of the address. Raises Conflict, NotFound."""
+
+    async def set_place(self, claim: AddressClaim, spec: AddressClaimSpec) -> AddressClaim:
+        """Change which groups carry the address. Raises Conflict, NotFound."""
 
     async def delete(self, claim: AddressClaim) -> None:
         """Free the address. Raises Conflict, NotFound."""
@@ -80,6 +84,7 @@ class Releasing:
         self._clock = bench.clock
         self._tracing = bench.tracing
         self._claims = claims
+        self._moving = Moving(bench, claims)
         self._load_balancers = load_balancers
         self._bus = bus
         self._chooser = chooser
@@ -118,6 +123,7 @@ class Releasing:
             return await self._end_quarantine(claim)
         if claim.spec.phase is ClaimPhase.BOUND:
             await self._end_leaving(claim)
+            await self._moving.reconcile(address)
             return None
         waiting = [slot for slot in self._slots(claim) if slot not in self._memory.let_go]
         for slot in waiting:

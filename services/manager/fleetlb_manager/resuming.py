@@ -39,7 +39,7 @@ def _mark_addresses(memory: Memory, marks: Marks, is_of: Callable[[str], bool]) 
     for slot in memory.slots():
         if is_of(memory.tenant_at(slot)):
             marks.slot(slot)
-    for address in list(memory.claims.passing()):
+    for address in dict.fromkeys((*memory.claims.passing(), *memory.claims.of_pools.elsewhere())):
         claim = memory.claims.at(address)
         if claim is not None and is_of(claim.spec.owner.tenant):
             marks.claim(address)

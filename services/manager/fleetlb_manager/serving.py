@@ -32,6 +32,7 @@ from fleetlb_manager.deciding import (
 )
 from fleetlb_manager.granting import Granting, as_wished
 from fleetlb_manager.identities import ServiceKey
+from fleetlb_manager.moves import place_of
 from fleetlb_manager.observations import ObservedService
 from fleetlb_manager.planning import Planner
 from fleetlb_manager.releasing import Releasing
@@ -90,6 +91,7 @@ class Serving:
             item = await self._answer(key, observed, service, run)
             self._memory.adoption.done(key)
             self._go_on(key, item, observed, run)
+            self._folding.look_at_move(item.spec.addresses)
 
     def _go_on(self, key: ServiceKey, item: LoadBalancer, observed: ObservedService, run: Run) -> None:
         """From the object to the balancer nodes, under the name of the change that led here."""
@@ -132,8 +134,9 @@ class Serving:
                 refusal, waits_for = known.spec.refusal or refusal, known.spec.waits_for
         if known is None or known.spec.refusal != refusal:
             REFUSALS.labels(refusal.reason).inc()
-        delivery = self._delivery(key, known.spec.group if known else "")
-        standing = still_standing(known, self._memory.claims.of(key))
+        place = place_of(self._memory, key)
+        delivery = self._delivery(key, place)
+        standing = still_standing(known, self._memory.claims.of(key), place)
         spec = refused_spec(key, wish, service, refusal, standing, delivery, waits_for)
         item = await self._answering.write(key, spec, trace)
         if self._memory.registrations[key.tenant].grant is not None:

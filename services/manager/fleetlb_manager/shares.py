@@ -104,12 +104,13 @@ def leaving_slots(claim: AddressClaim) -> frozenset[Slot]:
 
 
 def slots_in(claim: AddressClaim, share: ClaimShare) -> Iterator[Slot]:
-    """The virtual servers of one share; what cannot be read is left out."""
+    """The virtual servers of one share, in each group that may serve it; what cannot be read is left out."""
     for text in share.ports:
         port, _, protocol = text.partition("/")
         if port.isdecimal() and protocol in Protocol.__members__:
             key = VirtualServerKey(claim.spec.address, int(port), Protocol(protocol))
-            yield Slot(claim.spec.group, key)
+            for group in claim.spec.groups:
+                yield Slot(group, key)
 
 
 def judge_share(spec: AddressClaimSpec, wanted: ClaimShare, sharing_key: str) -> Refusal | None:

@@ -17,6 +17,7 @@ from fleetlb_manager import timestamps
 from fleetlb_manager.balancer_groups import nodes_as_heard
 from fleetlb_manager.counting import group_condition, in_full, pool_conditions, pool_status, tenant_usage
 from fleetlb_manager.marking import StatusKey
+from fleetlb_manager.moves import lacks_of
 from fleetlb_manager.workbench import Workbench
 
 COALESCE_SECONDS = 1.0
@@ -79,7 +80,8 @@ class Statuses:
         wanted = pool_status(self._memory.book, name)
         use, carriers = self._memory.claims.of_pools.of(name), self._memory.carriers_of(pool.spec.group)
         told = self._memory.pools_told(pool.spec.group)
-        conditions = pool_conditions(pool, self._memory.book, use, carriers, told)
+        lacks = lacks_of(self._memory, (address for address, _ in use.elsewhere_named))
+        conditions = pool_conditions(pool, self._memory.book, use, carriers, told, lacks)
         known = pool.status
         if (known.ipv4, known.ipv6) == (wanted.ipv4, wanted.ipv6) and all_say_the_same(known.conditions, conditions):
             return

@@ -13,6 +13,7 @@ from fleetlb.contracts.v1 import (
     LoadBalancerRevision,
     NodeRealized,
     Owner,
+    Probe,
     RealizedState,
     VirtualServerDesired,
     VirtualServerRealized,
@@ -57,6 +58,8 @@ class Acknowledged(NamedTuple):
     state: RealizedState
     sequence: int = 0
     """Of the last message about the slot, this one or an older one that came late."""
+    is_answered: bool = False
+    """Whether a backend answered when the node dialled the address."""
 
     def let_go_of(self, published: Published) -> bool:
         """Whether the node has removed what a tombstone asked it to remove."""
@@ -192,7 +195,8 @@ class RealizedTable:
         """A node spoke of a slot; its highest (generation, revision) stays. `sequence`: of the stream."""
         slot = Slot(group, message.key)
         nodes = self._acknowledged.setdefault(slot, {})
-        said = Acknowledged(message.generation, message.revision, message.state, sequence)
+        answered = message.probe is Probe.ANSWERED
+        said = Acknowledged(message.generation, message.revision, message.state, sequence, answered)
         known = nodes.get(message.node)
         is_old = known is not None and said[:2] < known[:2]
         nodes[message.node] = known._replace(sequence=sequence) if known is not None and is_old else said

@@ -21,6 +21,7 @@ from fleetlb.domain.announcing import (
     cause,
     told,
 )
+from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.conditions import ANNOUNCED, SERVING, WITHHELD, Reason, Status
 from fleetlb.domain.routing import BgpSpeaking, RouteAttributes
 from fleetlb.domain.routing_rules import peers_told
@@ -92,9 +93,8 @@ class Announcements:
             self._pools[name] = now
         if before == now or before.way is now.way is Announcement.NONE:
             return
-        if now.way is Announcement.LAYER2 and now.group not in self._followed:
-            self._followed.add(now.group)
-            self._on_follow(now.group)
+        if now.way is Announcement.LAYER2:
+            self._need(now.group)
         self._changed(key for key, balancer in self._memory.load_balancers.items() if balancer.spec.pool == name)
 
     def set_group(self, group: BalancerGroup) -> None:
@@ -102,13 +102,12 @@ class Announcements:
         name, now = group.metadata.name, (group.spec.engine.value, group.spec.bgp)
         before = self._groups.get(name, now)
         self._groups[name] = now
-        if before != now and any(pool.group == name for pool in self._pools.values()):
+        if before != now and self._pools:
             self._changed(self._memory.of_group(name))
 
     def fold_node(self, word: NodeRealized) -> None:
         """A node has said how its sessions with routers are."""
-        of_bgp = {pool.group for pool in self._pools.values() if pool.way is Announcement.BGP}
-        if self._routers.fold(word) and word.group in of_bgp:
+        if self._routers.fold(word) and any(pool.way is Announcement.BGP for pool in self._pools.values()):
             self._changed(self._memory.of_group(word.group))
 
     def begin(self, group: str) -> None:
@@ -154,8 +153,16 @@ class Announcements:
                 self._on_change(key)
 
     def can_judge(self, balancer: LoadBalancer) -> bool:
-        """Whether enough is known."""
-        return self._way_of(balancer) is not Announcement.LAYER2 or balancer.spec.group in self._words
+        """Whether enough is known: while an address moves, of both groups."""
+        if self._way_of(balancer) is not Announcement.LAYER2:
+            return True
+        self._need(balancer.spec.group)
+        return balancer.spec.group in self._words
+
+    def _need(self, group: str) -> None:
+        if group not in self._followed:
+            self._followed.add(group)
+            self._on_follow(group)
 
     def judged(
         self, key: Key, balancer: LoadBalancer, verdict: Verdict
@@ -187,8 +194,12 @@ class Announcements:
             self._settled.discard(key)
 
     def _way_of(self, balancer: LoadBalancer) -> Announcement:
+        """As its pool says; in a group that the pool does not name any more, if that can announce at all."""
         pool = self._pools.get(balancer.spec.pool, _Pool())
-        return pool.way if balancer.spec.addresses and pool.group == balancer.spec.group else Announcement.NONE
+        engine, speaking = self._groups.get(balancer.spec.group, (EngineName.ENVOY.value, None))
+        is_able = engine == EngineName.IPVS and (pool.way is not Announcement.BGP or speaking is not None)
+        is_there = pool.group == balancer.spec.group or is_able
+        return pool.way if balancer.spec.addresses and is_there else Announcement.NONE
 
     def _by_bgp(self, balancer: LoadBalancer) -> tuple[tuple[AnnouncedAddress, ...], str]:
         """Who tells which routers of the addresses, and why none is told and what to do, or ""."""
@@ -219,7 +230,15 @@ class Announcements:
         return ""
 
     def _said(self, group: str, address: str) -> tuple[Saying, ...]:
-        return self._words[group].on(address, self._memory.nodes(group)) if group in self._words else ()
+        """What nodes of a group say; if none of them has it, those of others, where it may come from."""
+        mine = self._words[group].on(address, self._memory.nodes(group)) if group in self._words else ()
+        if announcer(mine) is not None:
+            return mine
+        for other, words in self._words.items():
+            found = words.on(address, self._memory.nodes(other)) if other != group else ()
+            if announcer(found) is not None:
+                return found
+        return mine
 
     def _note_addresses(self, key: Key, addresses: tuple[str, ...]) -> None:
         before = self._addresses.get(key, ())

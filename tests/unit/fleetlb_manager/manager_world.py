@@ -28,6 +28,7 @@ from fleetlb.contracts.objects import (
 from fleetlb.contracts.tenants import Quotas, Tenant, TenantCluster, TenantClusterSpec, TenantSpec, TenantStatus
 from fleetlb.contracts.v1 import (
     NodeRealized,
+    Probe,
     RealizedState,
     ServiceObserved,
     VirtualServerDesired,
@@ -155,6 +156,10 @@ class Kept:
         self.effects: list[str] = []
         self.crash_after: int | None = None
         self.answering = True
+        self.silent: set[str] = set()
+        """Groups whose nodes say nothing."""
+        self.probes: dict[str, Probe] = {}
+        """What comes back when nodes of a group dial."""
         self.node_highest: dict[str, tuple[int, int]] = {}
         self.serving: dict[str, VirtualServerDesired] = {}
         self.version = 0
@@ -204,6 +209,10 @@ class ClaimsInMemory:
         self, claim: AddressClaim, phase: ClaimPhase, generation: int, released_at: str = ""
     ) -> AddressClaim:
         return self._change(claim, replace(claim.spec, phase=phase, generation=generation, released_at=released_at))
+
+    async def set_place(self, claim: AddressClaim, spec: AddressClaimSpec) -> AddressClaim:
+        place = {name: getattr(spec, name) for name in ("group", "moving_to", "moving_back", "moving_from")}
+        return self._change(claim, replace(claim.spec, **place))
 
     async def delete(self, claim: AddressClaim) -> None:
         self._current(claim)
@@ -466,8 +475,12 @@ class World:
         for subject, body in list(self.kept.streams.items()):
             if ".desired." not in subject:
                 continue
+            group = subject.split(".")[3]
+            node = "node-1" if group == GROUP else self.kept.groups[group].spec.nodes[0]
             wish = codec.decode(VirtualServerDesired, body)
-            order, key = (wish.generation, wish.revision), str(wish.key)
+            order, key = (wish.generation, wish.revision), str(wish.key) if group == GROUP else f"{group} {wish.key}"
+            if group in self.kept.silent:
+                continue
             if order <= self.kept.node_highest.get(key, (0, 0)):
                 continue
             self.kept.node_highest[key] = order
@@ -476,15 +489,17 @@ class World:
             else:
                 self.kept.serving[key] = wish
             said = VirtualServerRealized(
-                node="node-1",
+                node=node,
                 key=wish.key,
                 generation=wish.generation,
                 revision=wish.revision,
                 state=RealizedState.PROGRAMMED if wish.server else RealizedState.REMOVED,
                 owner=wish.owner,
                 load_balancer=wish.load_balancer,
+                real_servers=len(wish.server.real_servers) if wish.server else 0,
+                probe=self.kept.probes.get(group, Probe.PENDING),
             )
-            reply = subjects.realized(GROUP, "node-1", wish.key)
+            reply = subjects.realized(group, node, wish.key)
             self.kept.streams[reply] = codec.encode(said)
             self._fold(Message(reply, codec.encode(said), 1))
             answered = True

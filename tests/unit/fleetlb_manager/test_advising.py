@@ -260,6 +260,15 @@ async def test_a_pool_that_grows_serves_the_oldest_who_wait() -> None:
     }
 
 
+async def test_a_pool_that_names_another_group_takes_its_addresses_along() -> None:
+    world = await a_busy_world()
+    world.folding.group_set(world.kept.stamp(a_group("second")))
+    held = len(world.kept.claims)
+    found = plan_pool(world, "192.0.2.0/29", group="second")
+    assert f"spec.group: {held} addresses in use move to balancer group second" in found.notes
+    assert all(claim.spec.groups == ("default",) for claim in world.memory.claims.bound())
+
+
 async def test_a_pool_that_shrinks_leaves_those_whom_it_names() -> None:
     world = await a_busy_world()
     found = plan_pool(world, "192.0.2.4/30")
@@ -291,7 +300,7 @@ async def test_ranges_that_cannot_be_read_are_named(spec: dict[str, Any], words:
             "default",
             ("192.0.2.0/29",),
             {"group": "second"},
-            "spec.group: addresses in use stay on balancer group default",
+            "spec.group: 192.0.2.0 stays where it is: tenant acme is not granted group second",
         ),
         ("default", ("192.0.2.0/29",), {"group": "second"}, "no tenant may use this pool"),
     ],

@@ -130,11 +130,19 @@ def test_a_granted_wish_that_is_still_the_same_stands() -> None:
         (OWNED, a_wish("renamed"), (BOUND,)),
         (OWNED, a_wish(), ()),
         (OWNED, a_wish(), (GOING,)),
-        (OWNED, a_wish(), (a_claim(group="other"),)),
         (a_load_balancer(a_key()), a_wish(), ()),
         (a_load_balancer(a_key(), "192.0.2.1", refusal=EXHAUSTED), a_wish(), (BOUND,)),
     ):
         assert standing_choice(item, service, claims) is None
+
+
+def test_a_granted_wish_stands_in_the_group_that_carries_all_of_its_addresses() -> None:
+    two = replace(OWNED, spec=replace(OWNED.spec, addresses=("192.0.2.1", "192.0.2.2")))
+    other = (a_claim(group="other"), a_claim("192.0.2.2", group="other"))
+    found = standing_choice(two, a_wish(), other)
+    assert found is not None
+    assert {found.group, *(holding.group for holding in found.holdings)} == {"other"}
+    assert standing_choice(two, a_wish(), (BOUND, other[1])) is None
 
 
 def test_a_grant_says_everything() -> None:
@@ -164,11 +172,11 @@ def test_a_refusal_keeps_what_was_granted() -> None:
 def test_what_was_granted_stands_as_far_as_it_is_still_bound() -> None:
     item = a_load_balancer(a_key(), "192.0.2.1", "2001:db8::1")
     bound = (a_claim("192.0.2.1"), a_claim("2001:db8::1"))
-    assert still_standing(item, bound) == item.spec
+    assert still_standing(item, bound, "default") == item.spec
     going = a_claim("2001:db8::1", phase=ClaimPhase.RELEASING)
-    standing = still_standing(item, (bound[0], going))
+    standing = still_standing(item, (bound[0], going), "other")
     assert standing is not None
-    assert standing.addresses == ("192.0.2.1",)
-    assert still_standing(item, ()) is None
-    assert still_standing(a_load_balancer(a_key(), refusal=EXHAUSTED), ()) is None
-    assert still_standing(None, bound) is None
+    assert (standing.addresses, standing.group) == (("192.0.2.1",), "other")
+    assert still_standing(item, (), "default") is None
+    assert still_standing(a_load_balancer(a_key(), refusal=EXHAUSTED), (), "default") is None
+    assert still_standing(None, bound, "default") is None

@@ -84,6 +84,21 @@ async def test_claims_are_changed_only_as_they_were_seen(kube: ScriptedKube, clu
     assert kube.sent("DELETE")[0].body["preconditions"] == identity
 
 
+async def test_the_groups_of_a_claim_are_changed_and_nothing_else_of_it(kube: ScriptedKube, cluster: Cluster) -> None:
+    store, claim = ClaimObjects(cluster), a_claim(version=7)
+    kube.on("PATCH", CLAIM, reply(claim))
+    await store.set_place(claim, replace(claim.spec, moving_to="b", moving_back=True, ports=("1/TCP",)))
+    await store.set_place(claim, replace(claim.spec, group="b", moving_from="a"))
+    identity = {"uid": claim.metadata.uid, "resourceVersion": "7"}
+    assert [request.body for request in kube.sent("PATCH")] == [
+        {
+            "metadata": identity,
+            "spec": {"group": "default", "movingTo": "b", "movingBack": True, "movingFrom": None},
+        },
+        {"metadata": identity, "spec": {"group": "b", "movingTo": None, "movingBack": None, "movingFrom": "a"}},
+    ]
+
+
 async def test_a_claim_is_made_or_read(kube: ScriptedKube, cluster: Cluster) -> None:
     store = ClaimObjects(cluster)
     kube.on("POST", f"{ROOT}/addressclaims", reply(a_claim()), refusal(409, "AlreadyExists"))

@@ -469,3 +469,55 @@ def test_nothing_is_kept_of_a_load_balancer_that_is_gone() -> None:
     world.changes.clear()
     world.carried("node-1", announced=False)
     assert world.changes == []
+
+
+def test_while_a_pool_moves_who_announces_is_named_whichever_group_it_is_of() -> None:
+    world = World().serves()
+    spec = msgspec.structs.replace(a_pool().spec, group="spare")
+    world.announcements.set_pool(msgspec.structs.replace(a_pool(), spec=spec))
+    assert (world.reason(), world.written().status.announced_by) == (Reason.SERVING, "layer2: node-1")
+
+    spare = a_group("node-9")
+    spare = msgspec.structs.replace(
+        spare,
+        metadata=ObjectMeta(name="spare"),
+        spec=msgspec.structs.replace(spare.spec, engine=EngineName.IPVS),
+    )
+    world.memory.set_group(spare)
+    world.announcements.set_group(spare)
+    world.memory.complete_group("spare")
+    standing = world.written()
+    moved = msgspec.structs.replace(standing, spec=msgspec.structs.replace(standing.spec, group="spare"))
+    world.memory.set_load_balancer(moved)
+    world.memory.fold_realized(a_word(node="node-9"))
+    assert world.followed == ["default", "spare"]
+    world.announcements.complete("spare")
+    assert (world.reason(), world.written().status.announced_by) == (Reason.SERVING, "layer2: node-1")
+
+    world.carried("node-1", announced=False)
+    assert world.reason() == Reason.SERVING, "it is being handed over"
+    world.announcements.fold_carried(
+        "spare",
+        VipCarried(
+            node="node-9",
+            group="spare",
+            address=ADDRESS,
+            epoch=1,
+            run="r1",
+            number=1,
+            carried=True,
+            announced=True,
+            announcement=Announcement.LAYER2,
+        ),
+    )
+    world.announcements.fold_present(
+        "spare", NodePresent(node="node-9", group="spare", epoch=1, run="r1", number=2, lease_ms=1500)
+    )
+    assert (world.reason(), world.written().status.announced_by) == (Reason.SERVING, "layer2: node-9")
+
+
+def test_a_group_that_can_announce_nothing_is_not_blamed_while_its_pool_moves_to_one_that_can() -> None:
+    world = World(Announcement.NONE, engine=EngineName.ENVOY)
+    spec = msgspec.structs.replace(a_pool().spec, group="spare")
+    world.announcements.set_pool(msgspec.structs.replace(a_pool(), spec=spec))
+    assert world.later().reason() == Reason.SERVING

@@ -51,8 +51,10 @@ async def _tell(cluster: Cluster, group: BalancerGroup, node: str, timeout: floa
 
 async def _given_back(cluster: Cluster, group: str) -> set[str]:
     """Addresses of which nodes still have to let go."""
-    return {claim.spec.address for claim in await cluster.list(ADDRESS_CLAIMS) if _is_leaving(claim, group)}
+    return {claim.spec.address for claim in await cluster.list(ADDRESS_CLAIMS) if is_given_back_by(claim, group)}
 
 
-def _is_leaving(claim: AddressClaim, group: str) -> bool:
-    return claim.spec.group == group and (claim.spec.phase is ClaimPhase.RELEASING or bool(claim.spec.leaving))
+def is_given_back_by(claim: AddressClaim, group: str) -> bool:
+    """Whether an address waits for the word of a group's nodes that they let go of it: released, left, or moved."""
+    is_leaving = claim.spec.phase is ClaimPhase.RELEASING or bool(claim.spec.leaving)
+    return claim.spec.withdrawn_from == group or (group in claim.spec.groups and is_leaving)

@@ -50,6 +50,7 @@ def claim_of(step: Reclaim) -> AddressClaim:
             address=serving.address,
             pool=step.pool,
             group=serving.group,
+            moving_from=serving.beside,
             owner=first.owner,
             ports=first.ports,
             sharers=tuple(others),

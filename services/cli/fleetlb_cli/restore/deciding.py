@@ -49,6 +49,9 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
 
     address: str
     group: str
+    """Whose nodes serve it by the newest wish."""
+    beside: str = ""
+    """Another group whose nodes serve it: it was on its way from one to the other."""
     shares: tuple[Served, ...]
     """First that of the newest wish; then of those who share the address with it."""
     generation: int
@@ -108,7 +111,7 @@ def decide(sight: Sight) -> Course:
         if serving.owner.tenant not in picture.tenants:
             obstacles.append(f"{serving.address} is served for tenant {serving.owner.tenant}: apply that Tenant again")
         elif not pool:
-            text = f"{serving.address} is served, and lies in no AddressPool of group {serving.group}"
+            text = f"{serving.address} is served by group {serving.group}, and lies in no AddressPool"
             obstacles.append(f"{text}: apply that pool again")
         else:
             names = {owner: known.get(owner, Names()) for owner in _owners(serving)}
@@ -136,10 +139,12 @@ def _known(sight: Sight) -> Mapping[Owner, Names]:
 def _served(picture: Picture, known: Mapping[Owner, Names]) -> Iterator[Serving]:
     """Of each address the newest wish that a node serves says whose it is, and who shares it: whoever has its key."""
     newest: dict[str, tuple[tuple[int, int], Owner, str]] = {}
+    groups: dict[str, set[str]] = {}
     keys: dict[str, dict[Owner, set[VirtualServerKey]]] = {}
     for place, word in serving_places(picture):
         address, order = place.key.address, (word.generation, word.revision)
         keys.setdefault(address, {}).setdefault(word.owner, set()).add(place.key)
+        groups.setdefault(address, set()).add(place.group)
         if address not in newest or order > newest[address][0]:
             newest[address] = (order, word.owner, place.group)
     for address, ((generation, _), owner, group) in sorted(newest.items()):
@@ -149,7 +154,14 @@ def _served(picture: Picture, known: Mapping[Owner, Names]) -> Iterator[Serving]
         shares = tuple(Served(each, _texts(of[each])) for each in owners)
         # A port that both are served is on its way from one to the other; other ports are shared, or were to be.
         strangers = tuple(each for each in others if of[each] - of[owner] and _may_share(known, owner, each))
-        yield Serving(address=address, group=group, shares=shares, generation=generation, strangers=strangers)
+        yield Serving(
+            address=address,
+            group=group,
+            beside=min(groups[address] - {group}, default=""),
+            shares=shares,
+            generation=generation,
+            strangers=strangers,
+        )
 
 
 def _share(known: Mapping[Owner, Names], one: Owner, other: Owner) -> bool:
@@ -184,11 +196,9 @@ def _is_past(item: LoadBalancer, served: Mapping[str, Serving]) -> bool:
 
 
 def _pool_of(picture: Picture, serving: Serving) -> str:
-    """The pool of the group that an address lies in; empty: none."""
+    """The pool that an address lies in, one of the group if there is one: it may name another by now. Empty: none."""
     family, value = number_of(parse_address(serving.address))
-    for name, pool in sorted(picture.pools.items()):
-        if pool.spec.group != serving.group:
-            continue
+    for name, pool in sorted(picture.pools.items(), key=lambda each: (each[1].spec.group != serving.group, each[0])):
         try:
             intervals = parse_intervals(pool.spec.addresses)
         except ValueError:

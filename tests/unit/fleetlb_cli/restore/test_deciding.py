@@ -153,8 +153,28 @@ def test_nothing_is_done_while_something_is_not_known() -> None:
     lost = replace(SOUND, claims={}, load_balancers=())
     assert "apply that Tenant again" in decide(sight(replace(lost, tenants={}))).obstacles[0]
     elsewhere = replace(POOL, spec=replace(POOL.spec, addresses=("198.51.100.0/30",)))
-    for pools in ({}, {"default": elsewhere}, {"default": replace(POOL, spec=replace(POOL.spec, group="other"))}):
+    for pools in ({}, {"default": elsewhere}):
         assert "apply that pool again" in decide(sight(replace(lost, pools=pools))).obstacles[0]
     unheard = decide(sight(SOUND, unheard=("balancer node node-1 of group default",)))
     assert "has not said all that it serves" in unheard.obstacles[0]
     assert list(as_lines([], unheard))[-1].startswith("in the way: balancer node node-1")
+
+
+def test_an_address_that_was_on_its_way_to_another_group_is_claimed_with_both() -> None:
+    there = NODE._replace(group="other", node="node-9")
+    group = replace(SOUND.groups["default"], spec=replace(SOUND.groups["default"].spec, nodes=("node-9",)))
+    words = {NODE: REALIZED, there: replace(REALIZED, node="node-9", revision=9)}
+    pool = replace(POOL, spec=replace(POOL.spec, group="other"))
+    groups = {**SOUND.groups, "other": group}
+    course = decide(sight(replace(SOUND, claims={}, groups=groups, realized=words, pools={"default": pool})))
+    assert course.obstacles == ()
+    step = next(step for step in course.steps if isinstance(step, Reclaim))
+    assert claim_of(step).spec.groups == ("other", "default")
+    assert claim_of(step).spec.withdrawn_from == "default"
+
+
+def test_an_address_whose_pool_names_another_group_is_claimed_where_it_is_served() -> None:
+    pool = replace(POOL, spec=replace(POOL.spec, group="other"))
+    (step,) = decide(sight(replace(SOUND, claims={}, load_balancers=(), pools={"default": pool}))).steps
+    assert isinstance(step, Reclaim)
+    assert (step.pool, claim_of(step).spec.groups) == ("default", ("default",))

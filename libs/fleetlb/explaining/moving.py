@@ -1,0 +1,59 @@
+"""Where each address of a Service is on its way to another balancer group, and what is waited for. Pure."""
+
+from collections.abc import Iterator
+
+from fleetlb.contracts.objects import AddressClaim, ClaimPhase
+from fleetlb.contracts.v1 import Probe, RealizedState
+from fleetlb.domain.virtual_servers import VirtualServerKey
+from fleetlb.explaining.situation import Said, Situation
+
+
+def moves(seen: Situation) -> dict[str, str]:
+    """A line for each address that another group carries too, or should."""
+    return {f"moving {claim.spec.address}": text for claim in seen.claims if (text := _line(seen, claim))}
+
+
+def _line(seen: Situation, claim: AddressClaim) -> str:
+    spec = claim.spec
+    if spec.phase is not ClaimPhase.BOUND:
+        return ""
+    if not spec.is_moving:
+        named = seen.pool.spec.group if seen.pool is not None else spec.group
+        is_its = seen.pool is not None and seen.pool.metadata.name == spec.pool
+        text = f"stays with group {spec.group}, though pool {spec.pool} names {named}: see its condition Moved"
+        return text if is_its and named != spec.group else ""
+    if spec.withdrawn_from:
+        left = ", ".join(_holding(seen, spec.address)) or "each node"
+        return f"to group {spec.group}; waits until {left} of {spec.withdrawn_from} lets go of it"
+    going = f"from group {spec.group} to {spec.moving_to}"
+    if seen.other is not None and seen.other.metadata.name == spec.moving_to and (late := _late(seen, spec.address)):
+        return f"{going}, as soon as {', '.join(late)} {'carries' if len(late) == 1 else 'carry'} it"
+    return f"{going}, whose nodes carry it; those of {spec.group} are about to let go"
+
+
+def _holding(seen: Situation, address: str) -> list[str]:
+    """Nodes of the group that lets go which have not said that they did."""
+    return [
+        node
+        for node, said in _there(seen, address)
+        if any(each is None or each.word.state is not RealizedState.REMOVED for each in said)
+    ]
+
+
+def _late(seen: Situation, address: str) -> list[str]:
+    """Nodes of the group that it moves to which do not carry it as it is wished, or reach no backend."""
+    return [node for node, said in _there(seen, address) if any(not _is_carried(seen, each) for each in said)]
+
+
+def _is_carried(seen: Situation, said: Said | None) -> bool:
+    if said is None or said.word.state is not RealizedState.PROGRAMMED or said.word.probe is Probe.UNANSWERED:
+        return False
+    wish = seen.desired_there.get(said.word.key)
+    return wish is None or (said.word.generation, said.word.revision) >= (wish.generation, wish.revision)
+
+
+def _there(seen: Situation, address: str) -> Iterator[tuple[str, list[Said | None]]]:
+    """Each node of the other group, and what it said of the address's virtual servers."""
+    keys: list[VirtualServerKey] = [key for key in seen.virtual_servers() if key.address == address]
+    for node in seen.other.spec.nodes if seen.other is not None else ():
+        yield node, [seen.realized_there.get(node, {}).get(key) for key in keys]
