@@ -8,7 +8,43 @@ _ANNOUNCEMENTS = f"{STATUS}/announcements.py"
 _JUDGED = (f"{UNIT}/fleetlb_status/test_announcements.py",)
 _PLAYED = (f"{UNIT}/fleetlb_dataplane_programmer/ownership/test_electing.py",)
 
+
 OF_ANNOUNCING = (
+    Bug(
+        "what was found of an earlier announcement counts for the present one",
+        f"{DOMAIN}/reaching.py",
+        "        and (each.reached.node, each.reached.term) == (owner.node, owner.since)\n",
+        "        and each.reached.node == owner.node\n",
+        (f"{UNIT}/fleetlb/domain/test_reaching.py",),
+    ),
+    Bug(
+        "what one node does not reach counts though another does",
+        f"{DOMAIN}/reaching.py",
+        " for port in each.lost if port not in reached}",
+        " for port in each.lost}",
+        (f"{UNIT}/fleetlb/domain/test_reaching.py",),
+    ),
+    Bug(
+        "a call that met a failing backend says that an address is not reached",
+        f"{STATUS}/reaching.py",
+        "    return word.healthy is None or word.healthy == word.real_servers\n",
+        "    return True\n",
+        _JUDGED,
+    ),
+    Bug(
+        "what a node found that began anew goes on to count",
+        f"{STATUS}/group_words.py",
+        "        reached=word.reached if presence is not None and presence.word.run == word.run else None,\n",
+        "        reached=word.reached,\n",
+        _JUDGED,
+    ),
+    Bug(
+        "a caller that is silent goes on to count",
+        f"{DOMAIN}/reaching.py",
+        "        and each.is_heard\n",
+        "",
+        (f"{UNIT}/fleetlb/domain/test_reaching.py",),
+    ),
     Bug(
         "a node answers before those that did have read that it does",
         _ELECTING,

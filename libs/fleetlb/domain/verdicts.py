@@ -94,6 +94,15 @@ def with_announcement(verdict: Verdict, lack: str | None) -> Verdict:
     return msgspec.structs.replace(verdict, serving=_stamp(serving, verdict.serving.observed_generation))
 
 
+def with_reach(verdict: Verdict, lack: str) -> Verdict:
+    """The verdict where another node calls the addresses. `lack`: what it does not reach, and what to do; "": nothing
+    is known to be so. Counts only where nothing else hinders serving: the node that announces reaches backends."""
+    if verdict.serving.status is not Status.TRUE or not lack:
+        return verdict
+    serving = Condition(type=SERVING, status=Status.FALSE, reason=Reason.NOT_REACHABLE, message=lack)
+    return msgspec.structs.replace(verdict, serving=_stamp(serving, verdict.serving.observed_generation))
+
+
 def _provisioned(
     addresses: tuple[str, ...], refusal: Refusal | None, complete: bool, current: list[PortReport], clients: str
 ) -> Condition:

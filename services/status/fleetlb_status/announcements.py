@@ -21,12 +21,15 @@ from fleetlb.domain.announcing import (
     told,
 )
 from fleetlb.domain.conditions import SERVING, Reason, Status
-from fleetlb.domain.verdicts import Verdict, with_announcement
+from fleetlb.domain.reaching import reached_from
+from fleetlb.domain.verdicts import Verdict, with_announcement, with_reach
 from fleetlb.domain.virtual_servers import Announcement
 from fleetlb.explaining.situation import spelled
 from fleetlb_status.group_words import GroupWords
 from fleetlb_status.memory import Key, Memory
 from fleetlb_status.nodes import NodeKey
+from fleetlb_status.reaching import unreached
+from fleetlb_status.reporting import Realized
 from fleetlb_status.routers import Routers
 
 _SHOWN = 16
@@ -144,7 +147,7 @@ class Announcements:
         return self._way_of(balancer) is not Announcement.LAYER2 or balancer.spec.group in self._words
 
     def judged(
-        self, key: Key, balancer: LoadBalancer, verdict: Verdict
+        self, key: Key, balancer: LoadBalancer, verdict: Verdict, realized: Realized
     ) -> tuple[Verdict, tuple[AnnouncedAddress, ...]]:
         """The verdict where the addresses are to be announced, and who announces them."""
         way = self._way_of(balancer)
@@ -158,7 +161,7 @@ class Announcements:
         if not lack or verdict.serving.status is not Status.TRUE:
             self._doubts.pop(key, None)
             self._settled.discard(key)
-            return verdict, announced
+            return with_reach(verdict, unreached(balancer, said, realized)), announced
         self._doubts.setdefault(key, self._clock())
         meanwhile = lack if key in self._settled else _meanwhile(balancer, lack)
         return with_announcement(verdict, meanwhile), balancer.status.announced if meanwhile == "" else announced
@@ -181,7 +184,7 @@ class Announcements:
             tellers = self._routers.tellers(group, self._memory.nodes(group))
             return tuple(_told_of(address, tellers) for address in said if tellers)
         found = ((address, announcer(words)) for address, words in said.items())
-        return tuple(_answered_for(address, each) for address, each in found if each is not None)
+        return tuple(_answered_for(address, each, said[address]) for address, each in found if each is not None)
 
     def _lack(self, group: str, way: Announcement, said: dict[str, tuple[Saying, ...]]) -> str:
         """Why an address is not announced, and what to do; "": all are."""
@@ -244,10 +247,15 @@ def _meanwhile(balancer: LoadBalancer, lack: str) -> str | None:
     return "" if has_served and set(balancer.spec.addresses) <= set(balancer.status.addresses) else None
 
 
-def _answered_for(address: str, said: Saying) -> AnnouncedAddress:
-    since = spelled(said.since / 1e6) if said.since else ""
-    to = tuple(name[:_SHOWN] for name in said.to[:_SHOWN])
-    return AnnouncedAddress(address=address, by=Announcement.LAYER2, nodes=(said.node,), to=to, since=since)
+def _answered_for(address: str, owner: Saying, said: tuple[Saying, ...]) -> AnnouncedAddress:
+    return AnnouncedAddress(
+        address=address,
+        by=Announcement.LAYER2,
+        nodes=(owner.node,),
+        to=tuple(name[:_SHOWN] for name in owner.to[:_SHOWN]),
+        since=spelled(owner.since / 1e6) if owner.since else "",
+        reached_from=reached_from(said, owner),
+    )
 
 
 def _told_of(address: str, tellers: tuple[Telling, ...]) -> AnnouncedAddress:
