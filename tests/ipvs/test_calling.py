@@ -1,0 +1,110 @@
+"""Calls over a link of namespaces, past a kernel to which the VIP is its own, to another one that has it too."""
+
+import pathlib
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from fleetlb.testkit.eventually import eventually
+from fleetlb.testkit.namespaces import Namespace, connect
+from fleetlb_dataplane_programmer.layer2.calling import Caller, Heard
+from fleetlb_dataplane_programmer.layer2.link import LinkUnusable
+
+VIP, NOBODY, PORT = "10.5.0.129", "10.5.0.99", 80
+
+
+class Stage:
+    """A caller and the machine that it calls. To be made where no event loop runs."""
+
+    def __init__(self, caller: Namespace, owner: Namespace) -> None:
+        self.caller, self.owner = caller, owner
+        connect(caller, "eth0", ["10.5.0.1/24"], owner, "eth0", ["10.5.0.2/24"])
+        for each in (caller, owner):
+            each.up("lo")
+            each.run("ip", "route", "add", "local", "10.5.0.128/25", "dev", "lo")
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    with Namespace("caller") as caller, Namespace("owner") as owner, caller.entered():
+        yield Stage(caller, owner)
+
+
+@pytest.fixture
+def caller(stage: Stage) -> Caller:
+    return Caller("eth0")
+
+
+@pytest.fixture
+def listening(stage: Stage) -> Iterator[socket.socket]:
+    with stage.owner.entered():
+        made = socket.create_server(("0.0.0.0", PORT))
+    with made:
+        made.settimeout(0.2)
+        yield made
+
+
+async def test_a_port_that_is_open_is_reached_and_nobody_is_bothered(listening: socket.socket, caller: Caller) -> None:
+    assert caller.address == "10.5.0.1"
+    outcome = await caller.call(VIP, PORT)
+    assert outcome.heard is Heard.OPEN
+    assert 0 < outcome.seconds < 1
+    with pytest.raises(TimeoutError):
+        listening.accept()
+    caller.close()
+
+
+async def test_another_port_is_refused_and_another_address_is_nobodys(listening: socket.socket, caller: Caller) -> None:
+    assert (await caller.call(VIP, PORT + 1)).heard is Heard.REFUSED
+    assert (await caller.call(NOBODY, PORT)).heard is Heard.UNCLAIMED
+    caller.close()
+
+
+async def test_what_a_firewall_drops_is_silent(stage: Stage, listening: socket.socket, caller: Caller) -> None:
+    rules = f"table ip wall {{ chain in {{ type filter hook input priority 0; tcp dport {PORT} drop; }} }}"
+    stage.owner.run("nft", "-f", "-", stdin=rules)
+    assert (await caller.call(VIP, PORT)).heard is Heard.SILENT
+    stage.owner.run("nft", "delete", "table", "ip", "wall")
+    assert (await caller.call(VIP, PORT)).heard is Heard.OPEN
+    caller.close()
+
+
+async def test_what_cannot_be_spoken_on_is_said_and_called_again_when_it_can(
+    stage: Stage, listening: socket.socket, caller: Caller
+) -> None:
+    assert (await caller.call(VIP, PORT)).heard is Heard.OPEN
+    stage.caller.down("eth0")
+    with pytest.raises(LinkUnusable, match="interface eth0 is down"):
+        await caller.call(VIP, PORT)
+    stage.caller.run("ip", "link", "set", "eth0", "address", "02:00:00:00:00:77")
+    stage.caller.up("eth0")
+    await eventually(lambda: _is_usable(caller))
+    assert (await caller.call(VIP, PORT)).heard is Heard.OPEN
+    stage.caller.run("ip", "address", "flush", "dev", "eth0")
+    with pytest.raises(LinkUnusable, match="eth0 has no IPv4 address"):
+        await caller.call(VIP, PORT)
+    caller.close()
+
+
+async def test_its_own_kernel_is_told_nothing(stage: Stage, listening: socket.socket, caller: Caller) -> None:
+    """It would answer for the VIP itself, and a connection of its own must not be disturbed by what comes back."""
+    before = _resets()
+    assert (await caller.call(VIP, PORT)).heard is Heard.OPEN
+    assert _resets() == before
+    caller.close()
+
+
+def _is_usable(caller: Caller) -> bool:
+    try:
+        return bool(caller.address)
+    except LinkUnusable:
+        return False
+
+
+def _resets() -> str:
+    """How many resets this namespace's kernel has sent."""
+    names, values = [
+        line.split() for line in pathlib.Path("/proc/thread-self/net/snmp").read_text().splitlines() if "Tcp:" in line
+    ]
+    return dict(zip(names, values, strict=True))["OutRsts"]
