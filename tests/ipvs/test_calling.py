@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from fleetlb.domain.addresses import Family, family_of
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.namespaces import Namespace, connect
 from fleetlb_dataplane_programmer.layer2.calling import Caller, Heard
 from fleetlb_dataplane_programmer.layer2.link import LinkUnusable
 
 VIP, NOBODY, PORT = "10.5.0.129", "10.5.0.99", 80
+SIXTH = "fd05::81"
 
 
 class Stage:
@@ -19,7 +21,10 @@ class Stage:
 
     def __init__(self, caller: Namespace, owner: Namespace) -> None:
         self.caller, self.owner = caller, owner
-        connect(caller, "eth0", ["10.5.0.1/24"], owner, "eth0", ["10.5.0.2/24"])
+        connect(caller, "eth0", ["10.5.0.1/24", "fd05::1/64"], owner, "eth0", ["10.5.0.2/24", "fd05::2/64"])
+        # A kernel answers for no IPv6 address that is only routed to it, as a node's programmer does.
+        owner.address("eth0", f"{SIXTH}/128")
+        caller.run("ip", "-6", "route", "add", "local", "fd05::80/121", "dev", "lo")
         for each in (caller, owner):
             each.up("lo")
             each.run("ip", "route", "add", "local", "10.5.0.128/25", "dev", "lo")
@@ -39,15 +44,18 @@ def caller(stage: Stage) -> Caller:
 @pytest.fixture
 def listening(stage: Stage) -> Iterator[socket.socket]:
     with stage.owner.entered():
-        made = socket.create_server(("0.0.0.0", PORT))
+        made = socket.create_server(("::", PORT), family=socket.AF_INET6, dualstack_ipv6=True)
     with made:
         made.settimeout(0.2)
         yield made
 
 
-async def test_a_port_that_is_open_is_reached_and_nobody_is_bothered(listening: socket.socket, caller: Caller) -> None:
-    assert caller.address == "10.5.0.1"
-    outcome = await caller.call(VIP, PORT)
+@pytest.mark.parametrize(("vip", "address"), [(VIP, "10.5.0.1"), (SIXTH, "fd05::1")])
+async def test_a_port_that_is_open_is_reached_and_nobody_is_bothered(
+    listening: socket.socket, caller: Caller, vip: str, address: str
+) -> None:
+    assert caller.address(family_of(vip)) == address
+    outcome = await caller.call(vip, PORT)
     assert outcome.heard is Heard.OPEN
     assert 0 < outcome.seconds < 1
     with pytest.raises(TimeoutError):
@@ -56,8 +64,10 @@ async def test_a_port_that_is_open_is_reached_and_nobody_is_bothered(listening: 
 
 
 async def test_another_port_is_refused_and_another_address_is_nobodys(listening: socket.socket, caller: Caller) -> None:
-    assert (await caller.call(VIP, PORT + 1)).heard is Heard.REFUSED
-    assert (await caller.call(NOBODY, PORT)).heard is Heard.UNCLAIMED
+    for vip in (VIP, SIXTH):
+        assert (await caller.call(vip, PORT + 1)).heard is Heard.REFUSED
+    for nobody in (NOBODY, "fd05::99"):
+        assert (await caller.call(nobody, PORT)).heard is Heard.UNCLAIMED
     caller.close()
 
 
@@ -82,8 +92,9 @@ async def test_what_cannot_be_spoken_on_is_said_and_called_again_when_it_can(
     await eventually(lambda: _is_usable(caller))
     assert (await caller.call(VIP, PORT)).heard is Heard.OPEN
     stage.caller.run("ip", "address", "flush", "dev", "eth0")
-    with pytest.raises(LinkUnusable, match="eth0 has no IPv4 address"):
-        await caller.call(VIP, PORT)
+    for vip, family in ((VIP, Family.IPV4), (SIXTH, Family.IPV6)):
+        with pytest.raises(LinkUnusable, match=f"eth0 has no {family} address"):
+            await caller.call(vip, PORT)
     caller.close()
 
 
@@ -97,7 +108,7 @@ async def test_its_own_kernel_is_told_nothing(stage: Stage, listening: socket.so
 
 def _is_usable(caller: Caller) -> bool:
     try:
-        return bool(caller.address)
+        return bool(caller.address(Family.IPV4))
     except LinkUnusable:
         return False
 

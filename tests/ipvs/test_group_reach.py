@@ -151,6 +151,20 @@ async def test_when_the_callers_link_is_down_another_node_calls(network: Balance
         onlooker.stop()
 
 
+async def test_ipv6_is_called_too(network: BalancerGroup, tmp_path: pathlib.Path) -> None:
+    sixth, beside, *_ = (vip(n, "v6") for n in range(120) if ranked(vip(n, "v6"))[:2] == [OWNER, CALLER])
+    async with running_group(network, tmp_path) as group, network.serving("v6"):
+        for address in (sixth, beside):
+            await group.wish(address)
+        await eventually(lambda: reached(group, sixth) and reached(group, beside), SECONDS)
+        drop = f"table ip6 wall {{ chain in {{ type filter hook input priority -150; ip6 daddr {sixth} drop; }} }}"
+        network.nodes[OWNER].run("nft", "-f", "-", stdin=drop)
+        await eventually(lambda: lost(group, sixth), SECONDS)
+        assert reached(group, beside)
+        network.nodes[OWNER].run("nft", "delete", "table", "ip6", "wall")
+        await eventually(lambda: reached(group, sixth), SECONDS)
+
+
 async def test_where_backends_answer_by_themselves_nothing_is_called(
     network: BalancerGroup, tmp_path: pathlib.Path
 ) -> None:

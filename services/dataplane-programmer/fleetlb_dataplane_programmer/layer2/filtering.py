@@ -19,10 +19,12 @@ _ARP_OPERATION = (_LOAD_HALF, 20, 1)
 _ARP_ANSWERS = (_LOAD_HALF, 20, 2)
 _IPV4_WITHOUT_OPTIONS = (_LOAD_BYTE, 14, 0x45)
 _IPV4_TCP = (_LOAD_BYTE, 23, 6)
-_ACKNOWLEDGED = 42
+_IPV6_TCP = (_LOAD_BYTE, 20, 6)
+_IPV4_ACKNOWLEDGED, _IPV6_ACKNOWLEDGED = 42, 62
 _IPV6_HOP_LIMIT = (_LOAD_BYTE, 21, 255)
 _IPV6_NEXT_HEADER = (_LOAD_BYTE, 20, 58)
 _ICMPV6_TYPE = (_LOAD_BYTE, 54, 135)
+_ICMPV6_ANSWERS = (_LOAD_BYTE, 54, 136)
 
 
 def arp_requests() -> bytes:
@@ -35,10 +37,17 @@ def arp_replies() -> bytes:
     return _program(_ARP_ANSWERS)
 
 
-def acknowledgements(upper_half: int) -> bytes:
-    """Of TCP over IPv4: what acknowledges a sequence number with this upper half. A node that forwards much has to
-    look at none of that."""
-    return _program(_IPV4_WITHOUT_OPTIONS, _IPV4_TCP, (_LOAD_HALF, _ACKNOWLEDGED, upper_half))
+def advertisements() -> bytes:
+    """Of IPv6: neighbour advertisements that no router has passed on."""
+    return _program(_IPV6_NEXT_HEADER, _IPV6_HOP_LIMIT, _ICMPV6_ANSWERS)
+
+
+def acknowledgements(ethertype: int, upper_half: int) -> bytes:
+    """Of TCP over IPv4 or IPv6: what acknowledges a sequence number with this upper half. A node that forwards much has
+    to look at none of that."""
+    if ethertype == ETHERTYPE_IPV6:
+        return _program(_IPV6_TCP, (_LOAD_HALF, _IPV6_ACKNOWLEDGED, upper_half))
+    return _program(_IPV4_WITHOUT_OPTIONS, _IPV4_TCP, (_LOAD_HALF, _IPV4_ACKNOWLEDGED, upper_half))
 
 
 def solicitations() -> bytes:

@@ -47,8 +47,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 class Calling(Protocol):
     """Calls a VIP over the link."""
 
-    @property
-    def address(self) -> str:
+    def address(self, family: Family) -> str:
         """From which. Raises LinkUnusable."""
 
     async def call(self, address: str, port: int) -> Outcome:
@@ -119,10 +118,8 @@ class Finder:
 
     def _ports(self, address: str) -> list[int]:
         """At which a call can be answered to this node."""
-        if family_of(address) is not Family.IPV4:
-            return []
         try:
-            source = ipaddress.ip_address(self._caller.address)
+            source = ipaddress.ip_address(self._caller.address(family_of(address)))
         except LinkUnusable:
             return []
         return [server.key.port for server in self._serving_on(address) if _answers(server, source)]

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from fleetlb.domain.addresses import Family
 from fleetlb.domain.announcing import VipReached
 from fleetlb.domain.virtual_servers import Forwarding, RealServer, VirtualServer, parse_key
 from fleetlb.testkit.eventually import eventually
@@ -29,13 +30,12 @@ def a_server(key: str = f"{VIP}:80/tcp", **fields: Any) -> VirtualServer:
 class World:
     """A link, on which every door is open unless it says otherwise."""
 
-    address = "10.0.0.200"
-
     def __init__(self, *servers: VirtualServer, rates: Rates = FAST) -> None:
         self.servers = servers
         self.duties: dict[str, Announced] = {server.key.address: ONE for server in servers}
         self.closed: dict[str, Heard] = {}
         self.is_unusable = False
+        self.has_ipv6 = False
         self.calls: list[tuple[str, int]] = []
         self.said: dict[str, VipReached | None] = {}
         self.finder = Finder(
@@ -47,6 +47,11 @@ class World:
             now_us=lambda: 5,
             rates=rates,
         )
+
+    def address(self, family: Family) -> str:
+        if family is Family.IPV6 and not self.has_ipv6:
+            raise LinkUnusable("interface eth1 has no IPv6 address")
+        return "fd00::200" if family is Family.IPV6 else "10.0.0.200"
 
     async def call(self, address: str, port: int) -> Outcome:
         self.calls.append((address, port))
@@ -130,7 +135,7 @@ async def test_what_is_anothers_duty_or_nobodys_is_not_called_and_nothing_is_sai
         *(a_server(forwarding=way) for way in (Forwarding.DIRECT, Forwarding.IPIP, Forwarding.GUE)),
         a_server(source_ranges=("10.9.0.0/16", "10.0.0.0/25")),
     ],
-    ids=["UDP", "IPv6", "direct", "IPIP", "GUE", "not let in"],
+    ids=["UDP", "IPv6 without an address", "direct", "IPIP", "GUE", "not let in"],
 )
 async def test_what_cannot_answer_a_call_is_not_called(server: VirtualServer) -> None:
     async with World(server, BOTH[1]).running() as world:
@@ -139,9 +144,13 @@ async def test_what_cannot_answer_a_call_is_not_called(server: VirtualServer) ->
         assert world.ports(server.key.address) == ()
 
 
-async def test_who_is_let_in_calls() -> None:
-    async with World(a_server(source_ranges=("10.9.0.0/16", "10.0.0.128/25"))).running() as world:
-        await eventually(lambda: world.ports() == (80,))
+@pytest.mark.parametrize("ranges", [("10.9.0.0/16", "10.0.0.128/25"), ("fd00::/64",)])
+async def test_who_is_let_in_calls(ranges: tuple[str, ...]) -> None:
+    address = SIXTH if ":" in ranges[0] else VIP
+    world = World(a_server(f"[{SIXTH}]:80/tcp" if address is SIXTH else f"{VIP}:80/tcp", source_ranges=ranges))
+    world.has_ipv6 = True
+    async with world.running():
+        await eventually(lambda: world.ports(address) == (80,))
 
 
 async def test_no_more_are_called_than_the_rates_allow() -> None:
