@@ -1,5 +1,6 @@
 """Calls over a link of namespaces, past a kernel to which the VIP is its own, to another one that has it too."""
 
+import asyncio
 import pathlib
 import socket
 from collections.abc import Iterator
@@ -9,11 +10,13 @@ import pytest
 from fleetlb.domain.addresses import Family, family_of
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.namespaces import Namespace, connect
-from fleetlb_dataplane_programmer.layer2.calling import Caller, Heard
+from fleetlb_dataplane_programmer.layer2.calling import CLAIMED_TWICE, Caller, Heard
 from fleetlb_dataplane_programmer.layer2.link import LinkUnusable
+from tests.unit.fleetlb_dataplane_programmer.layer2.peer import arp
 
 VIP, NOBODY, PORT = "10.5.0.129", "10.5.0.99", 80
 SIXTH = "fd05::81"
+ARP = 0x0806
 
 
 class Stage:
@@ -95,6 +98,28 @@ async def test_what_cannot_be_spoken_on_is_said_and_called_again_when_it_can(
     for vip, family in ((VIP, Family.IPV4), (SIXTH, Family.IPV6)):
         with pytest.raises(LinkUnusable, match=f"eth0 has no {family} address"):
             await caller.call(vip, PORT)
+    caller.close()
+
+
+async def test_two_that_answer_one_question_are_counted(stage: Stage, listening: socket.socket, caller: Caller) -> None:
+    with stage.owner.entered():
+        also = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ARP))
+    with also:
+        also.bind(("eth0", ARP))
+        also.setblocking(False)
+
+        def answer_too() -> None:
+            asked = also.recv(100)
+            also.send(arp(VIP, "10.5.0.1", "02:00:00:00:00:99", operation=2, target_mac=asked[6:12].hex(":")))
+
+        before = CLAIMED_TWICE._value.get()
+        assert (await caller.call(VIP, PORT)).heard is Heard.OPEN
+        assert CLAIMED_TWICE._value.get() == before
+        also.recv(100)
+        asyncio.get_running_loop().add_reader(also, answer_too)
+        await caller.call(VIP, PORT)
+        await eventually(lambda: CLAIMED_TWICE._value.get() == before + 1)
+        asyncio.get_running_loop().remove_reader(also)
     caller.close()
 
 

@@ -18,11 +18,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import prometheus_client
+import structlog
 
 from fleetlb.domain.addresses import Family, family_of, parse_address
 from fleetlb_dataplane_programmer.layer2 import filtering, segments
 from fleetlb_dataplane_programmer.layer2.link import Appearance, LinkUnusable, check_name, look, open_filtered
-from fleetlb_dataplane_programmer.layer2.segments import Answer, Call
+from fleetlb_dataplane_programmer.layer2.segments import Answer, Call, Claim
+
+CLAIMED_TWICE = prometheus_client.Counter(
+    "fleetlb_link_claimed_twice_total", "Answers of a second one to a question for a VIP that another node announces."
+)
 
 CLAIM_SECONDS = 1.0
 """For who has the address, and for whoever else says that he has it."""
@@ -30,6 +36,7 @@ ANSWER_SECONDS = 1.0
 _GET_ADDRESS = 0x8915  # SIOCGIFADDR
 _IPV6_ADDRESSES = Path("/proc/thread-self/net/if_inet6")
 _GLOBAL, _UNFIT = 0x00, 0x01 | 0x08 | 0x20 | 0x40  # of privacy, doubled, deprecated, not checked yet
+_MAX_ASKED = 1024
 _PORTS = range(61001, 65536)
 """Above those that Linux gives to who asks for none; nobody else hears what comes back in any case."""
 _READS = 64
@@ -80,9 +87,12 @@ class Caller:
     def __init__(self, interface: str) -> None:
         """Raises ValueError for what no interface can be called."""
         self.interface = check_name(interface)
+        self._log = structlog.get_logger().bind(interface=interface)
         self._opened: dict[Family, _Opened] = {}
         self._claims: dict[bytes, set[asyncio.Future[bytes]]] = {}
         self._answers: dict[int, tuple[Call, asyncio.Future[Answer]]] = {}
+        self._asked: dict[bytes, bytes] = {}
+        """Who answered the last question for an address first; empty: nobody yet."""
         self._numbers = itertools.cycle(range(0xFFFF))
 
     def address(self, family: Family) -> str:
@@ -153,6 +163,10 @@ class Caller:
         claimed: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         waiting = self._claims.setdefault(wanted, set())
         waiting.add(claimed)
+        self._asked.pop(wanted, None)
+        self._asked[wanted] = b""
+        if len(self._asked) > _MAX_ASKED:
+            del self._asked[next(iter(self._asked))]
         try:
             self._send(opened.asking, segments.question(opened.appearance.mac, opened.address, wanted))
             async with asyncio.timeout(CLAIM_SECONDS):
@@ -167,9 +181,22 @@ class Caller:
     def _hear_claims(self, opened: _Opened) -> None:
         for frame in self._read(opened.asking):
             claim = segments.read_claim(frame, opened.appearance.mac)
-            for waiting in self._claims.get(claim.address, ()) if claim is not None else ():
-                if claim is not None and not waiting.done():
+            if claim is None:
+                continue
+            self._compare(claim)
+            for waiting in self._claims.get(claim.address, ()):
+                if not waiting.done():
                     waiting.set_result(claim.mac)
+
+    def _compare(self, claim: Claim) -> None:
+        """No question may be answered by two: a host on the link may have a VIP for its own."""
+        before = self._asked.get(claim.address)
+        if before == b"":
+            self._asked[claim.address] = claim.mac
+        elif before is not None and before != claim.mac:
+            CLAIMED_TWICE.inc()
+            address, macs = str(ipaddress.ip_address(claim.address)), [before.hex(":"), claim.mac.hex(":")]
+            self._log.warning("two on the link answer for a VIP", address=address, macs=macs)
 
     def _hear_answers(self, opened: _Opened) -> None:
         for frame in self._read(opened.calling):

@@ -88,6 +88,14 @@ class Finder:
         await self._queue.run()
 
     async def _look(self, address: str) -> float | None:
+        try:
+            return await self._find(address)
+        except Exception:  # what was found must not go on standing where nobody looks any more
+            self._findings.forget(address)
+            self._say(address, None)
+            raise
+
+    async def _find(self, address: str) -> float | None:
         announced = self._duty(address)
         ports = self._ports(address) if announced is not None else []
         if announced is None or not ports:

@@ -36,6 +36,7 @@ class World:
         self.closed: dict[str, Heard] = {}
         self.is_unusable = False
         self.has_ipv6 = False
+        self.has_a_bug = False
         self.calls: list[tuple[str, int]] = []
         self.said: dict[str, VipReached | None] = {}
         self.finder = Finder(
@@ -56,6 +57,8 @@ class World:
     async def call(self, address: str, port: int) -> Outcome:
         self.calls.append((address, port))
         await asyncio.sleep(0)
+        if self.has_a_bug:
+            raise RuntimeError("a bug")
         if self.is_unusable:
             raise LinkUnusable("interface eth1 is down")
         return Outcome(self.closed.get(address, Heard.OPEN), 0.0004)
@@ -114,6 +117,15 @@ async def test_who_reaches_nothing_says_nothing(heard: Heard | None) -> None:
         await eventually(lambda: world.said[VIP] is world.said[OTHER] is None)
         await world.calls_more()
         assert world.said[VIP] is world.said[OTHER] is None
+
+
+async def test_a_bug_leaves_nothing_standing() -> None:
+    async with World(*BOTH).running() as world:
+        await eventually(lambda: world.ports() == world.ports(OTHER) == (80,))
+        world.closed[VIP] = Heard.SILENT
+        await eventually(lambda: world.lost() == (80,))
+        world.has_a_bug = True
+        await eventually(lambda: world.said[VIP] is world.said[OTHER] is None)
 
 
 async def test_what_is_anothers_duty_or_nobodys_is_not_called_and_nothing_is_said() -> None:
