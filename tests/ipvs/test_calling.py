@@ -75,7 +75,7 @@ async def test_another_port_is_refused_and_another_address_is_nobodys(listening:
 
 
 async def test_what_a_firewall_drops_is_silent(stage: Stage, listening: socket.socket, caller: Caller) -> None:
-    rules = f"table ip wall {{ chain in {{ type filter hook input priority 0; tcp dport {PORT} drop; }} }}"
+    rules = f"table ip wall {{ chain in {{ type filter hook input priority 0; tcp dport {PORT} drop; }}; }}"
     stage.owner.run("nft", "-f", "-", stdin=rules)
     assert (await caller.call(VIP, PORT)).heard is Heard.SILENT
     stage.owner.run("nft", "delete", "table", "ip", "wall")

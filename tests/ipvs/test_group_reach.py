@@ -13,11 +13,11 @@ import pytest
 
 from fleetlb.domain.announcing import VipReached
 from fleetlb.domain.conditions import Reason
-from fleetlb.domain.virtual_servers import Forwarding
+from fleetlb.domain.virtual_servers import Forwarding, RealServer
 from fleetlb.testkit.eventually import eventually
 from fleetlb_dataplane_programmer.ownership.carriers import weight
 from tests.ipvs.test_group_status import VIP, Onlooker
-from tests.stage.balancer_group import NODES, PORT, BalancerGroup, Running, running_group, vip
+from tests.stage.balancer_group import BACKEND, NODE_PORT, NODES, PORT, BalancerGroup, Running, running_group, vip
 
 pytestmark = pytest.mark.timeout(240)
 SECONDS = 90.0
@@ -157,7 +157,7 @@ async def test_ipv6_is_called_too(network: BalancerGroup, tmp_path: pathlib.Path
         for address in (sixth, beside):
             await group.wish(address)
         await eventually(lambda: reached(group, sixth) and reached(group, beside), SECONDS)
-        drop = f"table ip6 wall {{ chain in {{ type filter hook input priority -150; ip6 daddr {sixth} drop; }} }}"
+        drop = f"table ip6 wall {{ chain in {{ type filter hook input priority -150; ip6 daddr {sixth} drop; }}; }}"
         network.nodes[OWNER].run("nft", "-f", "-", stdin=drop)
         await eventually(lambda: lost(group, sixth), SECONDS)
         assert reached(group, beside)
@@ -169,7 +169,9 @@ async def test_where_backends_answer_by_themselves_nothing_is_called(
     network: BalancerGroup, tmp_path: pathlib.Path
 ) -> None:
     async with served(network, tmp_path, ELSEWHERE) as group:
-        await group.wish(VIP, forwarding=Forwarding.DIRECT)
+        # Direct forwarding keeps the port.
+        real_servers = (RealServer(BACKEND["v4"], PORT, check_port=NODE_PORT),)
+        await group.wish(VIP, forwarding=Forwarding.DIRECT, real_servers=real_servers)
         await eventually(lambda: group.owners(VIP) == [OWNER], SECONDS)
         await group.wish(BESIDE)
         await eventually(lambda: reached(group, BESIDE), SECONDS)
