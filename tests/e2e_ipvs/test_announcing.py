@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 
 from fleetlb.domain.conditions import ANNOUNCED, SERVING, Reason
-from fleetlb.domain.verdicts import UNANNOUNCED_TEXT
+from fleetlb.domain.verdicts import NETWORK_TEXTS
 from fleetlb.kube.cluster import PatchKind
 from fleetlb.kube.fleet_objects import ADDRESS_POOLS, BALANCER_GROUPS, LOAD_BALANCERS
 from tests.e2e.fleet import FLEETLB, Fleet, eventually, key, next_node_port, tcp
@@ -69,7 +69,7 @@ async def test_a_pool_that_its_node_cannot_announce_says_why(acme: Tenant, site:
 
     await eventually(is_said, "the pool's condition")
     assert (await site.ask(vip)).ok, "what is routed there is carried all the same"
-    assert await acme.reason("web", SERVING, "NotAnnounced") == UNANNOUNCED_TEXT, "of nodes its tenant reads nothing"
+    assert await acme.reason("web", SERVING, "NotAnnounced") == NETWORK_TEXTS[Reason.NOT_ANNOUNCED], "of nodes its tenant reads nothing"
     lack = await _lack(fleet)
     assert all(word in lack for word in ("no node says that it carries", vip.address, "FLEETLB_LAYER2_INTERFACES"))
     await fleet.management.patch(ADDRESS_POOLS, "default", {"spec": {"announcement": "none"}}, kind=PatchKind.MERGE)

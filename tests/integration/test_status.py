@@ -49,7 +49,7 @@ from fleetlb.contracts.v1 import (
     VirtualServerRealized,
 )
 from fleetlb.domain.addresses import Protocol
-from fleetlb.domain.announcing import PASSING_SECONDS
+from fleetlb.domain.announcing import PASSING_SECONDS, VipReached
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.conditions import Reason, Refusal
 from fleetlb.domain.routing import RouterSession
@@ -227,13 +227,14 @@ class World:
         name = f"node-{next(self._revisions)}"
         await self.bus.publish(subjects.realized_node(self.group, node), encode(word), message_id=name)
 
-    async def announce(self, node: str, *, announced: bool) -> None:
+    async def announce(self, node: str, *, announced: bool, reached: VipReached | None = None) -> None:
         """A node takes part, and says whether it announces the address."""
         number = next(self._revisions)
         base: dict[str, Any] = {"node": node, "group": self.group, "epoch": 1, "run": "r1", "number": number}
         present = NodePresent(**base, lease_ms=60_000)
         way = Announcement.LAYER2
-        carried = VipCarried(**base, address=ADDRESS, carried=True, announced=announced, announcement=way)
+        said: dict[str, Any] = {"carried": True, "announced": announced, "announcement": way, "reached": reached}
+        carried = VipCarried(**base, address=ADDRESS, **said)
         at = subjects.present(self.group, node), subjects.carried(self.group, node, ADDRESS)
         await self.bus.publish(at[0], encode(present), message_id=f"present-{number}")
         await self.bus.publish(at[1], encode(carried), message_id=f"carried-{number}")
@@ -648,6 +649,33 @@ async def test_an_address_on_layer_2_serves_once_a_node_announces_it_and_the_obj
     silent = {"spec": {"announcement": "none"}}
     await world.cluster.patch(ADDRESS_POOLS, world.group, silent, kind=PatchKind.MERGE)
     assert (await world.until_announced("")).status.announced == ()
+    await world.cluster.delete(ADDRESS_POOLS, world.group)
+
+
+async def test_what_another_node_does_not_reach_does_not_serve_and_the_object_names_who_does(world: World) -> None:
+    await world.prepare(("node-1", "node-2"))
+    pool = AddressPool(
+        metadata=ObjectMeta(name=world.group),
+        spec=AddressPoolSpec(addresses=("192.0.2.0/24",), group=world.group, announcement=Announcement.LAYER2),
+    )
+    await world.cluster.create(ADDRESS_POOLS, pool)
+    await world.replicas.start()
+    balancer = await world.create(pool=world.group)
+    await world.bus.ensure_stream(announced_stream(world.group))
+    for node in ("node-1", "node-2"):
+        await world.say(balancer, node=node)
+    await world.announce("node-1", announced=True)
+    await world.announce("node-2", announced=False, reached=VipReached(node="node-1", ports=(443,), over="eth1"))
+    status = (await world.until_written("ProbeAnswered")).status
+    await world.announce("node-2", announced=False, reached=VipReached(node="node-1", lost=(443,), over="eth1"))
+    status = (await world.until_written("NotReachable")).status
+    assert f"node-2 does not reach {ADDRESS}:443 over eth1, which node-1 answers" in status.conditions[1].message
+    assert [each.reached_from for each in status.announced] == [()]
+    await eventually(lambda: world.reasons()[-1] == "Complete/NotReachable")
+    await world.announce("node-2", announced=False, reached=VipReached(node="node-1", ports=(443,), over="eth1"))
+    status = (await world.until_written("ProbeAnswered")).status
+    assert [each.reached_from for each in status.announced] == [("node-2",)]
+    await eventually(lambda: world.reasons()[-1] == "Complete/ProbeAnswered")
     await world.cluster.delete(ADDRESS_POOLS, world.group)
 
 

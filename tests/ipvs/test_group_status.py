@@ -67,6 +67,11 @@ class Onlooker:
         judged = self.judged()
         return [node for each in (judged.announced if judged else ()) for node in each.nodes]
 
+    def reached_from(self) -> tuple[str, ...]:
+        """Which other nodes reach it."""
+        judged = self.judged()
+        return tuple(node for each in (judged.announced if judged else ()) for node in each.reached_from)
+
     def stop(self) -> None:
         for task in self._tasks:
             task.cancel()

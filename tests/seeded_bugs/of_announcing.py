@@ -8,7 +8,88 @@ _ANNOUNCEMENTS = f"{STATUS}/announcements.py"
 _JUDGED = (f"{UNIT}/fleetlb_status/test_announcements.py",)
 _PLAYED = (f"{UNIT}/fleetlb_dataplane_programmer/ownership/test_electing.py",)
 
+_CALLED = (f"{UNIT}/fleetlb_dataplane_programmer/ownership/test_findings.py",)
+_FINDING = f"{PROGRAMMER}/layer2/finding.py"
+_FOUND = (f"{UNIT}/fleetlb_dataplane_programmer/layer2/test_finding.py",)
+
 OF_ANNOUNCING = (
+    Bug(
+        "a node whose own link is at fault says that VIPs of others are not reached",
+        _FINDING,
+        "        is_witnessed = was_refused or await self._is_witnessed(door)\n",
+        "        is_witnessed = True\n",
+        _FOUND,
+    ),
+    Bug(
+        "a VIP counts as its own witness",
+        f"{PROGRAMMER}/ownership/findings.py",
+        " if other != door)",
+        ")",
+        _CALLED,
+    ),
+    Bug(
+        "what was never reached from a node is said to be lost",
+        f"{PROGRAMMER}/ownership/findings.py",
+        "        if not is_witnessed or vip.announced.node not in self._met:\n",
+        "        if not is_witnessed:\n",
+        _CALLED,
+    ),
+    Bug(
+        "one lost packet is said to be a lost VIP",
+        f"{PROGRAMMER}/ownership/findings.py",
+        "        return self.failures >= FAILURES\n",
+        "        return self.failures >= 1\n",
+        _CALLED,
+    ),
+    Bug(
+        "every node calls every VIP",
+        f"{PROGRAMMER}/ownership/duties.py",
+        " if first == me else None\n",
+        "\n",
+        (f"{UNIT}/fleetlb_dataplane_programmer/ownership/test_duties.py",),
+    ),
+    Bug(
+        "all VIPs are called at once",
+        _FINDING,
+        "        if now < at:\n            return at - now\n",
+        "",
+        _FOUND,
+    ),
+    Bug(
+        "what was found of an earlier announcement counts for the present one",
+        f"{DOMAIN}/reaching.py",
+        "        and (each.reached.node, each.reached.term) == (owner.node, owner.since)\n",
+        "        and each.reached.node == owner.node\n",
+        (f"{UNIT}/fleetlb/domain/test_reaching.py",),
+    ),
+    Bug(
+        "what one node does not reach counts though another does",
+        f"{DOMAIN}/reaching.py",
+        " for port in each.lost if port not in reached}",
+        " for port in each.lost}",
+        (f"{UNIT}/fleetlb/domain/test_reaching.py",),
+    ),
+    Bug(
+        "a call that met a failing backend says that an address is not reached",
+        f"{STATUS}/reaching.py",
+        "    return word.healthy is None or word.healthy == word.real_servers\n",
+        "    return True\n",
+        _JUDGED,
+    ),
+    Bug(
+        "what a node found that began anew goes on to count",
+        f"{STATUS}/group_words.py",
+        "        reached=word.reached if presence is not None and presence.word.run == word.run else None,\n",
+        "        reached=word.reached,\n",
+        _JUDGED,
+    ),
+    Bug(
+        "a caller that is silent goes on to count",
+        f"{DOMAIN}/reaching.py",
+        "        and each.is_heard\n",
+        "",
+        (f"{UNIT}/fleetlb/domain/test_reaching.py",),
+    ),
     Bug(
         "a node answers before those that did have read that it does",
         _ELECTING,

@@ -192,6 +192,8 @@ class AnnouncedAddress(Part, frozen=True, kw_only=True):
     to: tuple[str, ...] = ()
     """The interfaces on which it is answered for, or the routers that are told."""
     since: str = ""
+    reached_from: tuple[str, ...] = ()
+    """Nodes that called it at the one that announces it, and were answered."""
 
 
 class LoadBalancerStatus(Part, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ import msgspec
 
 from fleetlb.contracts.objects import IpMode
 from fleetlb.domain.allowances import Allowance
+from fleetlb.domain.announcing import VipReached
 from fleetlb.domain.bars import MAX_BARS, Bar
 from fleetlb.domain.conditions import Condition
 from fleetlb.domain.routing import MAX_PEERS, MAX_POOLS, BgpSpeaking, PoolAttributes, RouterSession
@@ -264,6 +265,8 @@ class VipCarried(Message, frozen=True, kw_only=True):
     """The interfaces, or the routers, that are told."""
     since: Whole = 0
     """When `announced` became what it is."""
+    reached: VipReached | None = None
+    """What it found that called the node which announces the VIP; null: it has not, or cannot tell."""
 
 
 class StoreMarked(Message, frozen=True, kw_only=True):

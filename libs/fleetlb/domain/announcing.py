@@ -6,6 +6,7 @@ whoever reads it, by a clock of its own (ADR 15).
 
 import enum
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -17,6 +18,32 @@ PASSING_SECONDS = 5.0
 
 _SHOWN = 80
 """Characters of why a session is down."""
+
+
+MAX_PORTS = 16
+"""Of one address that are called."""
+
+Ports = Annotated[tuple[Annotated[int, msgspec.Meta(ge=1, le=65535)], ...], msgspec.Meta(max_length=MAX_PORTS)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
+class VipReached(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
+    """What a balancer node found that called an address which another announces, as a client on the link does."""
+
+    node: str
+    """Who announced it."""
+    term: Count = 0
+    """Since when that node announces it, by its own word: what was found says nothing of another time."""
+    ports: Ports = ()
+    """TCP ports that answered."""
+    lost: Ports = ()
+    """Those that did not, several times in a row, while others did."""
+    over: Annotated[str, msgspec.Meta(max_length=15)] = ""
+    """The interface."""
+    since: Count = 0
+    """When it was found, in microseconds since 1970."""
+    micros: Count = 0
+    """How long the last answer took that it was found by."""
 
 
 class Saying(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +62,8 @@ class Saying(msgspec.Struct, frozen=True, kw_only=True):
     """Microseconds since 1970; 0: not known."""
     at: float = 0.0
     """When it said so, in seconds of the reader's clock."""
+    reached: VipReached | None = None
+    """What it found that called another node which announces the address."""
 
 
 class Telling(msgspec.Struct, frozen=True, kw_only=True):

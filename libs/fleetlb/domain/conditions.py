@@ -48,6 +48,7 @@ class Reason(enum.StrEnum):
     DATAPLANE_REJECTED = "DataplaneRejected"
     PROBE_UNANSWERED = "ProbeUnanswered"
     NOT_ANNOUNCED = "NotAnnounced"
+    NOT_REACHABLE = "NotReachable"
     HUB_UNREACHABLE = "HubUnreachable"
     RELEASE_PENDING = "ReleasePending"
     TENANT_NOT_READY = "TenantNotReady"

@@ -96,9 +96,17 @@ def with_announcement(verdict: Verdict, lack: str | None) -> Verdict:
 
 def for_tenant(serving: Condition) -> Condition:
     """What a tenant reads of Serving. Nodes, interfaces, routers and settings are the platform's own affair."""
-    if serving.reason != Reason.NOT_ANNOUNCED:
-        return serving
-    return msgspec.structs.replace(serving, message=UNANNOUNCED_TEXT)
+    text = NETWORK_TEXTS.get(serving.reason)
+    return msgspec.structs.replace(serving, message=text) if text else serving
+
+
+def with_reach(verdict: Verdict, lack: str) -> Verdict:
+    """The verdict where another node calls the addresses. `lack`: what it does not reach, and what to do; "": nothing
+    is known to be so. Counts only where nothing else hinders serving: the node that announces reaches backends."""
+    if verdict.serving.status is not Status.TRUE or not lack:
+        return verdict
+    serving = Condition(type=SERVING, status=Status.FALSE, reason=Reason.NOT_REACHABLE, message=lack)
+    return msgspec.structs.replace(verdict, serving=_stamp(serving, verdict.serving.observed_generation))
 
 
 def _provisioned(
@@ -155,10 +163,13 @@ def _health(current: list[PortReport]) -> str:
     return words
 
 
-UNANNOUNCED_TEXT = (
-    "the network is not told where the address is; backends are ready, and it serves as soon as it is:"
-    " ask the platform team, to whom `fleetlb why svc` tells what is missing"
-)
+_ASK = "ask the platform team, to whom `fleetlb why svc` tells what is missing"
+NETWORK_TEXTS: dict[str, str] = {
+    Reason.NOT_ANNOUNCED: "the network is not told where the address is; backends are ready, and it serves as soon as it"
+    f" is: {_ASK}",
+    Reason.NOT_REACHABLE: f"backends are ready, but the address is not reached over the network: {_ASK}",
+}
+"""Without nodes, interfaces, routers and settings, which are the platform's own affair."""
 IDLE_TEXTS: dict[str, str] = {
     Reason.NO_READY_BACKEND: "no ready endpoint; the address stays and serves as soon as a pod is ready",
     Reason.NO_ELIGIBLE_NODE: "no eligible node with an address of that family in the cluster; the address stays and"

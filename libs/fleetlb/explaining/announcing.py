@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from fleetlb.contracts.objects import BalancerNode
-from fleetlb.contracts.v1 import VirtualServerDesired
+from fleetlb.contracts.v1 import VipCarried, VirtualServerDesired
+from fleetlb.domain.addresses import Protocol
 from fleetlb.domain.announcing import (
     PASSING_SECONDS,
     Cause,
     Saying,
     Telling,
+    VipReached,
     among,
     announcer,
     cause,
@@ -24,6 +26,8 @@ from fleetlb.domain.announcing import (
     untold,
 )
 from fleetlb.domain.capabilities import EngineName
+from fleetlb.domain.conditions import Reason
+from fleetlb.domain.reaching import callers, lost_ports, unreachable
 from fleetlb.domain.routing import RouteAttributes
 from fleetlb.domain.routing_rules import peers_told
 from fleetlb.domain.virtual_servers import Announcement, VirtualServerKey
@@ -63,6 +67,7 @@ def announced(seen: Situation) -> dict[str, str]:
             lines[f"announced {address}"] = _line_of_routers(address, tellers)
         elif way is Announcement.LAYER2 and (said := announcer(_said(seen, address))):
             lines[f"announced {address}"] = _line(address, said)
+            lines |= _lines_of_callers(address, said, _said(seen, address))
     return lines
 
 
@@ -75,6 +80,27 @@ def unannounced(seen: Situation) -> Unannounced | None:
         elif not announcer(_said(seen, address)):
             return _lack(seen, address)
     return None
+
+
+def unreached(seen: Situation) -> Unannounced | None:
+    """The first port that no other node reaches at who announces it. It says nothing where some real servers fail their
+    checks: a call may have met one of them."""
+    for address, way in ways_of(seen.desired).items():
+        owner = announcer(said := _said(seen, address)) if way is Announcement.LAYER2 else None
+        for port, (caller, found) in lost_ports(said, owner).items() if owner is not None else ():
+            key = VirtualServerKey(address, port, Protocol.TCP)
+            if owner is None or key not in seen.virtual_servers() or not _is_well(seen, owner.node, key):
+                continue
+            given = {"address": address, "announced by": owner.node, "called from": caller}
+            text = unreachable(address, port, owner.node, caller, found)
+            return Unannounced(Reason.NOT_REACHABLE, text, given, spelled(found.since / 1e6) if found.since else "")
+    return None
+
+
+def _is_well(seen: Situation, node: str, key: VirtualServerKey) -> bool:
+    """Whether a node finds all real servers well that a call may meet."""
+    said = seen.realized.get(node, {}).get(key)
+    return said is not None and not said.word.brake and said.word.healthy in (None, said.word.real_servers)
 
 
 def _attributes_of(seen: Situation, address: str) -> RouteAttributes | None:
@@ -125,6 +151,7 @@ def _said(seen: Situation, address: str) -> tuple[Saying, ...]:
             to=said.word.to,
             since=said.word.since,
             at=said.at,
+            reached=said.word.reached if _is_of_this_life(seen, node, said.word) else None,
         )
         for node in (seen.group.spec.nodes if seen.group else ())
         if (said := seen.carried.get(node, {}).get(address)) is not None
@@ -135,6 +162,28 @@ def _is_heard(seen: Situation, node: str) -> bool:
     """Whether a node's lease may stand."""
     presence = seen.present.get(node)
     return presence is not None and seen.now - presence.at <= presence.word.lease_ms / 1000 + SKEW_SECONDS
+
+
+def _is_of_this_life(seen: Situation, node: str, word: VipCarried) -> bool:
+    """What an earlier life of a node found, this one may never look at again."""
+    presence = seen.present.get(node)
+    return presence is not None and presence.word.run == word.run
+
+
+def _lines_of_callers(address: str, owner: Saying, said: Sequence[Saying]) -> dict[str, str]:
+    """A line for each node that has called the address at who announces it."""
+    return {f"called {address} from {node}": _line_of_call(address, found) for node, found in callers(said, owner)}
+
+
+def _line_of_call(address: str, found: VipReached) -> str:
+    over = f" over {found.over}" if found.over else ""
+    took = f" in {found.micros / 1000:.1f} ms" if found.ports and found.micros else ""
+    parts = []
+    if found.ports:
+        parts.append(f"reaches port {', '.join(map(str, found.ports))} of {address}{over}{took}")
+    if found.lost:
+        parts.append(f"does not reach port {', '.join(map(str, found.lost))} of {address}{over}")
+    return f"{' and '.join(parts)}, at {found.node}"
 
 
 def _line(address: str, said: Saying) -> str:

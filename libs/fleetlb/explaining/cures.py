@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from fleetlb.domain.announcing import ANNOUNCING_CURES
 from fleetlb.domain.conditions import Reason
+from fleetlb.domain.reaching import NOT_REACHABLE_CURE
 
 CURES: Mapping[str, str] = {
     "NotFound": "check the namespace and the name, and that the tenant's watcher sees this cluster",
@@ -38,6 +39,7 @@ CURES: Mapping[str, str] = {
     **ANNOUNCING_CURES,
     "AttributesUnknown": "mend what the condition Announced of the AddressPool names; if it names nothing, see that a"
     " manager runs",
+    Reason.NOT_REACHABLE: NOT_REACHABLE_CURE,
     "TakingOver": "wait a moment; if it stays, look at the logs of the dataplane-programmers on these nodes",
     "NoStatusService": "start a status service; if one runs, its log says why it does not get the Lease",
     "NotJudged": "wait a moment; if it stays, look at the status service's log",

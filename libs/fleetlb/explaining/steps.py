@@ -13,7 +13,7 @@ from fleetlb.contracts.objects import AddressClaimSpec, ClaimPhase
 from fleetlb.contracts.v1 import LoadBalancerRevision, Probe, RealizedState
 from fleetlb.domain.conditions import PROVISIONED, READY, SERVING, Condition, Reason, Status
 from fleetlb.domain.verdicts import IDLE_TEXTS
-from fleetlb.explaining.announcing import unannounced
+from fleetlb.explaining.announcing import unannounced, unreached
 from fleetlb.explaining.situation import Situation, spelled
 
 SILENCE_SECONDS = 60.0
@@ -195,6 +195,11 @@ def _not_announced(seen: Situation) -> Finding | None:
     return Finding(Stage.ANNOUNCED, lack.reason, lack.message, lack.given, lack.since) if lack else None
 
 
+def _not_reached(seen: Situation) -> Finding | None:
+    lack = unreached(seen)
+    return Finding(Stage.ANNOUNCED, lack.reason, lack.message, lack.given, lack.since) if lack else None
+
+
 def _not_judged(seen: Situation) -> Finding | None:
     if not seen.status.is_held:
         return Finding(Stage.STATUS, "NoStatusService", f"nobody holds the Lease {seen.status.name}: nothing is told")
@@ -233,6 +238,7 @@ STEPS: tuple[Callable[[Situation], Finding | None], ...] = (
     _without_backends,
     _unanswered,
     _not_announced,
+    _not_reached,
     _not_judged,
     _not_shown,
 )

@@ -52,6 +52,7 @@ async def work(process: Process, settings: Settings) -> None:
     process.on_stop(node.save)
     await plane.start()
     network.tell_sessions(node.note_sessions)
+    network.call_others(node.targets_on)
     network.start()
     process.spawn(node.run(), "node")
     emptying = Emptying(

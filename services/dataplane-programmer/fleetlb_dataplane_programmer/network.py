@@ -3,14 +3,17 @@
 One that is not set up is not imported: what it needs may not be installed, and its metrics would say nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from fleetlb.domain.routing import RouterSession
-from fleetlb.domain.virtual_servers import Announcement
+from fleetlb.domain.virtual_servers import Announcement, VirtualServer
 from fleetlb.runtime.process import Process
 from fleetlb_dataplane_programmer.instructions import OnInstructed
 from fleetlb_dataplane_programmer.settings import Settings
 from fleetlb_dataplane_programmer.vip_announcer import VipAnnouncer
+
+ServingOn = Callable[[str], Iterable[VirtualServer]]
+"""The virtual servers of a VIP that have real servers."""
 
 
 def announcements_of(settings: Settings) -> list[str]:
@@ -40,6 +43,11 @@ class Network:
             self._bgp = BgpPlane(process, settings)
             self.ways[Announcement.BGP] = self._bgp.announcer
             self.heeders.append(self._bgp.announcer.heed)
+
+    def call_others(self, serving_on: ServingOn) -> None:
+        """Call VIPs of other nodes, too, where the settings say so. Before `start`."""
+        if self._layer2 is not None:
+            self._layer2.call_others(serving_on)
 
     def start(self) -> None:
         """Begin to tell what the node carries."""

@@ -114,6 +114,10 @@ class Node:
         """What this node says of a key, whether the hub has heard it or not."""
         return self._ledger.realized(key)
 
+    def targets_on(self, address: str) -> list[VirtualServer]:
+        """The virtual servers of an address that this node serves, and that have a real server to answer."""
+        return self._ledger.targets_on(address)
+
     def recall(self) -> None:
         """Take up what the state file holds. Blocks; to be called once, before anything else."""
         self._heeder.recall()

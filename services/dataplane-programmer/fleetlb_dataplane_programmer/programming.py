@@ -142,6 +142,10 @@ class Ledger:
             return None
         return serving if takers(serving) else None
 
+    def targets_on(self, address: str) -> list[VirtualServer]:
+        """The virtual servers of an address that have a real server to answer."""
+        return [target for key in self._standing.on(address) if (target := self.target(key)) is not None]
+
     def awaits_probe(self, key: VirtualServerKey) -> bool:
         """Whether a better word may come soon."""
         return self.target(key) is not None and self._entries[key].probe is Probe.PENDING

@@ -67,6 +67,13 @@ class Settings(NatsSettings, frozen=True, kw_only=True):
             " on all nodes of a group. Short: another takes over sooner. Long: a slow NATS takes nothing away"
         ),
     ] = 1.5
+    layer2_probes: Annotated[
+        bool,
+        setting(
+            "ipvs: call VIPs that other nodes of the group announce on layer 2, over the first of the interfaces, and"
+            " say which of them do not answer: they do not serve, then"
+        ),
+    ] = True
     bird_socket: Annotated[
         Path | None,
         setting(

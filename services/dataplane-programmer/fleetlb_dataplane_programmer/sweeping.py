@@ -17,6 +17,7 @@ from fleetlb.domain.virtual_servers import VirtualServer, VirtualServerKey
 from fleetlb.runtime.backoff import Backoff
 from fleetlb.runtime.workers import Reconciler
 from fleetlb_dataplane_programmer.judging import Entry
+from fleetlb_dataplane_programmer.lanes import Lane
 from fleetlb_dataplane_programmer.programming import FAILURES_THAT_COUNT, Ledger
 
 PROBES = prometheus_client.Counter("fleetlb_probes_total", "Probes through virtual servers, by outcome.", ["outcome"])
@@ -47,27 +48,14 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     confirm_seconds: float = 1.0
 
 
-class _Lane:
-    """Gives out slots that are no denser than a rate, and not later than a round over all needs."""
-
-    def __init__(self, per_second: float) -> None:
-        self._gap = 1.0 / per_second
-        self._last = 0.0
-
-    def slot(self, earliest: float, riders: int) -> float:
-        """The next free time, not before `earliest`; `riders` share the lane."""
-        self._last = min(max(self._last + self._gap, earliest), earliest + riders * self._gap)
-        return self._last
-
-
 class Pacer:
     """Answers one question: in how many seconds next."""
 
     def __init__(self, pace: Pace) -> None:
         """All lanes are free."""
         self._pace = pace
-        self._sweeps = _Lane(pace.sweeps_per_second)
-        self._retries = _Lane(pace.retries_per_second)
+        self._sweeps = Lane(pace.sweeps_per_second)
+        self._retries = Lane(pace.retries_per_second)
 
     def delay(self, failures: int, *, fresh: bool, now: float, riders: int, random01: float = 0.0) -> float:
         """After a probe. `failures`: in a row; `fresh`: no word on this revision yet; `riders`: all that are probed."""

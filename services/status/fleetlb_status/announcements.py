@@ -23,14 +23,17 @@ from fleetlb.domain.announcing import (
 )
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.conditions import ANNOUNCED, SERVING, WITHHELD, Reason, Status
+from fleetlb.domain.reaching import reached_from
 from fleetlb.domain.routing import BgpSpeaking, RouteAttributes
 from fleetlb.domain.routing_rules import peers_told
-from fleetlb.domain.verdicts import Verdict, with_announcement
+from fleetlb.domain.verdicts import Verdict, with_announcement, with_reach
 from fleetlb.domain.virtual_servers import Announcement
 from fleetlb.explaining.situation import spelled
 from fleetlb_status.group_words import GroupWords
 from fleetlb_status.memory import Key, Memory
 from fleetlb_status.nodes import NodeKey
+from fleetlb_status.reaching import unreached
+from fleetlb_status.reporting import Realized
 from fleetlb_status.routers import Routers
 
 _SHOWN = 16
@@ -165,7 +168,7 @@ class Announcements:
             self._on_follow(group)
 
     def judged(
-        self, key: Key, balancer: LoadBalancer, verdict: Verdict
+        self, key: Key, balancer: LoadBalancer, verdict: Verdict, realized: Realized
     ) -> tuple[Verdict, tuple[AnnouncedAddress, ...]]:
         """The verdict where the addresses are to be announced, and who announces them."""
         way = self._way_of(balancer)
@@ -181,7 +184,7 @@ class Announcements:
         if not lack or verdict.serving.status is not Status.TRUE:
             self._doubts.pop(key, None)
             self._settled.discard(key)
-            return verdict, announced
+            return with_reach(verdict, unreached(balancer, said, realized)), announced
         self._doubts.setdefault(key, self._clock())
         meanwhile = lack if key in self._settled else _meanwhile(balancer, lack)
         return with_announcement(verdict, meanwhile), balancer.status.announced if meanwhile == "" else announced
@@ -282,13 +285,18 @@ def _withheld(pool: AddressPool) -> str:
 
 def _on_links(said: dict[str, tuple[Saying, ...]]) -> tuple[AnnouncedAddress, ...]:
     found = ((address, announcer(words)) for address, words in said.items())
-    return tuple(_answered_for(address, each) for address, each in found if each is not None)
+    return tuple(_answered_for(address, each, said[address]) for address, each in found if each is not None)
 
 
-def _answered_for(address: str, said: Saying) -> AnnouncedAddress:
-    since = spelled(said.since / 1e6) if said.since else ""
-    to = tuple(name[:_SHOWN] for name in said.to[:_SHOWN])
-    return AnnouncedAddress(address=address, by=Announcement.LAYER2, nodes=(said.node,), to=to, since=since)
+def _answered_for(address: str, owner: Saying, said: tuple[Saying, ...]) -> AnnouncedAddress:
+    return AnnouncedAddress(
+        address=address,
+        by=Announcement.LAYER2,
+        nodes=(owner.node,),
+        to=tuple(name[:_SHOWN] for name in owner.to[:_SHOWN]),
+        since=spelled(owner.since / 1e6) if owner.since else "",
+        reached_from=reached_from(said, owner),
+    )
 
 
 def _told_of(address: str, tellers: tuple[Telling, ...]) -> AnnouncedAddress:

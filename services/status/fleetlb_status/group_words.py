@@ -35,7 +35,7 @@ class GroupWords:
         """A node takes part. Whether that is news: a lease is renewed all the time."""
         known = self._present.get(word.node)
         self._present[word.node] = _Presence(word, now)
-        return known is None or known.is_silent or known.word.draining != word.draining
+        return known is None or known.is_silent or _part(known.word) != _part(word)
 
     def take_carried(self, word: VipCarried, now: float) -> bool:
         """A node says whether it carries, and announces, an address. Whether that is news."""
@@ -81,8 +81,14 @@ def _saying(said: _Carrying, presence: _Presence | None) -> Saying:
         to=word.to,
         since=word.since,
         at=said.heard,
+        # What an earlier life of the node found, this one may never look at again.
+        reached=word.reached if presence is not None and presence.word.run == word.run else None,
     )
 
 
+def _part(word: NodePresent) -> tuple[object, ...]:
+    return word.draining, word.run
+
+
 def _shown(word: VipCarried) -> tuple[object, ...]:
-    return word.carried, word.announced, word.to, word.since
+    return word.carried, word.announced, word.to, word.since, word.reached

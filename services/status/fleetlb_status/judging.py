@@ -46,7 +46,7 @@ class Judging:
         verdict = judge_load_balancer(balancer, nodes, realized, self.published.get(key, ()))
         if self._announcements is None:
             return Judged(balancer, verdict, nodes, realized)
-        verdict, announced = self._announcements.judged(key, balancer, verdict)
+        verdict, announced = self._announcements.judged(key, balancer, verdict, realized)
         return Judged(balancer, verdict, nodes, realized, announced)
 
     def _can_judge(self, balancer: LoadBalancer) -> bool:

@@ -476,3 +476,13 @@ def test_P2_generations_never_go_down(seed: int, order: random.Random) -> None:
 @pytest.mark.parametrize("ask", [Ledger.realized, Ledger.record, Ledger.target, Ledger.serving, Ledger.get])
 def test_of_an_unknown_key_nothing_is_said(ask: Callable[[Ledger, VirtualServerKey], object]) -> None:
     assert ask(_ledger(), KEY) is None
+
+
+def test_what_an_address_serves_is_what_is_programmed_and_has_a_backend() -> None:
+    ledger = _ledger()
+    _served(ledger, a_wish())
+    _served(ledger, a_wish("192.0.2.2:443/tcp"))
+    _served(ledger, a_wish("192.0.2.1:80/tcp", real_servers=[]))
+    ledger.fold(a_wish("192.0.2.1:81/tcp"), now=1)
+    assert [server.key for server in ledger.targets_on(KEY.address)] == [KEY]
+    assert ledger.targets_on("192.0.2.9") == []

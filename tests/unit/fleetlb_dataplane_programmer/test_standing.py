@@ -28,3 +28,15 @@ def test_an_address_is_a_vip_while_any_of_its_ports_stands() -> None:
     assert "192.0.2.1 port 31000: it is a VIP" in standing.objection_to(DIALLING_IT)
     standing.drop(SECURE)
     assert standing.objection_to(DIALLING_IT) == ""
+
+
+def test_the_keys_of_an_address_are_those_that_stand() -> None:
+    standing = Standing()
+    standing.put(WEB, "acme")
+    standing.put(SECURE, "globex")
+    standing.put(WEB, "acme")
+    assert (standing.on("192.0.2.1"), standing.on("192.0.2.2")) == ((WEB, SECURE), ())
+    standing.drop(WEB)
+    assert standing.on("192.0.2.1") == (SECURE,)
+    standing.drop(SECURE)
+    assert standing.on("192.0.2.1") == ()

@@ -15,7 +15,7 @@ from fleetlb.contracts.objects import (
     LoadBalancerStatus,
 )
 from fleetlb.contracts.v1 import NodePresent, NodeRealized, VipCarried
-from fleetlb.domain.announcing import PASSING_SECONDS
+from fleetlb.domain.announcing import PASSING_SECONDS, VipReached
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.conditions import ANNOUNCED, SERVING, WITHHELD, Condition, Reason, Status
 from fleetlb.domain.routing import BgpPeer, BgpSpeaking, RouteAttributes, RouterSession
@@ -104,7 +104,9 @@ class World:
             self.announcements.fold_present("default", said)
         return said
 
-    def carried(self, node: str, *, announced: bool, carried: bool = True) -> None:
+    def carried(
+        self, node: str, *, announced: bool = False, carried: bool = True, reached: VipReached | None = None
+    ) -> None:
         """A node says so."""
         self._number += 1
         word = VipCarried(
@@ -119,6 +121,7 @@ class World:
             announcement=Announcement.LAYER2,
             to=("eth1",) if announced else (),
             since=SINCE,
+            reached=reached,
         )
         self.announcements.fold_carried("default", word)
 
@@ -521,3 +524,73 @@ def test_a_group_that_can_announce_nothing_is_not_blamed_while_its_pool_moves_to
     spec = msgspec.structs.replace(a_pool().spec, group="spare")
     world.announcements.set_pool(msgspec.structs.replace(a_pool(), spec=spec))
     assert world.later().reason() == Reason.SERVING
+
+
+LOST = VipReached(node="node-1", term=SINCE, lost=(443,), over="eth1")
+REACHED = VipReached(node="node-1", term=SINCE, ports=(443,))
+
+
+def test_what_another_node_reaches_serves_and_the_object_names_that_node() -> None:
+    world = World().serves()
+    world.carried("node-2", reached=REACHED)
+    assert world.changes == [KEY]
+    assert (world.reason(), world.judge().announced[0].reached_from) == (Reason.SERVING, ("node-2",))
+    world.changes.clear()
+    world.carried("node-2", reached=REACHED)
+    assert world.changes == [], "it is no news"
+
+
+def test_what_another_node_does_not_reach_does_not_serve_and_it_is_told_who_and_what_to_do() -> None:
+    world = World().serves()
+    world.carried("node-2", reached=LOST)
+    condition = world.judge().verdict.serving
+    assert (condition.status, condition.reason) == (Status.FALSE, Reason.NOT_REACHABLE)
+    assert condition.message.startswith(f"node-2 does not reach {ADDRESS}:443 over eth1, which node-1 answers for")
+    assert "firewall" in condition.message
+    assert (condition.observed_generation, world.judge().announced[0].reached_from) == (1, ())
+    world.carried("node-2", reached=REACHED)
+    assert world.reason() == Reason.SERVING
+
+
+def test_of_what_other_nodes_do_not_reach_only_a_port_of_its_own_counts() -> None:
+    world = World().serves()
+    world.carried("node-2", reached=msgspec.structs.replace(LOST, lost=(80,)))
+    assert world.reason() == Reason.SERVING
+
+
+def test_a_caller_that_says_nothing_or_is_silent_or_has_begun_anew_changes_nothing() -> None:
+    world = World().serves()
+    world.carried("node-2", reached=LOST)
+    assert world.reason() == Reason.NOT_REACHABLE
+    world.carried("node-2")
+    assert world.reason() == Reason.SERVING
+    world.carried("node-2", reached=LOST)
+    world.changes.clear()
+    last = world.present("node-2", run="r2")
+    assert (world.changes, world.reason()) == ([KEY], Reason.SERVING), "what it found in an earlier life"
+    world.present("node-2")
+    assert world.reason() == Reason.NOT_REACHABLE
+    last = world.present("node-2")
+    world.announcements.note_last(("default", "node-2"), last)
+    assert world.reason() == Reason.SERVING
+
+
+def test_a_handover_makes_what_was_found_before_it_void() -> None:
+    world = World().serves()
+    world.carried("node-2", reached=LOST)
+    world.carried("node-1", announced=False)
+    world.carried("node-2", announced=True, reached=LOST)
+    assert world.reason() == Reason.SERVING
+
+
+def test_where_some_backends_fail_nothing_is_concluded_from_a_call() -> None:
+    world = World().serves()
+    world.carried("node-2", reached=LOST)
+    world.memory.fold_realized(a_word(node="node-1", revision=2, real_servers=3, healthy=2))
+    assert world.reason() == Reason.SERVING
+    world.memory.fold_realized(a_word(node="node-1", revision=3, real_servers=3, healthy=3, brake=True))
+    assert world.reason() == Reason.SERVING
+    world.memory.fold_realized(a_word(node="node-1", revision=4, real_servers=3, healthy=3))
+    assert world.reason() == Reason.NOT_REACHABLE
+    world.memory.fold_realized(a_word(node="node-1", revision=5, real_servers=0, reason=Reason.NO_READY_BACKEND))
+    assert world.reason() == Reason.NO_READY_BACKEND, "what hinders otherwise is said first"

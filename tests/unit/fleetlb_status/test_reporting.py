@@ -11,7 +11,7 @@ from fleetlb.contracts.v1 import Ingress, Probe, RealizedState, VirtualServerRea
 from fleetlb.domain.addresses import Family, Protocol
 from fleetlb.domain.conditions import PROVISIONED, SERVING, Reason, Refusal, Status
 from fleetlb.domain.services import ServicePort, TenantService
-from fleetlb.domain.verdicts import UNANNOUNCED_TEXT, with_announcement
+from fleetlb.domain.verdicts import NETWORK_TEXTS, with_announcement, with_reach
 from fleetlb.testkit.load_balancers import ADDRESS, KEY, a_load_balancer, a_word
 from fleetlb_status.reporting import (
     MESSAGE_LIMIT,
@@ -194,11 +194,13 @@ def test_a_family_that_is_missing_is_named() -> None:
 def test_a_tenant_does_not_read_of_nodes_and_settings_why_nothing_announces() -> None:
     balancer = a_load_balancer(generation=7)
     lack = "10.77.0.1 is carried by node-1, and no node answers for it; set FLEETLB_LAYER2_INTERFACES"
-    verdict = with_announcement(judge_load_balancer(balancer, NODES, words(a_word(about=7))), lack)
-    told = report_of(balancer, verdict).conditions[1]
-    assert (told.status, told.reason, told.message) == (Status.FALSE, Reason.NOT_ANNOUNCED, UNANNOUNCED_TEXT)
-    written = status_of(balancer, verdict, NODES, {}, "2026-01-01T00:00:00Z").conditions
-    assert lack in [condition.message for condition in written]
+    well = judge_load_balancer(balancer, NODES, words(a_word(about=7)))
+    for verdict in (with_announcement(well, lack), with_reach(well, lack)):
+        told = report_of(balancer, verdict).conditions[1]
+        assert (told.status, told.reason) == (Status.FALSE, verdict.serving.reason)
+        assert told.message == NETWORK_TEXTS[told.reason]
+        written = status_of(balancer, verdict, NODES, {}, "2026-01-01T00:00:00Z").conditions
+        assert lack in [condition.message for condition in written]
 
 
 def test_a_refusal_is_reported_in_its_own_words() -> None:

@@ -72,8 +72,12 @@ class Link:
         self.appearance = appearance
         with contextlib.ExitStack() as undo:
             try:
-                self._arp = undo.enter_context(_open(interface, filtering.ETHERTYPE_ARP, filtering.arp_requests()))
-                self._ipv6 = undo.enter_context(_open(interface, filtering.ETHERTYPE_IPV6, filtering.solicitations()))
+                self._arp = undo.enter_context(
+                    open_filtered(interface, filtering.ETHERTYPE_ARP, filtering.arp_requests())
+                )
+                self._ipv6 = undo.enter_context(
+                    open_filtered(interface, filtering.ETHERTYPE_IPV6, filtering.solicitations())
+                )
                 # Or the interface itself drops the groups that no socket has joined yet.
                 request = struct.pack("@iHH8s", appearance.index, _ALL_MULTICAST, 0, b"")
                 self._ipv6.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, request)
@@ -118,7 +122,8 @@ class Link:
             return False
 
 
-def _open(interface: str, ethertype: int, program: bytes) -> socket.socket:
+def open_filtered(interface: str, ethertype: int, program: bytes) -> socket.socket:
+    """A packet socket on an interface, of what the program lets through alone. Raises OSError."""
     with contextlib.ExitStack() as undo:
         # Of no protocol until the filter is there, or what arrives before would be read too.
         opened = undo.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))

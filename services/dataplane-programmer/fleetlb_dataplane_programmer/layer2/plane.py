@@ -4,13 +4,18 @@ A burst of wishes fills the other connection for seconds, and a lease must be re
 """
 
 import asyncio
+from collections.abc import Callable, Iterable
 
 from fleetlb.contracts.v1 import GroupInstructed
+from fleetlb.domain.virtual_servers import VirtualServer
 from fleetlb.runtime.jetstream import JetStreamBus
 from fleetlb.runtime.process import Process
 from fleetlb_dataplane_programmer.instructions import is_out
+from fleetlb_dataplane_programmer.layer2.calling import Caller
+from fleetlb_dataplane_programmer.layer2.finding import Finder
 from fleetlb_dataplane_programmer.layer2.interface import Layer2Interface
 from fleetlb_dataplane_programmer.layer2.switches import LinkSwitches
+from fleetlb_dataplane_programmer.ownership.findings import Findings
 from fleetlb_dataplane_programmer.ownership.living import Lease
 from fleetlb_dataplane_programmer.ownership.taking_part import Participant
 from fleetlb_dataplane_programmer.settings import Settings
@@ -35,6 +40,22 @@ class Layer2Plane:
         self._interfaces = [self._interface(name) for name in names]
         self._switches = [LinkSwitches(name, manage=settings.manage_sysctls) for name in names]
         self.participant.links = self._interfaces
+        self._finder: Finder | None = None
+
+    def call_others(self, serving_on: Callable[[str], Iterable[VirtualServer]]) -> None:
+        """Find whether VIPs of other nodes are reached from here, unless the settings say otherwise. Before `start`."""
+        if not self._settings.layer2_probes:
+            return
+        first = self._settings.layer2_interfaces[0]
+        self._finder = Finder(
+            Caller(first),
+            Findings(first),
+            duty=self.participant.to_be_called,
+            serving_on=serving_on,
+            say=self.participant.say_reached,
+            now_us=self._process.tracing.now,
+        )
+        self.participant.on_news = self._finder.look_at
 
     def start(self) -> None:
         """Begin to answer for what the node comes to own."""
@@ -45,6 +66,8 @@ class Layer2Plane:
         self._process.spawn(self.participant.run(), "ownership of VIPs")
         self._process.spawn(self._follow(), "bus of ownership")
         self._process.spawn(self._audit(), "switches of layer 2")
+        if self._finder is not None:
+            self._process.spawn(self._finder.run(), "calls to VIPs of other nodes")
 
     def heed(self, said: GroupInstructed) -> None:
         """The manager says which nodes the group has. Returns at once."""

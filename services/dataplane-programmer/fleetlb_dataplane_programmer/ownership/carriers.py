@@ -25,6 +25,8 @@ class Said(msgspec.Struct, frozen=True, gc=False):
     order: tuple[int, str, int]
     sequence: int
     weight: int
+    since: int = 0
+    """When it began to announce it, or ended, by its own word."""
 
 
 _NOBODY: Mapping[str, Said] = {}
@@ -45,7 +47,7 @@ class Carriers:
         if before is not None and order < before.order:
             return False
         at = before.weight if before else weight(word.node, word.address)
-        said[word.node] = Said(word.carried, word.announced, order, sequence, at)
+        said[word.node] = Said(word.carried, word.announced, order, sequence, at, word.since)
         return word.carried is not (before is not None and before.carried)
 
     def said(self, address: str, node: str) -> Said | None:

@@ -78,6 +78,11 @@ class Ownership:
             self._all_dirty = self._nudge = True
 
     @property
+    def run(self) -> str:
+        """Of this life of the node, as its words say."""
+        return self._me.run
+
+    @property
     def carried(self) -> Collection[str]:
         """The VIPs that this node carries by its own will."""
         return self._wanted.keys()

@@ -69,6 +69,11 @@ class Living:
         self._listens_until: float | None = now + me.lease.seconds
         self._living: tuple[str, ...] = ()
 
+    @property
+    def alive(self) -> tuple[tuple[str, bool], ...]:
+        """The other nodes that were alive when it was last settled, each with whether it gives way."""
+        return tuple((name, self._members[name].word.draining) for name in self._living)
+
     def holds(self, now: float) -> bool:
         """Whether the lease stands. To be asked before everything that is answered."""
         return now < self._valid_until and not self.is_fenced

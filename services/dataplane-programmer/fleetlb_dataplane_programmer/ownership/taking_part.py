@@ -17,13 +17,16 @@ import structlog
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.streams import announced_stream
 from fleetlb.contracts.v1 import NodePresent, VipCarried
+from fleetlb.domain.announcing import VipReached
 from fleetlb.domain.errors import FleetlbError, Poison, Transient
 from fleetlb.domain.virtual_servers import Announcement
 from fleetlb.runtime.backoff import Backoff
 from fleetlb.runtime.bus import Bus, Message
 from fleetlb.runtime.workers import Reconciler
+from fleetlb_dataplane_programmer.ownership.duties import Announced, to_be_called
 from fleetlb_dataplane_programmer.ownership.electing import Ownership
 from fleetlb_dataplane_programmer.ownership.living import Lease, Me
+from fleetlb_dataplane_programmer.ownership.reach_words import ReachWords
 
 RENEWALS = prometheus_client.Counter(
     "fleetlb_announcement_lease_renewals_total", "Attempts to renew the lease for answering on layer 2.", ["outcome"]
@@ -84,6 +87,11 @@ class Participant:
         """What this node carried in an earlier life, and not yet in this one."""
         self._reasons: set[str] = set()
         """Why it gives way to every other node."""
+        self.on_news: Callable[[str], None] = lambda _: None
+        """Hears of each VIP for which who announces it, or who else carries it, may have changed. To be set before
+        `follow`."""
+        self._reaches = ReachWords()
+        self._part: tuple[object, ...] = ()
         self._joins_at: float | None = None
         self._renews_at = 0.0
         self._said_at = 0.0
@@ -127,11 +135,22 @@ class Participant:
         self._settle()
         self._words.add(address)
         self._wake.set()
+        self.on_news(address)
 
     def drop(self, address: str) -> None:
         """This node is about to carry a VIP no more; it is not answered for from this call on."""
         self._carried.pop(address, None)
         self._drop(address)
+
+    def to_be_called(self, address: str) -> Announced | None:
+        """At whom this node is to call a VIP."""
+        ownership = self._ownership
+        return to_be_called(self._node, address, ownership.carriers, ownership.living, self._now())
+
+    def say_reached(self, address: str, found: VipReached | None) -> None:
+        """What was found of a VIP that another node announces; None: nothing that can be said."""
+        if self._reaches.find(address, found):
+            self._words.add(address)
 
     def stay_out(self, is_out: bool) -> None:
         """Say and act as if the node carried nothing, for it is none of its group; or take part again."""
@@ -146,6 +165,7 @@ class Participant:
         self._since.pop(address, None)
         self._settle()
         self._words.add(address)
+        self.on_news(address)
 
     def give_way(self, reason: str, is_so: bool) -> None:
         """Give way to every other node, for a reason; or for that reason no more."""
@@ -203,6 +223,7 @@ class Participant:
             case VipCarried():
                 self._ownership.take_carried(sequence, word)
                 self._heed(word)
+                self.on_news(word.address)
             case None:
                 self._ownership.take_position(sequence)
         self._settle()
@@ -226,7 +247,8 @@ class Participant:
             return
         if word.carried and self._joins_at is None and word.address not in self._ownership.carried:
             self._awaited.add(word.address)
-        if self._ownership.needs_word_on(word.address):
+        self._reaches.hear(word.address, word.run, word.reached)
+        if self._needs_word_on(word.address):
             self._words.add_after(word.address, _CALM_SECONDS)
 
     def _settle(self) -> None:
@@ -235,6 +257,21 @@ class Participant:
             self._change(address, owns=False)
         for address in changes.gained:
             self._change(address, owns=True)
+        self._look_at_others()
+
+    def _look_at_others(self) -> None:
+        """Whose duty it is to call a VIP may be another's when a node comes, goes or gives way."""
+        living = self._ownership.living
+        part = (living.alive, living.takes_part(self._now()))
+        if part != self._part:
+            self._part = part
+            for address in self._carried:
+                self.on_news(address)
+
+    def _needs_word_on(self, address: str) -> bool:
+        if self._ownership.needs_word_on(address):
+            return True
+        return address in self._ownership.carried and self._reaches.needs_word_on(address, self._ownership.run)
 
     def _change(self, address: str, *, owns: bool) -> None:
         for link in self.links:
@@ -287,11 +324,11 @@ class Participant:
     async def _say(self, address: str) -> float | None:
         if self._joins_at is None or self._ownership.living.is_fenced or address in self._awaited:
             return None  # everything is looked at again once the node takes part
-        if not self._ownership.needs_word_on(address):
+        if not self._needs_word_on(address):
             return None
         word = self._ownership.word_on(address)
         if word.carried:
-            word = _shown(word, self._names, self._since.get(address, 0))
+            word = _shown(word, self._names, self._since.get(address, 0), self._reaches.on(address))
         await self._publish(subjects.carried(self._group, self._node, address), word, f"{word.run}-{word.number}")
         return _READ_BACK_SECONDS
 
@@ -308,7 +345,7 @@ def _subject_of(word: NodePresent | VipCarried, group: str) -> str:
     return subjects.carried(group, word.node, word.address)
 
 
-def _shown(word: VipCarried, names: tuple[str, ...], since: int) -> VipCarried:
+def _shown(word: VipCarried, names: tuple[str, ...], since: int, reached: VipReached | None) -> VipCarried:
     """With what only people want to know."""
     return VipCarried(
         node=word.node,
@@ -322,4 +359,5 @@ def _shown(word: VipCarried, names: tuple[str, ...], since: int) -> VipCarried:
         announced=word.announced,
         to=names if word.announced else (),
         since=since,
+        reached=reached,
     )

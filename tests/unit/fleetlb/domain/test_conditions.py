@@ -94,6 +94,7 @@ def test_reason_codes_are_stable() -> None:
         "DATAPLANE_REJECTED": "DataplaneRejected",
         "PROBE_UNANSWERED": "ProbeUnanswered",
         "NOT_ANNOUNCED": "NotAnnounced",
+        "NOT_REACHABLE": "NotReachable",
         "HUB_UNREACHABLE": "HubUnreachable",
         "RELEASE_PENDING": "ReleasePending",
         "TENANT_NOT_READY": "TenantNotReady",

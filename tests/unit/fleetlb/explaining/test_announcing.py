@@ -7,7 +7,7 @@ import pytest
 
 from fleetlb.contracts.objects import BalancerGroup, BalancerGroupStatus, BalancerNode
 from fleetlb.contracts.v1 import GroupInstructed, NodePresent, VipCarried
-from fleetlb.domain.announcing import PASSING_SECONDS
+from fleetlb.domain.announcing import PASSING_SECONDS, VipReached
 from fleetlb.domain.capabilities import EngineName
 from fleetlb.domain.routing import BgpPeer, BgpSpeaking, PoolAttributes, RouteAttributes, RouterSession
 from fleetlb.domain.virtual_servers import Announcement, VirtualServer, parse_key
@@ -238,3 +238,39 @@ def test_what_it_is_decided_from_is_shown() -> None:
 def test_a_word_without_end_is_cut() -> None:
     found = explained(carried=(answering("node-1", to=("e" * 9000,)),), present=ALIVE)
     assert len(found.given[f"announced {ADDRESS}"]) < 400
+
+
+def finding(**found: Any) -> Carrying:
+    """A node that called the first."""
+    return carrying("node-2", reached=VipReached(node="node-1", term=SINCE, over="eth1", since=SINCE, **found))
+
+
+def test_who_reaches_it_from_where_and_how_fast_has_a_line() -> None:
+    words = (answering("node-1"), finding(ports=(443,), micros=412))
+    found = explained(carried=words, present=ALIVE)
+    assert found.serving
+    assert (
+        found.given[f"called {ADDRESS} from node-2"] == f"reaches port 443 of {ADDRESS} over eth1 in 0.4 ms, at node-1"
+    )
+    anew = explained(carried=words, present=(ALIVE[0], present("node-2", run="r2")))
+    assert f"called {ADDRESS} from node-2" not in anew.given, "an earlier life found it"
+
+
+def test_what_another_node_does_not_reach_is_why_it_does_not_serve() -> None:
+    words = (answering("node-1"), finding(lost=(443,)))
+    found = explained(carried=words, present=ALIVE)
+    assert (found.serving, found.stage, found.reason) == (False, Stage.ANNOUNCED, "NotReachable")
+    assert found.message == f"node-2 does not reach {ADDRESS}:443 over eth1, which node-1 answers for and finds well"
+    assert (found.given["called from"], found.since) == ("node-2", SPELLED)
+    assert found.given[f"called {ADDRESS} from node-2"] == f"does not reach port 443 of {ADDRESS} over eth1, at node-1"
+    assert "firewall" in found.cure
+
+
+@pytest.mark.parametrize("word", [{"brake": True}, {"real_servers": 3, "healthy": 2}], ids=["brake", "some fail"])
+def test_a_call_that_may_have_met_a_failing_backend_is_no_reason(word: dict[str, Any]) -> None:
+    realized = {node: {WEB: Said(a_word(KEY, node=node, **word), "", LONG_AGO)} for node in BOTH}
+    assert explained(carried=(answering("node-1"), finding(lost=(443,))), present=ALIVE, realized=realized).serving
+
+
+def test_a_port_of_another_service_on_the_address_is_no_reason() -> None:
+    assert explained(carried=(answering("node-1"), finding(lost=(80,))), present=ALIVE).serving

@@ -9,10 +9,12 @@ import pytest
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.streams import announced_stream
 from fleetlb.contracts.v1 import NodePresent, VipCarried
+from fleetlb.domain.announcing import VipReached
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.fake_bus import FakeBus, FakeServer
 from fleetlb_dataplane_programmer.ownership import taking_part as taking_part_module
 from fleetlb_dataplane_programmer.ownership.carriers import weight
+from fleetlb_dataplane_programmer.ownership.duties import Announced
 from fleetlb_dataplane_programmer.ownership.living import Lease
 from fleetlb_dataplane_programmer.ownership.taking_part import Participant
 
@@ -114,6 +116,57 @@ async def test_a_node_that_is_taken_out_of_its_group_carries_nothing_for_the_oth
         first.stay_out(False)
         await eventually(lambda: link.owned == {VIP})
         assert not said(server, FIRST, OTHER).carried
+
+
+async def test_what_was_found_of_anothers_vip_is_said_and_said_no_more() -> None:
+    server = await a_server()
+    async with taking_part(server, SECOND) as (second, _), taking_part(server, FIRST) as (first, link):
+        await eventually(lambda: link.owned == {VIP} and said(server, FIRST).announced)
+        await eventually(lambda: second.to_be_called(VIP) == Announced(FIRST, said(server, FIRST).since))
+        assert (first.to_be_called(VIP), second.to_be_called(OTHER)) == (None, None)
+        found = VipReached(node=FIRST, term=said(server, FIRST).since, ports=(80,))
+        second.say_reached(VIP, found)
+        await eventually(lambda: said(server, SECOND).reached == found)
+        assert (said(server, SECOND).carried, said(server, SECOND).announced) == (True, False)
+        number = said(server, SECOND).number
+        second.say_reached(VIP, found)
+        second.say_reached(VIP, None)
+        await eventually(lambda: said(server, SECOND).reached is None)
+        assert said(server, SECOND).number > number
+        second.say_reached(VIP, found)
+        second.drop(VIP)
+        await eventually(lambda: not said(server, SECOND).carried)
+        assert said(server, SECOND).reached is None
+        assert link.owned == {VIP}, "what is found moves nothing"
+
+
+async def test_what_an_earlier_life_found_is_said_anew() -> None:
+    """Its word counts no more; nobody can tell whether this life would look at that VIP at all."""
+    server = await a_server()
+    async with taking_part(server, FIRST), taking_part(server, SECOND) as (second, _):
+        await eventually(lambda: said(server, FIRST).announced)
+        found = VipReached(node=FIRST, term=said(server, FIRST).since, ports=(80,))
+        second.say_reached(VIP, found)
+        await eventually(lambda: said(server, SECOND).reached == found)
+        server.delete_stream(STREAM)
+        await FakeBus(server).ensure_stream(announced_stream("default"))
+        await eventually(lambda: said(server, SECOND).reached == found)
+
+
+async def test_who_may_have_to_call_hears_of_each_vip_and_of_all_when_a_node_comes_or_goes() -> None:
+    server = await a_server()
+    async with taking_part(server, SECOND) as (second, _):
+        news: list[str] = []
+        second.on_news = news.append
+        second.carry(OTHER)
+        await eventually(lambda: OTHER in news)
+        async with taking_part(server, FIRST) as (_, link):
+            await eventually(lambda: link.owned == {VIP})
+            await eventually(lambda: said(server, FIRST).announced)
+            await eventually(lambda: VIP in news)
+            await eventually(lambda: second.to_be_called(VIP) is not None)
+            news.clear()
+        await eventually(lambda: {VIP, OTHER} <= set(news))
 
 
 async def test_nobody_speaks_for_another() -> None:
