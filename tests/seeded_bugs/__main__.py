@@ -15,14 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.seeded_bugs.bugs import BUGS, Bug
-from tests.seeded_bugs.found_by_killing import FOUND_BY_KILLING
-from tests.seeded_bugs.of_announcing import OF_ANNOUNCING
-from tests.seeded_bugs.of_events import OF_EVENTS
-from tests.seeded_bugs.of_lateness import OF_LATENESS
-from tests.seeded_bugs.of_moving import OF_MOVING
-from tests.seeded_bugs.of_nats import OF_NATS
-from tests.seeded_bugs.of_signing import OF_SIGNING
+from tests.seeded_bugs.bugs import Bug
+from tests.seeded_bugs.every_bug import ALL
 
 ROOT = Path(__file__).parents[2]
 ROOTS = ("libs", *(f"services/{path.name}" for path in sorted((ROOT / "services").iterdir()) if path.is_dir()))
@@ -43,13 +37,7 @@ class Outcome(NamedTuple):
 
 def main(words: list[str]) -> int:
     """`words`: bugs whose name holds one of them; none: all."""
-    bugs = [
-        bug
-        for bug in (
-            *BUGS, *OF_ANNOUNCING, *OF_EVENTS, *OF_LATENESS, *OF_MOVING, *OF_NATS, *OF_SIGNING, *FOUND_BY_KILLING,
-        )  # fmt: skip
-        if not words or any(word in bug.name for word in words)
-    ]
+    bugs = [bug for bug in ALL if not words or any(word in bug.name for word in words)]
     if not bugs:
         print(f"no bug has {' or '.join(words)} in its name", file=sys.stderr)
         return 2

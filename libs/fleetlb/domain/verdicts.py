@@ -165,8 +165,8 @@ def _health(current: list[PortReport]) -> str:
 
 _ASK = "ask the platform team, to whom `fleetlb why svc` tells what is missing"
 NETWORK_TEXTS: dict[str, str] = {
-    Reason.NOT_ANNOUNCED: "the network is not told where the address is; backends are ready, and it serves as soon as it"
-    f" is: {_ASK}",
+    Reason.NOT_ANNOUNCED: "the network is not told where the address is; backends are ready, and it serves as soon"
+    f" as it is: {_ASK}",
     Reason.NOT_REACHABLE: f"backends are ready, but the address is not reached over the network: {_ASK}",
 }
 """Without nodes, interfaces, routers and settings, which are the platform's own affair."""

@@ -56,8 +56,10 @@ def decide_attributes(
     known: Iterable[PoolAttributes],
     leaving: Set[str] = frozenset(),
 ) -> tuple[PoolAttributes, ...]:
-    """What a group's nodes are to be told of single pools, by name. `known`: what they were told last; `leaving`: pools with
-    addresses that move between groups, of which those that they come from know until the last one is gone.
+    """What a group's nodes are to be told of single pools, by name.
+
+    `known`: what they were told last; `leaving`: pools with addresses that move between groups: the group that they
+    come from goes on with what it knows of them until the last one is gone.
 
     What is wrong is not followed: the pool stays as it was told of, and of a new one nothing is said. Nodes do not
     announce it then, as routers might hear of it that must not.
