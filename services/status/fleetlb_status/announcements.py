@@ -107,8 +107,8 @@ class Announcements:
 
     def fold_node(self, word: NodeRealized) -> None:
         """A node has said how its sessions with routers are."""
-        of_bgp = {pool.group for pool in self._pools.values() if pool.way is Announcement.BGP}
-        if self._routers.fold(word) and word.group in of_bgp:
+        asked = (word.group, Announcement.BGP)
+        if self._routers.fold(word) and any((pool.group, pool.way) == asked for pool in self._pools.values()):
             self._changed(self._memory.of_group(word.group))
 
     def begin(self, group: str) -> None:
