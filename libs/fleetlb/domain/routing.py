@@ -103,6 +103,11 @@ class RouterSession(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     """Why it is not up, in the daemon's words."""
 
 
+def peers_up(sessions: Iterable[RouterSession]) -> frozenset[str]:
+    """Names of the routers that are told anything."""
+    return frozenset(each.peer for each in sessions if each.up)
+
+
 class RouterIdPolicy(enum.StrEnum):
     """What identifies a node among routers: 32 bits, different on each."""
 

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 from fleetlb.contracts.objects import AddressClaim, ClaimPhase
 from fleetlb.contracts.v1 import Probe, RealizedState
-from fleetlb.domain.virtual_servers import VirtualServerKey
+from fleetlb.domain.routing import peers_up
+from fleetlb.domain.routing_rules import peers_told
+from fleetlb.domain.virtual_servers import Announcement, VirtualServerKey
 from fleetlb.explaining.situation import Said, Situation
 
 
@@ -28,6 +30,8 @@ def _line(seen: Situation, claim: AddressClaim) -> str:
     going = f"from group {spec.group} to {spec.moving_to}"
     if seen.other is not None and seen.other.metadata.name == spec.moving_to and (late := _late(seen, spec.address)):
         return f"{going}, as soon as {', '.join(late)} {'carries' if len(late) == 1 else 'carry'} it"
+    if _lacks_router(seen, spec.moving_to):
+        return f"{going}, as soon as a node of {spec.moving_to} tells a router"
     return f"{going}, whose nodes carry it; those of {spec.group} are about to let go"
 
 
@@ -38,6 +42,16 @@ def _holding(seen: Situation, address: str) -> list[str]:
         for node, said in _there(seen, address)
         if any(each is None or each.word.state is not RealizedState.REMOVED for each in said)
     ]
+
+
+def _lacks_router(seen: Situation, group: str) -> bool:
+    """Whether no router is told of the pool by the group that it moves to."""
+    pool, other = seen.pool, seen.other
+    if pool is None or pool.spec.announcement is not Announcement.BGP or other is None or other.metadata.name != group:
+        return False
+    peers = peers_told(pool.spec.bgp, other.spec.bgp) if other.spec.bgp is not None else frozenset[str]()
+    up = frozenset[str]().union(*(peers_up(node.sessions) for node in other.status.nodes))
+    return not (up & peers if peers else up)
 
 
 def _late(seen: Situation, address: str) -> list[str]:

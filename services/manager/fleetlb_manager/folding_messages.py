@@ -19,6 +19,7 @@ from fleetlb.contracts.v1 import (
 )
 from fleetlb.domain.bars import is_late
 from fleetlb.domain.errors import Poison
+from fleetlb.domain.routing import peers_up
 from fleetlb.domain.virtual_servers import Announcement
 from fleetlb.runtime.bus import Message
 from fleetlb.runtime.metrics import UNREADABLE
@@ -28,7 +29,7 @@ from fleetlb_manager.marking import Marks, StatusKey
 from fleetlb_manager.memory import Memory
 from fleetlb_manager.observations import NodesChanged, ServiceChanged
 from fleetlb_manager.parking import Parking
-from fleetlb_manager.shares import owner_at
+from fleetlb_manager.shares import live_shares, owner_at, service_of
 
 log = structlog.get_logger(__name__)
 
@@ -159,7 +160,7 @@ class MessageFolding:
         self._marks.service(key)
 
     def _node_realized(self, group: str, said: NodeRealized) -> None:
-        before = self._memory.capabilities(group)
+        before, known = self._memory.capabilities(group), self._memory.realized.nodes(group).get(said.node)
         if not self._memory.realized.note_node(group, said):
             return
         self._marks.status(StatusKey("group", group))
@@ -171,6 +172,15 @@ class MessageFolding:
                 self._marks.service(key)
             for address in self._memory.claims.of_pools.elsewhere():
                 self._marks.claim(address)
+        if known is None or peers_up(known.sessions) != peers_up(said.sessions):
+            self._look_at_moving()
+
+    def _look_at_moving(self) -> None:
+        """Services whose addresses are on their way to another group look whether they may follow. O(those)."""
+        found = (self._memory.claims.at(address) for address in self._memory.claims.of_pools.elsewhere())
+        for claim in [claim for claim in found if claim is not None and claim.spec.is_moving]:
+            for share in live_shares(claim.spec):
+                self._marks.service(service_of(share.owner))
 
     def _unreadable(self, stream: str, problem: Poison) -> None:
         UNREADABLE.labels(stream).inc()

@@ -4,16 +4,19 @@ Addresses that have a Service in common move together: a LoadBalancer names one 
 if it can carry every one of those Services; otherwise they stay where they are, and it is told why. O(those Services).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import NamedTuple
 
 from fleetlb.contracts.objects import AddressClaim, ClaimPhase, LoadBalancerSpec
 from fleetlb.contracts.v1 import RealizedState
 from fleetlb.domain.planning import keys_of
+from fleetlb.domain.routing import peers_up
+from fleetlb.domain.routing_rules import peers_told
 from fleetlb.domain.service_fields import judge_capabilities
 from fleetlb.domain.virtual_servers import Announcement
 from fleetlb_manager.identities import ServiceKey, Slot
 from fleetlb_manager.memory import Memory
+from fleetlb_manager.pool_attributes import attribute_problems
 from fleetlb_manager.shares import live_shares, service_of
 from fleetlb_manager.virtual_server_tables import Acknowledged, Published
 
@@ -100,10 +103,8 @@ def _lack(memory: Memory, party: Party, group: str) -> str:
             return f"nothing changes for tenant {tenant} now: see its condition Ready"
         if grant.groups and group not in grant.groups:
             return f"tenant {tenant} is not granted group {group}; add it to spec.groups of the Tenant"
-        networks = memory.networks.get(claim.spec.pool)
-        way = networks.announcement if networks is not None else Announcement.NONE
-        if way is not Announcement.NONE and way.value not in capabilities:
-            return f"nodes of group {group} cannot announce by {way} (condition Announced)"
+        if problem := _unannounceable(memory, claim.spec.pool, group, capabilities):
+            return problem
     for key, spec in party.specs.items():
         if spec is None:
             return NOT_KNOWN
@@ -111,6 +112,19 @@ def _lack(memory: Memory, party: Party, group: str) -> str:
         if refusal is not None:
             return f"{spec.service.namespace}/{spec.service.name} of {key.tenant}: {refusal.message}"
     return ""
+
+
+def _unannounceable(memory: Memory, pool: str, group: str, capabilities: Set[str]) -> str:
+    """Why a group cannot announce a pool as it asks; empty: it can."""
+    networks, found, carrier = memory.networks.get(pool), memory.pools.get(pool), memory.groups.get(group)
+    way = networks.announcement if networks is not None else Announcement.NONE
+    if way is not Announcement.NONE and way.value not in capabilities:
+        return f"nodes of group {group} cannot announce by {way} (condition Announced)"
+    if way is not Announcement.BGP or found is None or carrier is None:
+        return ""
+    if carrier.spec.bgp is None:
+        return f"group {group} has no routers; set spec.bgp of the BalancerGroup {group}"
+    return next(iter(attribute_problems(found, carrier.spec.bgp, memory.pools.values())), "")
 
 
 def _stay(memory: Memory, party: Party) -> str:
@@ -151,6 +165,8 @@ def waits_for(memory: Memory, spec: LoadBalancerSpec, group: str) -> str:
     nodes = memory.nodes_of(group)
     if not nodes:
         return f"there is no balancer group {group}"
+    if _tells_routers(memory, spec.pool, spec.group) and not _tells_routers(memory, spec.pool, group):
+        return f"no node of group {group} tells a router of pool {spec.pool}"
     for key in keys_of(spec.addresses, spec.service.ports):
         slot = Slot(group, key)
         missing = lagging(memory, slot, nodes)
@@ -163,6 +179,17 @@ def waits_for(memory: Memory, spec: LoadBalancerSpec, group: str) -> str:
             if unanswered:
                 return f"{unanswered[0]} of group {group} reaches no backend of {key}"
     return ""
+
+
+def _tells_routers(memory: Memory, pool: str, group: str) -> bool:
+    """Whether a node of a group has a session with a router that is to hear of a pool."""
+    found, carrier = memory.pools.get(pool), memory.groups.get(group)
+    if found is None or found.spec.announcement is not Announcement.BGP or carrier is None or carrier.spec.bgp is None:
+        return False
+    peers = peers_told(found.spec.bgp, carrier.spec.bgp)
+    said = memory.realized.nodes(group).values()
+    up = frozenset[str]().union(*(peers_up(node.sessions) for node in said))
+    return bool(up & peers if peers else up)
 
 
 def lagging(memory: Memory, slot: Slot, nodes: Sequence[str]) -> list[str]:

@@ -7,11 +7,13 @@ from msgspec.structs import replace
 
 from fleetlb.contracts import codec, subjects
 from fleetlb.contracts.objects import AddressClaimSpec
-from fleetlb.contracts.v1 import Probe, TenantAllowed, VirtualServerDesired
+from fleetlb.contracts.v1 import NodeRealized, Probe, TenantAllowed, VirtualServerDesired
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.capabilities import EngineName
+from fleetlb.domain.routing import BgpPeer, BgpSpeaking, RouteAttributes, RouterSession
 from fleetlb.domain.services import TenantService
 from fleetlb.domain.virtual_servers import Announcement
+from fleetlb.runtime.bus import Message
 from fleetlb_manager.counting import moved_condition
 from fleetlb_manager.moves import lacks_of
 from fleetlb_manager.registering import register
@@ -300,6 +302,63 @@ async def test_on_layer_2_the_nodes_of_one_group_answer_and_never_those_of_two()
     await world.work()
     assert is_settled(world, SPARE)
     assert answering() == [SPARE]
+
+
+def speaking(*peers: str) -> BgpSpeaking:
+    routers = (BgpPeer(name=name, address=f"10.0.0.{number}", asn=65000) for number, name in enumerate(peers, 1))
+    return BgpSpeaking(asn=65001, peers=tuple(routers))
+
+
+def speak(world: World, group: str, bgp: BgpSpeaking | None) -> None:
+    kept = world.kept.groups[group]
+    spec = replace(kept.spec, engine=EngineName.IPVS, bgp=bgp)
+    world.kept.groups[group] = world.kept.stamp(replace(kept, spec=spec), respecified=True)
+    world.folding.group_set(world.kept.groups[group])
+
+
+def is_up(world: World, group: str, node: str, *peers: str) -> None:
+    sessions = tuple(RouterSession(peer=peer, up=True) for peer in peers)
+    said = NodeRealized(
+        node=node, group=group, engine=EngineName.IPVS, capabilities=("tcp", "bgp"), ready=True, sessions=sessions
+    )
+    subject = subjects.realized_node(group, node)
+    world.messages.realized(group, Message(subject, codec.encode(said), 1))
+
+
+async def test_by_bgp_nothing_leaves_a_group_before_the_other_tells_a_router() -> None:
+    world = await a_served(announcement=Announcement.BGP)
+    for group, node in ((GROUP, "node-1"), (SPARE, "node-9")):
+        speak(world, group, speaking("tor"))
+        is_up(world, group, node, *(("tor",) if group == GROUP else ()))
+    move(world, announcement=Announcement.BGP)
+    await world.work()
+    assert (standing(world), the_claim(world).carriers) == (GROUP, (GROUP, SPARE))
+    is_up(world, SPARE, "node-9", "tor")
+    await world.work()
+    assert is_settled(world, SPARE)
+
+
+@pytest.mark.parametrize(
+    ("bgp", "words"),
+    [
+        (None, "group spare has no routers; set spec.bgp of the BalancerGroup spare"),
+        (speaking("spine"), "spec.bgp.peers: there is no peer 'tor'"),
+    ],
+)
+async def test_by_bgp_nothing_moves_to_where_no_router_can_be_told_of_it(bgp: BgpSpeaking | None, words: str) -> None:
+    asked: dict[str, Any] = {"announcement": Announcement.BGP, "bgp": RouteAttributes(peers=("tor",))}
+    world = await a_served(**asked)
+    speak(world, GROUP, speaking("tor"))
+    speak(world, SPARE, bgp)
+    for group, node in ((GROUP, "node-1"), (SPARE, "node-9")):
+        is_up(world, group, node, "tor")
+    move(world, **asked)
+    await world.work()
+    assert is_settled(world, GROUP)
+    assert words in lacks_of(world.memory, [VIP])[VIP]
+    speak(world, SPARE, speaking("spine", "tor"))
+    await world.work()
+    assert is_settled(world, SPARE)
 
 
 async def test_tenants_may_have_on_each_group_what_it_carries_of_theirs_and_no_longer() -> None:

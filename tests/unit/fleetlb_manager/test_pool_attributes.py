@@ -94,3 +94,10 @@ def test_a_pool_that_is_wrong_stays_as_it_was_and_a_new_one_is_not_told_of() -> 
     before = PoolAttributes(pool="gold", attributes=RouteAttributes(communities=("65000:1",)))
     told = decide_attributes(pools, "default", SPEAKING, (before, PoolAttributes(pool="gone")))
     assert told == (before, PoolAttributes(pool="silver", attributes=TO_ONE))
+
+
+def test_a_group_that_a_pool_moves_away_from_goes_on_with_what_it_knows_until_the_last_address_is_gone() -> None:
+    before, moved = PoolAttributes(pool="gold", attributes=TO_ONE), routed(group="other", bgp=RouteAttributes())
+    assert decide_attributes([moved], "default", SPEAKING, (before,), {"gold"}) == (before,)
+    assert decide_attributes([moved], "default", SPEAKING, (before,)) == ()
+    assert decide_attributes([moved], "default", SPEAKING, (), {"gold"}) == ()

@@ -12,10 +12,14 @@ from fleetlb.contracts.objects import (
     AddressPool,
     AddressPoolSpec,
     BalancerGroup,
+    BalancerGroupStatus,
+    BalancerNode,
     ClaimOwner,
     ClaimPhase,
 )
 from fleetlb.contracts.v1 import Probe, RealizedState
+from fleetlb.domain.routing import BgpPeer, BgpSpeaking, RouteAttributes, RouterSession
+from fleetlb.domain.virtual_servers import Announcement
 from fleetlb.explaining.explanations import explain
 from fleetlb.explaining.situation import Said
 from fleetlb.testkit.load_balancers import ADDRESS, CLUSTER, KEY, a_group, a_word
@@ -75,6 +79,32 @@ def test_who_is_waited_for_is_named(
     found = said(other, words, **claim)
     assert line in found
     assert bool(line) is bool(found)
+
+
+@pytest.mark.parametrize(("peer", "line"), [("tor", "whose nodes carry it"), ("spine", "a node of b tells a router")])
+def test_by_bgp_it_is_said_that_no_router_is_told_yet(peer: str, line: str) -> None:
+    pool = AddressPool(
+        metadata=ObjectMeta(name="default"),
+        spec=AddressPoolSpec(
+            addresses=("192.0.2.0/24",),
+            group="b",
+            announcement=Announcement.BGP,
+            bgp=RouteAttributes(peers=("tor",)),
+        ),
+    )
+    group = another("b")
+    routers = tuple(BgpPeer(name=name, address="10.0.0.1", asn=65000) for name in ("tor", "spine"))
+    nodes = (BalancerNode(name="node-8", sessions=(RouterSession(peer=peer, up=True),)),)
+    group = replace(
+        group,
+        spec=replace(group.spec, bgp=BgpSpeaking(asn=65001, peers=routers)),
+        status=BalancerGroupStatus(nodes=nodes),
+    )
+    there = {node: {WEB: Said(a_word(KEY, node=node, **CARRIED), "", NOW)} for node in NAMES}
+    seen = a_situation(
+        claims=(a_claim(**TO_B),), pool=pool, other=group, desired_there={WEB: WISHED}, realized_there=there
+    )
+    assert line in explain(seen).given[f"moving {ADDRESS}"]
 
 
 def test_where_an_address_cannot_go_it_is_said_where_the_reason_stands() -> None:
