@@ -49,8 +49,8 @@ def said(other: str, words: dict[str, dict[str, Any]], **claim: Any) -> str:
     return found.given.get(f"moving {ADDRESS}", "")
 
 
-CARRIED = {"revision": 9, "probe": Probe.ANSWERED}
-GONE = {"revision": 9, "state": RealizedState.REMOVED}
+CARRIED: dict[str, Any] = {"revision": 9, "probe": Probe.ANSWERED}
+GONE: dict[str, Any] = {"revision": 9, "state": RealizedState.REMOVED}
 TO_B = {"group": "default", "moving_to": "b"}
 FROM_A = {"group": "default", "moving_from": "a"}
 
