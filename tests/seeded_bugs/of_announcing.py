@@ -268,8 +268,8 @@ OF_ANNOUNCING = (
     Bug(
         "attributes of a pool that cannot be right are told",
         "services/manager/fleetlb_manager/pool_attributes.py",
-        "        if not attribute_problems(pool, speaking, pools):\n",
-        "        if True:\n",
+        "        if is_ours and not attribute_problems(pool, speaking, pools):\n",
+        "        if is_ours:\n",
         (f"{UNIT}/fleetlb_manager/test_pool_attributes.py", f"{UNIT}/fleetlb_manager/test_instructing.py"),
     ),
     Bug(
