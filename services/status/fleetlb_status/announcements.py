@@ -212,7 +212,7 @@ class Announcements:
         nodes = self._memory.nodes(group)
         tellers = self._routers.tellers(group, nodes, peers)
         announced = tuple(_told_of(address, tellers) for address in addresses if tellers)
-        if pool.withheld:
+        if pool.withheld and pool.group == group:
             return (), f"{addresses[0]} is announced by no node; pool {balancer.spec.pool}: {pool.withheld}"
         if known and not known[1]:
             why = Cause.BGP_NOT_ANNOUNCED

@@ -411,6 +411,8 @@ def test_a_pool_that_no_node_announces_before_it_is_mended_is_not_announced() ->
     judged = world.later().judge()
     assert judged.verdict.serving.reason == Reason.NOT_ANNOUNCED
     assert judged.verdict.serving.message == f"{ADDRESS} is announced by no node; pool link: mend spec.bgp"
+    world.announcements.set_pool(a_pool(Announcement.BGP, said, group="spare"))
+    assert world.reason() == Reason.SERVING, "the group that it moves away from goes on with what it was told"
     world.announcements.set_pool(a_pool(Announcement.BGP))
     assert world.reason() == Reason.SERVING
 
