@@ -111,10 +111,18 @@ class ObjectFolding:
         if claim.spec.phase is not ClaimPhase.BOUND or claim.spec.leaving or is_elsewhere:
             self._marks.claim(claim.spec.address)
         self._claim_changed(claim, known)
-        for group in set(known.spec.groups).difference(claim.spec.groups) if known is not None else ():
-            self._doubts.of_group(group, tenant)
+        if known is not None and known.spec.groups != claim.spec.groups:
+            self._place_changed(claim, known)
         if self._memory.usage.of(tenant) != before:
             self._offering.call(quota_resource(tenant))
+
+    def _place_changed(self, claim: AddressClaim, known: AddressClaim) -> None:
+        """Other groups carry an address, which may be one that its pool has not any more."""
+        tenant = claim.spec.owner.tenant
+        for group in set(known.spec.groups).difference(claim.spec.groups):
+            self._doubts.of_group(group, tenant)
+        items = map(self._memory.load_balancers.get, owners_of(claim))
+        self._doubts.of_load_balancer(tenant, *(item.spec for item in items if item is not None))
 
     def claim_gone(self, claim: AddressClaim) -> None:
         """An AddressClaim was deleted: its address is free, the oldest who waits for one is next."""

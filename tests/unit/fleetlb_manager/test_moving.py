@@ -304,6 +304,20 @@ async def test_on_layer_2_the_nodes_of_one_group_answer_and_never_those_of_two()
     assert answering() == [SPARE]
 
 
+async def test_an_address_that_its_pool_has_lost_is_allowed_where_it_goes() -> None:
+    world = await a_served()
+    world.repool("192.0.2.4/30")
+    await world.work()
+    world.kept.silent = {SPARE}
+    world.repool("192.0.2.4/30", group=SPARE)
+    await world.work()
+    assert f"{VIP}/32" in allowed(world, SPARE), "nodes refuse what its tenant may not have there, and are waited for"
+    world.kept.silent = set()
+    await world.work()
+    assert is_settled(world, SPARE)
+    assert f"{VIP}/32" not in allowed(world, GROUP)
+
+
 def speaking(*peers: str) -> BgpSpeaking:
     routers = (BgpPeer(name=name, address=f"10.0.0.{number}", asn=65000) for number, name in enumerate(peers, 1))
     return BgpSpeaking(asn=65001, peers=tuple(routers))
