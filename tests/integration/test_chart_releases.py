@@ -69,7 +69,8 @@ def install(kubectl: Kubectl, chart: Path, verb: str = "install", **values: Any)
 
 
 def uninstall(kubectl: Kubectl, chart: Path) -> None:
-    _helm(kubectl.kubeconfig, "uninstall", charts.RELEASES[chart])
+    """Return when all is gone: an API server takes its time with definitions."""
+    _helm(kubectl.kubeconfig, "uninstall", charts.RELEASES[chart], "--wait", "--timeout", "60s")
 
 
 def present(kubectl: Kubectl) -> dict[str, str]:
