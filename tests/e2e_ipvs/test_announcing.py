@@ -2,6 +2,8 @@
 
 import asyncio
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from fleetlb.domain.conditions import ANNOUNCED, SERVING, Reason
 from fleetlb.domain.verdicts import NETWORK_TEXTS
@@ -58,21 +60,13 @@ async def test_a_pool_that_its_node_cannot_announce_says_why(acme: Tenant, site:
     await acme.listen(*ports)
     await acme.create("web", ports)
     vip = key(await acme.vip("web"), 80)
-    await fleet.management.patch(
-        ADDRESS_POOLS, "default", {"spec": {"announcement": "layer2"}}, kind=PatchKind.MERGE
-    )  # fmt: skip
-
-    async def is_said() -> bool:
-        pool = await fleet.management.get(ADDRESS_POOLS, "default")
-        said = [each.message for each in pool.status.conditions if each.type == ANNOUNCED]
-        return any("node-1 of group default cannot announce by layer2" in message for message in said)
-
-    await eventually(is_said, "the pool's condition")
-    assert (await site.ask(vip)).ok, "what is routed there is carried all the same"
-    assert await acme.reason("web", SERVING, "NotAnnounced") == NETWORK_TEXTS[Reason.NOT_ANNOUNCED]
-    lack = await _lack(fleet)
-    assert all(word in lack for word in ("no node says that it carries", vip.address, "FLEETLB_LAYER2_INTERFACES"))
-    await fleet.management.patch(ADDRESS_POOLS, "default", {"spec": {"announcement": "none"}}, kind=PatchKind.MERGE)
+    async with _announced_on_layer_2(fleet):
+        await eventually(lambda: _says_who_cannot(fleet), "the pool's condition")
+        assert (await site.ask(vip)).ok, "what is routed there is carried all the same"
+        told = await acme.reason("web", SERVING, "NotAnnounced")
+        assert told.startswith(f"{NETWORK_TEXTS[Reason.NOT_ANNOUNCED]} [trace ")
+        lack = await _lack(fleet)
+        assert all(word in lack for word in ("no node says that it carries", vip.address, "FLEETLB_LAYER2_INTERFACES"))
 
     async def is_silent() -> bool:
         pool = await fleet.management.get(ADDRESS_POOLS, "default")
@@ -80,6 +74,27 @@ async def test_a_pool_that_its_node_cannot_announce_says_why(acme: Tenant, site:
 
     await eventually(is_silent, "the end of the condition")
     await acme.reason("web", SERVING, "ProbeAnswered")
+
+
+@asynccontextmanager
+async def _announced_on_layer_2(fleet: Fleet) -> AsyncIterator[None]:
+    """The pool of all tests asks for it meanwhile."""
+
+    async def announce(way: str) -> None:
+        change = {"spec": {"announcement": way}}
+        await fleet.management.patch(ADDRESS_POOLS, "default", change, kind=PatchKind.MERGE)
+
+    await announce("layer2")
+    try:
+        yield
+    finally:
+        await announce("none")
+
+
+async def _says_who_cannot(fleet: Fleet) -> bool:
+    pool = await fleet.management.get(ADDRESS_POOLS, "default")
+    said = [each.message for each in pool.status.conditions if each.type == ANNOUNCED]
+    return any("node-1 of group default cannot announce by layer2" in message for message in said)
 
 
 async def _lack(fleet: Fleet) -> str:
