@@ -379,7 +379,7 @@ async def test_a_stream_deleted_and_recreated_is_read_anew(worlds: Worlds) -> No
             await world.delete_stream("S")
             await world.bus.ensure_stream(SPEC)
             await publish(world.bus, "s.b", "2")
-            await eventually(lambda: "s.b=2" in diary.lines[2:] and diary.lines.count("replayed") == 2)
+            await eventually(lambda: "s.b=2" in diary.lines[2:] and diary.lines.count("replayed") >= 2)
         assert diary.lines[2] == "restart"
         assert "s.a=1" not in diary.lines[2:]
 
