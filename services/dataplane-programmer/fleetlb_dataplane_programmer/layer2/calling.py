@@ -194,6 +194,7 @@ class Caller:
         if before == b"":
             self._asked[claim.address] = claim.mac
         elif before is not None and before != claim.mac:
+            del self._asked[claim.address]  # once for each question, however many answers somebody sends
             CLAIMED_TWICE.inc()
             address, macs = str(ipaddress.ip_address(claim.address)), [before.hex(":"), claim.mac.hex(":")]
             self._log.warning("two on the link answer for a VIP", address=address, macs=macs)
