@@ -89,6 +89,17 @@ async def test_what_tenants_write_is_text_wherever_it_is_shown(tmp_path: Path) -
         assert await page.ask("document.querySelectorAll('img, #list script, main script').length") == 0
 
 
+async def test_a_service_that_is_opened_at_once_after_another_is_shown(tmp_path: Path) -> None:
+    async with opened(await crowded(), tmp_path) as page:
+        await page.ask("document.querySelector('#list .open').click()")
+        await page.until("document.querySelector('#why')", "why")
+        await page.ask(
+            "document.querySelector('#drawer').close(), [...document.querySelectorAll('#list .open')][1].click()"
+        )
+        await page.until("document.querySelector('#why')", "why, of the second")
+        assert await page.ask("location.hash") != ""
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_everybody_can_read_it(tmp_path: Path, scheme: str) -> None:
     async with opened(await crowded(), tmp_path) as page:

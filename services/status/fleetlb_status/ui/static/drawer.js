@@ -27,7 +27,9 @@ export class Drawer {
     this.load();
   }
 
+  // The browser tells of an end in a task of its own: by then another Service may have been opened.
   closed() {
+    if (this.dialog.open) return;
     this.service = null;
     history.replaceState(null, "", location.pathname);
     if (this.from && this.from.isConnected) this.from.focus();
