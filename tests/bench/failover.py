@@ -1,6 +1,6 @@
 """Measures what clients miss when a balancer node fails, on layer 2 and by BGP, in the lab: real nodes, a real link.
 
-    deploy/lab/run.sh .venv/bin/python -m tests.bench.failover [--runs 20] [--only layer2|bgp]
+    deploy/lab/run.sh .venv/bin/python -m tests.bench.failover [--runs 20] [--only layer2|bgp] [--failures WORD ...]
 
 A client sends a datagram every 10 ms, one flow, and always that node fails which carries it; then all becomes as it was
 before. On layer 2 somebody else asks every 20 ms who has the address. The lab's kernel is a process of this machine:
@@ -236,8 +236,10 @@ async def asking(onlooker: Namespace, address: str) -> AsyncIterator[Asker]:
         running.cancel()
 
 
-async def measure(network: RoutedGroup, backends: BackendsOnLink, onlooker: Namespace, runs: int, only: str) -> None:
-    """Print the table."""
+async def measure(
+    network: RoutedGroup, backends: BackendsOnLink, onlooker: Namespace, asked: argparse.Namespace
+) -> None:
+    """Print the table of what is asked for."""
     with tempfile.TemporaryDirectory() as folder:
         async with (
             backends.answering(OnLink.address, Routed.address),
@@ -248,14 +250,15 @@ async def measure(network: RoutedGroup, backends: BackendsOnLink, onlooker: Name
             await group.drain()
             print(head(), flush=True)
             for announced in (OnLink(group, asker), Routed(network)):
-                if only not in ("", announced.way.announcement.value):
+                chosen = [each for each in announced.failures if any(word in each.name for word in asked.failures)]
+                if asked.only not in ("", announced.way.announcement.value) or not chosen:
                     continue
                 await group.wish(announced.address, way=announced.way, protocol="udp", **backends.served)
                 await become(announced.is_whole)
                 with Flow(network.client, (announced.address, PORT), SOURCE, SEND_SECONDS) as flow:
                     await become(flow.is_answered)
-                    for failure in announced.failures:
-                        done = [await one(network, group, announced, failure, flow) for _ in range(runs)]
+                    for failure in chosen:
+                        done = [await one(network, group, announced, failure, flow) for _ in range(asked.runs)]
                         print(row(announced, failure, done), flush=True)
 
 
@@ -264,6 +267,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--only", choices=[OnLink.way.announcement.value, Routed.way.announcement.value], default="")
+    parser.add_argument(
+        "--failures", nargs="+", default=[""], metavar="WORD", help="those whose name holds one of them"
+    )
     options = parser.parse_args()
     with (
         contextlib.suppress(KeyboardInterrupt),
@@ -273,7 +279,7 @@ def main() -> None:
         Namespace("onlooker") as onlooker,
     ):
         network.plug(network.switch, "lan", onlooker, ("10.10.0.8/24",))
-        asyncio.run(measure(network, backends, onlooker, options.runs, options.only))
+        asyncio.run(measure(network, backends, onlooker, options))
 
 
 if __name__ == "__main__":
