@@ -4,7 +4,7 @@ from fleetlb.contracts import subjects
 from fleetlb.contracts.objects import ClaimPhase
 from fleetlb.domain.conditions import Reason
 from fleetlb.domain.services import TenantService
-from tests.random.healing import faults, keys_of
+from tests.random.healing import faults, keys_of, misjudged
 from tests.random.keeping import Everything
 from tests.random.outside import Node, Watcher
 from tests.random.process import Process
@@ -66,7 +66,8 @@ class Fleet:
         self._is_as_wished()
 
     def _is_as_wished(self) -> None:
-        assert not (left := faults(self.kept, self.watchers, self.promises.nodes.values())), "\n".join(left)
+        left = faults(self.kept, self.watchers, self.promises.nodes.values()) + misjudged(self.process.memory)
+        assert not left, "\n".join(left)
 
     def _end_of_the_stale(self) -> None:
         for process in self.stale:

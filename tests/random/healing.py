@@ -7,8 +7,10 @@ from fleetlb.contracts.objects import AddressClaim, AddressPool, ClaimPhase, Loa
 from fleetlb.domain.conditions import Reason
 from fleetlb.domain.services import TenantService, digest_of
 from fleetlb.domain.virtual_servers import VirtualServerKey
+from fleetlb_manager.allowances import decide_allowance
 from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.load_balancers import key_of
+from fleetlb_manager.memory import Memory
 from tests.random import sharing
 from tests.random.keeping import Everything
 from tests.random.outside import Node, Watcher
@@ -39,6 +41,25 @@ def faults(kept: Everything, watchers: Iterable[Watcher], nodes: Iterable[Node])
     wished = {subjects.desired(*place) for place in served}
     found += [f"V: {subject} is left in desired" for subject in kept.wishes if subject not in wished]
     found += [f"V: {n.name} still serves {key}" for n in nodes for key in n.serving if (n.group, key) not in served]
+    return found
+
+
+def misjudged(memory: Memory) -> list[str]:
+    """What a manager at rest believes of who carries what, and of what tenants may have, and would not, asked anew."""
+    found = list[str]()
+    for service in memory.load_balancers.services():
+        item = memory.load_balancers.get(service)
+        carried = tuple(spec for spec in memory.by_group(item.spec) if spec.addresses) if item is not None else ()
+        if memory.carried.get(service) != carried:
+            found.append(f"M: {service} is carried by {memory.carried.get(service)}, and not by {carried}")
+    for key in [key for group in memory.carriers for key in memory.allowances.of_group(group)]:
+        registration, said = memory.registrations.get(key.tenant), memory.allowances.get(key)
+        if registration is None or registration.grant is None or said is None:
+            continue
+        held = [s for k in memory.load_balancers.of_tenant(key.tenant) for s in memory.carried.get(k)]
+        anew = decide_allowance(registration.grant, key.group, memory.networks, held)
+        if said.digest != digest_of((memory.account_of(key.tenant), anew)):
+            found.append(f"A7: {key} was said otherwise, and should be {anew}")
     return found
 
 

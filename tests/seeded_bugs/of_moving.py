@@ -73,9 +73,30 @@ OF_MOVING = (
     ),
     Bug(
         "a group is not told what a tenant may have of what moves there",
-        f"{MANAGER}/allowing.py",
-        "            specs = [each for spec in held for each in self._memory.by_group(spec)]\n",
-        "            specs = held\n",
+        f"{MANAGER}/memory.py",
+        "        return self.carried.put(key, self.by_group(item.spec) if item is not None else ())\n",
+        "        return self.carried.put(key, (item.spec,) if item is not None else ())\n",
+        _MOVED,
+    ),
+    Bug(
+        "what a tenant may have on a group is not looked at when the last of a pool has left it",
+        f"{MANAGER}/doubting.py",
+        "        groups |= {pool.group for pool in change.pools if is_kept(grant, networks, pool)}\n",
+        "",
+        _MOVED,
+    ),
+    Bug(
+        "what a tenant may have on a group is looked at for each address that leaves it",
+        f"{MANAGER}/carried.py",
+        "            if not self._having[pool]:\n                del self._having[pool]\n",
+        "            if True:\n",
+        (*_MOVED, f"{UNIT}/fleetlb_manager/test_carried.py"),
+    ),
+    Bug(
+        "who carries a load balancer is not looked at when a claim moves",
+        f"{MANAGER}/folding_objects.py",
+        "        if known is None or known.spec.carriers != claim.spec.carriers:\n",
+        "        if known is None:\n",
         _MOVED,
     ),
 )

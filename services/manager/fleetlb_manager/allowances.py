@@ -11,6 +11,7 @@ from fleetlb.domain.addresses import Family, family_of
 from fleetlb.domain.allowances import Allowance
 from fleetlb.domain.pool_networks import PoolNetworks
 from fleetlb.domain.tenancy import Grant
+from fleetlb_manager.carried import CarriedPool
 
 _ALONE = {Family.IPV4: "32", Family.IPV6: "128"}
 
@@ -41,18 +42,25 @@ def decide_allowance(
 
 
 def goes_beyond(grant: Grant, pools: Mapping[str, PoolNetworks], spec: LoadBalancerSpec) -> bool:
-    """Whether a load balancer holds what its tenant would not be given any more, so that an allowance names it.
+    """Whether a load balancer holds what its tenant would not be given any more, so that an allowance names it. That
+    it has something of a pool which another group carries by now is not asked here: that is `is_kept`.
 
     O(its ports) where the pool that it names has all of its addresses, and O(pools) otherwise.
     """
     if not spec.addresses:
         return False
     own = pools.get(spec.pool)
-    if own is None or not _may_use(grant, spec.group, spec.pool, own) or not all(map(own.around, spec.addresses)):
+    if own is None or not grant.may_use_pool(spec.pool, own.group) or not all(map(own.around, spec.addresses)):
         mine = [networks for name, networks in pools.items() if _may_use(grant, spec.group, name, networks)]
         if not all(_is_in(mine, address) for address in spec.addresses):
             return True
     return any(port not in grant.node_ports for port in _node_ports(spec))
+
+
+def is_kept(grant: Grant, pools: Mapping[str, PoolNetworks], of: CarriedPool) -> bool:
+    """Whether a pool is allowed on a group only because something of it is left there."""
+    own = pools.get(of.pool)
+    return own is not None and own.group != of.group and grant.may_use_pool(of.pool, own.group)
 
 
 def _may_use(grant: Grant, group: str, pool: str, networks: PoolNetworks) -> bool:

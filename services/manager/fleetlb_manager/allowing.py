@@ -71,10 +71,9 @@ class Allowing:
         known = self._memory.allowances.get(key)
         registration = self._memory.registrations.get(key.tenant)
         if registration is not None and registration.grant is not None:
-            items = map(self._memory.load_balancers.get, self._memory.load_balancers.of_tenant(key.tenant))
-            held = [item.spec for item in items if item is not None]
-            specs = [each for spec in held for each in self._memory.by_group(spec)]
-            allowed = decide_allowance(registration.grant, key.group, self._memory.networks, specs)
+            services = self._memory.load_balancers.of_tenant(key.tenant)
+            held = [spec for service in services for spec in self._memory.carried.get(service)]
+            allowed = decide_allowance(registration.grant, key.group, self._memory.networks, held)
             await self._say(key, allowed, is_to_bar=is_to_bar)
         elif known is not None and not known.removed and self._is_gone(key.tenant):
             await self._say(key, None, is_to_bar=is_to_bar)

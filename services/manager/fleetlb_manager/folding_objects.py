@@ -12,7 +12,6 @@ from fleetlb.contracts.tenants import Tenant, TenantCluster
 from fleetlb_manager.balancer_groups import carries_alike
 from fleetlb_manager.doubting import Doubts
 from fleetlb_manager.folding_pools import PoolFolding, keeping
-from fleetlb_manager.load_balancers import key_of
 from fleetlb_manager.marking import Marks, StatusKey
 from fleetlb_manager.memory import Memory
 from fleetlb_manager.newest import Deleted
@@ -111,18 +110,15 @@ class ObjectFolding:
         if claim.spec.phase is not ClaimPhase.BOUND or claim.spec.leaving or is_elsewhere:
             self._marks.claim(claim.spec.address)
         self._claim_changed(claim, known)
-        if known is not None and known.spec.groups != claim.spec.groups:
-            self._place_changed(claim, known)
+        if known is None or known.spec.carriers != claim.spec.carriers:
+            self._place_changed(claim.spec.address)
         if self._memory.usage.of(tenant) != before:
             self._offering.call(quota_resource(tenant))
 
-    def _place_changed(self, claim: AddressClaim, known: AddressClaim) -> None:
-        """Other groups carry an address, which may be one that its pool has not any more."""
-        tenant = claim.spec.owner.tenant
-        for group in set(known.spec.groups).difference(claim.spec.groups):
-            self._doubts.of_group(group, tenant)
-        items = map(self._memory.load_balancers.get, owners_of(claim))
-        self._doubts.of_load_balancer(tenant, *(item.spec for item in items if item is not None))
+    def _place_changed(self, address: str) -> None:
+        """Other groups carry an address than before."""
+        for key in self._memory.carried.at(address):
+            self._doubts.of_load_balancer(key)
 
     def claim_gone(self, claim: AddressClaim) -> None:
         """An AddressClaim was deleted: its address is free, the oldest who waits for one is next."""
@@ -131,8 +127,7 @@ class ObjectFolding:
         if not self._memory.claims.drop(claim):
             return
         self._claim_changed(claim, known)
-        for group in claim.spec.groups if claim.spec.is_moving else ():
-            self._doubts.of_group(group, tenant)
+        self._place_changed(claim.spec.address)
         self.address_free(claim.spec.address, claim.spec.pool)
         if self._memory.usage.of(tenant) != before:
             self._offering.call(quota_resource(tenant))
@@ -153,21 +148,20 @@ class ObjectFolding:
 
     def load_balancer_set(self, item: LoadBalancer) -> None:
         """A LoadBalancer is there."""
-        known = self._memory.load_balancers.get(key_of(item))
         key = self._memory.load_balancers.put(item)
         if key is not None:
             self._marks.service(key)
             self.look_at_move(item.spec.addresses)
             if item.spec.refusal is not None:
                 self._memory.adoption.done(key)
-            self._doubts.of_load_balancer(key.tenant, item.spec, *([known.spec] if known is not None else []))
+            self._doubts.of_load_balancer(key)
 
     def load_balancer_gone(self, item: LoadBalancer) -> None:
         """A LoadBalancer was deleted."""
         key = self._memory.load_balancers.drop(item.metadata)
         if key is not None:
             self._marks.service(key)
-            self._doubts.of_load_balancer(key.tenant, item.spec)
+            self._doubts.of_load_balancer(key)
             self._tenant_has_less(key.tenant)
 
     def cluster_set(self, item: TenantCluster) -> None:

@@ -16,6 +16,7 @@ from fleetlb.domain.virtual_servers import Announcement
 from fleetlb_manager.adopting import Adoption
 from fleetlb_manager.allowance_table import AllowanceTable
 from fleetlb_manager.balancer_groups import capabilities_of
+from fleetlb_manager.carried import Carried, Change
 from fleetlb_manager.claims import Claims
 from fleetlb_manager.identities import AllowanceKey, ClusterKey, ServiceKey, Slot
 from fleetlb_manager.instruction_table import InstructionTable
@@ -49,6 +50,7 @@ class Memory:
         self.usage = UsageLedger()
         self.claims = Claims(self.book, self.usage)
         self.load_balancers = LoadBalancers()
+        self.carried = Carried()
         self.clusters = TenantClusters()
         self.observations = Observations()
         self.absences: dict[ClusterKey, Absences] = {}
@@ -173,6 +175,11 @@ class Memory:
                 if group != spec.group:
                     found.setdefault(group, []).append(address)
         return [replace(spec, group=group, addresses=tuple(each)) for group, each in found.items()]
+
+    def carry(self, key: ServiceKey) -> Change:
+        """Note how each group carries a load balancer by now, after it or a claim of its addresses has changed."""
+        item = self.load_balancers.get(key)
+        return self.carried.put(key, self.by_group(item.spec) if item is not None else ())
 
     def wanting(self) -> list[ServiceKey]:
         """Services that want more than they have, who waited longest first. O(those)."""

@@ -8,7 +8,8 @@ from fleetlb.domain.pool_networks import parse_pool_networks
 from fleetlb.domain.services import ServicePort
 from fleetlb.domain.tenancy import Grant, parse_node_networks
 from fleetlb.testkit.wishes import a_virtual_server
-from fleetlb_manager.allowances import decide_allowance, goes_beyond
+from fleetlb_manager.allowances import decide_allowance, goes_beyond, is_kept
+from fleetlb_manager.carried import CarriedPool
 from tests.unit.fleetlb_manager.manager_world import a_key, a_load_balancer
 
 GRANT = Grant(
@@ -72,3 +73,14 @@ def test_what_is_named_by_itself_goes_beyond_the_grant_and_nothing_else_does() -
     assert goes_beyond(GRANT, POOLS, holding("192.0.2.1", node_port=20000))
     assert goes_beyond(replace(GRANT, pools=frozenset({"other"})), POOLS, holding("192.0.2.1"))
     assert not goes_beyond(GRANT, POOLS, replace(holding(node_port=20000), addresses=()))
+
+
+def test_a_pool_that_left_is_kept_where_something_of_it_is_left_and_nothing_of_it_goes_beyond() -> None:
+    left = {**POOLS, "gold": replace(POOLS["gold"], group="edge")}
+    assert is_kept(GRANT, left, CarriedPool("acme", "default", "gold"))
+    assert not is_kept(GRANT, left, CarriedPool("acme", "edge", "gold"))
+    assert not is_kept(GRANT, left, CarriedPool("acme", "default", "gone"))
+    assert not is_kept(replace(GRANT, pools=frozenset({"other"})), left, CarriedPool("acme", "default", "gold"))
+    assert not goes_beyond(GRANT, left, holding("192.0.2.1"))
+    assert goes_beyond(GRANT, left, holding("203.0.113.1"))
+    assert decide_allowance(GRANT, "default", left, [holding("192.0.2.1")]).prefixes[0] == "192.0.2.0/25"

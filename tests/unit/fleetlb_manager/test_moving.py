@@ -14,6 +14,7 @@ from fleetlb.domain.routing import BgpPeer, BgpSpeaking, RouteAttributes, Router
 from fleetlb.domain.services import TenantService
 from fleetlb.domain.virtual_servers import Announcement
 from fleetlb.runtime.bus import Message
+from fleetlb_manager.allowances import decide_allowance
 from fleetlb_manager.counting import moved_condition
 from fleetlb_manager.moves import lacks_of
 from fleetlb_manager.registering import register
@@ -385,3 +386,45 @@ async def test_tenants_may_have_on_each_group_what_it_carries_of_theirs_and_no_l
     world.kept.silent = set()
     await world.work()
     assert (allowed(world, GROUP), allowed(world, SPARE)) == ((), ("192.0.2.0/29",))
+
+
+@pytest.mark.parametrize("count", [2, 8])
+async def test_what_a_tenant_may_have_is_decided_anew_as_often_for_many_addresses_as_for_few(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = await a_served()
+    for number in range(2, count + 1):
+        world.say(a_key(f"u{number}"), a_wish())
+    await world.work()
+    decided = list[str]()
+
+    def counting(grant: Any, group: str, *more: Any) -> Any:
+        decided.append(group)
+        return decide_allowance(grant, group, *more)
+
+    monkeypatch.setattr("fleetlb_manager.allowing.decide_allowance", counting)
+    move(world)
+    await world.work()
+    assert {claim.spec.groups for claim in world.kept.claims.values()} == {(SPARE,)}
+    assert len(world.kept.claims) == count
+    # The pool's change concerns both groups; the last address leaves the one.
+    assert sorted(decided) == [GROUP, GROUP, SPARE]
+    assert allowed(world, GROUP) == ()
+    assert allowed(world, SPARE) == ("192.0.2.0/29",)
+
+
+async def test_a_pool_is_allowed_on_a_group_until_the_last_address_has_left_it() -> None:
+    world = await a_served()
+    world.say(a_key("u2"), a_wish())
+    await world.work()
+    move(world)
+    world.kept.silent = {SPARE}
+    await world.work()
+    assert allowed(world, GROUP) == allowed(world, SPARE) == ("192.0.2.0/29",)
+    for uid in ("u1", "u2"):
+        world.say(a_key(uid), None)
+        await world.work()
+        assert allowed(world, GROUP) == ("192.0.2.0/29",)
+    world.kept.silent = set()
+    await world.work()
+    assert (allowed(world, GROUP), world.kept.claims) == ((), {})
