@@ -78,6 +78,8 @@ def _addresses() -> Section:
               [query('sum by (pool, family) (fleetlb_pool_addresses{state="used"})', "{{pool}} {{family}}")]),
         graph("Claims", "Bound: in use. Releasing: nodes let go. Quarantined: rests before anybody else may have it.",
               [query("sum by (phase) (fleetlb_address_claims)", "{{phase}}")], stacked=True),
+        graph("Moving", "Addresses on their way to another balancer group; `fleetlb why svc` says what each waits for.",
+              [query("sum(fleetlb_addresses_moving)", "addresses")]),
     ]  # fmt: skip
 
 

@@ -16,7 +16,7 @@ def node() -> dict[str, Any]:
     up = f"up{{{JOB}}}"
     within = f'up{{{JOB}, group=~"$group"}}'
     variables = [tempo(), choice("group", "Group", up), choice("node", "Node", within)]
-    sections = [_glance(), _carried(), _speed(), _backends(), _envoy(), _ipvs(), _process()]
+    sections = [_glance(), _carried(), _speed(), _backends(), _announcing(), _envoy(), _ipvs(), _process()]
     return dashboard("node", "What balancer nodes carry, and how they follow the hub.", variables, sections)
 
 
@@ -85,6 +85,31 @@ def _backends() -> Section:
     ]  # fmt: skip
 
 
+def _announcing() -> Section:
+    def rate(metric: str, legend: str, by: str) -> dict[str, Any]:
+        return query(f"sum by ({by}) (rate({metric}{{{OF}}}[$__rate_interval]))", legend)
+
+    twice = f"sum by (node) (increase(fleetlb_link_claimed_twice_total{{{OF}}}[$__rate_interval]))"
+    renewals = rate("fleetlb_announcement_lease_renewals_total", "lease {{outcome}}", "outcome")
+    return "Announcing", [
+        graph("VIPs announced", "By each node: on layer 2 each VIP by one node, by BGP by all of a group.",
+              [query(f"fleetlb_announced_vips{{{OF}}}", "{{node}} {{announcement}}")], width=6),
+        graph("Sessions with routers", "1: the session stands, and the router is told of the node's VIPs.",
+              [query(f"fleetlb_bgp_session_up{{{OF}}}", "{{node}} {{peer}}")], limits=steps((None, RED), (1, GREEN)),
+              width=6),
+        graph("Routes told", "To each router.",
+              [query(f"fleetlb_bgp_advertised_routes{{{OF}}}", "{{node}} {{peer}}")], width=6),
+        graph("On the link", "Questions for VIPs that were answered, frames sent unasked, and those not taken.",
+              [rate("fleetlb_link_answers_total", "answers {{family}}", "family"),
+               rate("fleetlb_link_gratuitous_total", "unasked {{occasion}}", "occasion"),
+               rate("fleetlb_link_unsent_total", "not taken", "group"), renewals], "ops", width=6),
+        graph("Calls to other nodes' VIPs", "As a client on the link calls them, by what became of it.",
+              [rate("fleetlb_link_calls_total", "{{outcome}}", "outcome")], "ops"),
+        graph("Answered by a second one", "Somebody beside the group's node answers for a VIP.",
+              [query(twice, "seen by {{node}}")], limits=NEVER),
+    ]  # fmt: skip
+
+
 def _envoy() -> Section:
     pushed = f"sum by (kind) (rate(fleetlb_envoy_pushed_resources_total{{{OF}}}[$__rate_interval]))"
     removed = f"sum by (kind) (rate(fleetlb_envoy_removed_resources_total{{{OF}}}[$__rate_interval]))"
@@ -106,7 +131,7 @@ def _ipvs() -> Section:
     return "IPVS", [
         graph("Mended", "What others changed on the node, and was put back.",
               [by_node("fleetlb_ipvs_drift_total", "virtual servers"), by_node("fleetlb_route_repairs_total", "routes"),
-               by_node("fleetlb_filter_repairs_total", "packet filter"),
+               by_node("fleetlb_filter_repairs_total", "packet filter"), by_node("fleetlb_bgp_repairs_total", "BIRD"),
                by_node("fleetlb_sysctl_repairs_total", "switches")], limits=NEVER),
         graph("Written", "To the kernel's table, and to the packet filter.",
               [by_node("fleetlb_ipvs_writes_total", "table"), by_node("fleetlb_filter_writes_total", "packet filter"),

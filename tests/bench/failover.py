@@ -1,6 +1,6 @@
 """Measures what clients miss when a balancer node fails, on layer 2 and by BGP, in the lab: real nodes, a real link.
 
-    deploy/lab/run.sh .venv/bin/python -m tests.bench.failover [--runs 20] [--only layer2|bgp] [--failures WORD ...]
+    deploy/lab/run.sh .venv/bin/python -m tests.bench.failover [--runs 20] [--only layer2|bgp] [--failures WORDS ...]
 
 A client sends a datagram every 10 ms, one flow, and always that node fails which carries it; then all becomes as it was
 before. On layer 2 somebody else asks every 20 ms who has the address. The lab's kernel is a process of this machine:
@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 
 from fleetlb.testkit.eventually import eventually
 from fleetlb.testkit.namespaces import Namespace
+from fleetlb_dataplane_programmer.bgp.configuring import session_of
 from fleetlb_dataplane_programmer.ownership.carriers import weight
 from tests.stage import failures, ipvs_counts
 from tests.stage.asking import Asker, overlapping
@@ -26,6 +27,7 @@ from tests.stage.balancer_group import NODES, PORT, Running, Way, vip
 from tests.stage.failures import Failure, Place
 from tests.stage.flows import Flow, Loss
 from tests.stage.routed_group import BESIDE_ROUTER, BY_BGP, RoutedGroup, running_routed_group, speaking
+from tests.stage.routers import BirdProcess
 
 SECONDS, WATCH_SECONDS, COUNT_SECONDS = 60.0, 3.0, 0.5
 SEND_SECONDS, ASK_SECONDS = 0.01, 0.02
@@ -195,7 +197,17 @@ async def one(network: RoutedGroup, group: Running, announced: Announced, failur
     await become(flow.is_answered)
     whole = time.monotonic()
     losses = flow.loss(failed, mended), flow.loss(mended, whole)
+    if announced.way is BY_BGP:
+        await forget_errors(network.birds[node])
+        await become(announced.is_whole)
     return Run(*losses, announced.takeover(node, failed, mended, whole))
+
+
+async def forget_errors(bird: BirdProcess) -> None:
+    """A session waits longer after each error, up to a minute: no failure is to hear of the one before."""
+    session = session_of("tor")
+    bird.ask(f"restart {session}")
+    await become(lambda: bird.is_established(session))
 
 
 def row(announced: Announced, failure: Failure, runs: Sequence[Run]) -> str:
@@ -268,7 +280,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--only", choices=[OnLink.way.announcement.value, Routed.way.announcement.value], default="")
     parser.add_argument(
-        "--failures", nargs="+", default=[""], metavar="WORD", help="those whose name holds one of them"
+        "--failures", nargs="+", default=[""], metavar="WORDS", help="those whose name holds one of them"
     )
     options = parser.parse_args()
     with (

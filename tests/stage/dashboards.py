@@ -35,6 +35,12 @@ OF_IPVS = {
     "node / Mended": "of IPVS alone",
     "node / Written": "of IPVS alone",
     "node / Refused packets": "of IPVS alone",
+    "node / VIPs announced": "nodes that announce have IPVS",
+    "node / Sessions with routers": "nodes that announce have IPVS",
+    "node / Routes told": "nodes that announce have IPVS",
+    "node / On the link": "nodes that announce have IPVS",
+    "node / Calls to other nodes' VIPs": "nodes that announce have IPVS",
+    "node / Answered by a second one": "nodes that announce have IPVS",
 }
 """Panels that never have a line where the node runs Envoy, and why."""
 EMPTY = QUIET | OF_IPVS

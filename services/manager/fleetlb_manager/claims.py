@@ -41,6 +41,8 @@ class Claims:
         self.of_pools = PoolHoldings()
         self.in_phase = dict.fromkeys(ClaimPhase, 0)
         """How many claims there are of each phase."""
+        self.moving = 0
+        """How many are on their way from one balancer group to another."""
         self.freed_generation = 0
         """The highest fencing generation of a claim that is gone: its address may come to another partition."""
 
@@ -116,6 +118,7 @@ class Claims:
         spec, address = claim.spec, claim.spec.address
         self.of_pools.put(claim)
         self.in_phase[spec.phase] += 1
+        self.moving += spec.is_moving
         if spec.phase is not ClaimPhase.BOUND or spec.leaving:
             self._passing[address] = None
         if spec.phase is ClaimPhase.BOUND and spec.sharing_key:
@@ -134,6 +137,7 @@ class Claims:
         self._passing.pop(address, None)
         self.of_pools.drop(claim)
         self.in_phase[claim.spec.phase] -= 1
+        self.moving -= claim.spec.is_moving
         self._under.get(under, {}).pop(address, None)
         if not self._under.get(under):
             self._under.pop(under, None)

@@ -34,6 +34,9 @@ class Fullness(Collector):
             labels=["pool", "family", "state"],
         )
         claims = GaugeMetricFamily("fleetlb_address_claims", "Claims of addresses, by phase.", labels=["phase"])
+        moving = GaugeMetricFamily(
+            "fleetlb_addresses_moving", "Addresses on their way from one balancer group to another."
+        )
         if self._told is not None and self._told[1].acting:
             memory = self._told[0]
             for name in memory.book.pools:
@@ -44,7 +47,8 @@ class Fullness(Collector):
                             addresses.add_metric([name, family, state], getattr(counts, state))
             for phase, count in memory.claims.in_phase.items():
                 claims.add_metric([phase], count)
-        yield from (addresses, claims)
+            moving.add_metric([], memory.claims.moving)
+        yield from (addresses, claims, moving)
 
 
 FULLNESS = Fullness()

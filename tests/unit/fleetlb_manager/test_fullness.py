@@ -1,14 +1,15 @@
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
 from fleetlb.domain.addresses import Family
 from fleetlb_manager.fullness import Fullness
-from tests.unit.fleetlb_manager.manager_world import World, a_key, a_pool, a_wish, a_world
+from tests.unit.fleetlb_manager.manager_world import World, a_claim, a_key, a_pool, a_wish, a_world
 
 
 def told(fullness: Fullness) -> dict[str, float]:
     """Every series, by its labels' values."""
-    families: list[Metric] = list(fullness.collect())
+    families: list[Metric] = [family for family in fullness.collect() if family.name != "fleetlb_addresses_moving"]
     return {" ".join(sample.labels.values()): sample.value for family in families for sample in family.samples}
 
 
@@ -58,6 +59,28 @@ async def test_each_pool_and_family_is_told() -> None:
     assert "gold IPv4 free" not in told(telling(world))
 
 
+def test_addresses_that_move_are_counted_until_they_are_there() -> None:
+    world, claim = a_world(), a_claim("192.0.2.1")
+    places = (
+        {"moving_to": "spare"},
+        {"moving_to": "", "group": "spare", "moving_from": "default"},
+        {"moving_from": ""},
+    )
+    moving = [_moving(world)]
+    for version, place in enumerate(places, start=2):
+        metadata = replace(claim.metadata, resource_version=str(version))
+        claim = replace(claim, metadata=metadata, spec=replace(claim.spec, **place))
+        world.folding.claim_set(claim)
+        moving.append(_moving(world))
+    assert moving == [0, 1, 1, 0]
+
+
+def _moving(world: World) -> float:
+    [family] = [family for family in telling(world).collect() if family.name == "fleetlb_addresses_moving"]
+    [sample] = family.samples
+    return sample.value
+
+
 def test_who_does_not_act_tells_nothing() -> None:
     world = a_world()
     fullness = telling(world)
@@ -69,4 +92,8 @@ def test_who_does_not_act_tells_nothing() -> None:
 def test_a_process_without_a_manager_can_be_scraped() -> None:
     registry = CollectorRegistry(auto_describe=True)
     registry.register(Fullness())
-    assert {family.name for family in registry.collect()} == {"fleetlb_pool_addresses", "fleetlb_address_claims"}
+    assert {family.name for family in registry.collect()} == {
+        "fleetlb_pool_addresses",
+        "fleetlb_address_claims",
+        "fleetlb_addresses_moving",
+    }
