@@ -9,7 +9,10 @@ from wsgiref.simple_server import WSGIServer
 import prometheus_client
 
 from fleetlb.kube.continuity import WENT_BACK
+from fleetlb_dataplane_programmer.bgp import measuring
 from fleetlb_dataplane_programmer.ipvs import kernel, nft, patrolling, routes, sysctls
+from fleetlb_dataplane_programmer.layer2 import calling, finding, interface
+from fleetlb_dataplane_programmer.ownership import taking_part
 from fleetlb_manager.parking import PARKED
 from fleetlb_tenant_watcher.counts import REPUBLISHED
 
@@ -24,6 +27,19 @@ COUNTERS = (
     patrolling.DRIFT,
     routes.REPAIRS,
     sysctls.REPAIRS,
+    measuring.REPAIRS,
+    interface.ANSWERS.labels("IPv4"),
+    interface.GRATUITOUS.labels("IPv4", "round"),
+    interface.UNSENT,
+    finding.CALLS.labels("taken"),
+    calling.CLAIMED_TWICE,
+    taking_part.RENEWALS.labels("renewed"),
+)
+GAUGES = (
+    WENT_BACK,
+    taking_part.OWNED.labels("layer2"),
+    measuring.SESSION_UP.labels("tor"),
+    measuring.ADVERTISED.labels("tor"),
 )
 
 
@@ -31,7 +47,8 @@ def main() -> None:
     """Count until standard input ends."""
     server: WSGIServer
     server, _ = prometheus_client.start_http_server(0, "127.0.0.1")
-    WENT_BACK.set(1)
+    for gauge in GAUGES:
+        gauge.set(1)
     sys.stdout.write(f"{server.server_port}\n")
     sys.stdout.flush()
     ended = threading.Event()
