@@ -1,9 +1,9 @@
 """Where each address of a Service is on its way to another balancer group, and what is waited for. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from fleetlb.contracts.objects import AddressClaim, ClaimPhase
-from fleetlb.contracts.v1 import Probe, RealizedState
+from fleetlb.contracts.objects import AddressClaim, AddressClaimSpec, ClaimPhase
+from fleetlb.contracts.v1 import Probe, RealizedState, VirtualServerDesired
 from fleetlb.domain.routing import peers_up
 from fleetlb.domain.routing_rules import peers_told
 from fleetlb.domain.virtual_servers import Announcement, VirtualServerKey
@@ -30,6 +30,9 @@ def _line(seen: Situation, claim: AddressClaim) -> str:
     going = f"from group {spec.group} to {spec.moving_to}"
     if seen.other is not None and seen.other.metadata.name == spec.moving_to and (late := _late(seen, spec.address)):
         return f"{going}, as soon as {', '.join(late)} {'carries' if len(late) == 1 else 'carry'} it"
+    if late := _behind(seen, spec):
+        has = "has" if len(late) == 1 else "have"
+        return f"{going}; {spec.group} lets go of it as soon as {', '.join(late)} {has} acknowledged the last change"
     if _lacks_router(seen, spec.moving_to):
         return f"{going}, as soon as a node of {spec.moving_to} tells a router"
     return f"{going}, whose nodes carry it; those of {spec.group} are about to let go"
@@ -56,14 +59,37 @@ def _lacks_router(seen: Situation, group: str) -> bool:
 
 def _late(seen: Situation, address: str) -> list[str]:
     """Nodes of the group that it moves to which do not carry it as it is wished, or reach no backend."""
-    return [node for node, said in _there(seen, address) if any(not _is_carried(seen, each) for each in said)]
+    return [
+        node
+        for node, said in _there(seen, address)
+        if any(not _is_carried(seen.desired_there, each) or _is_unanswered(each) for each in said)
+    ]
 
 
-def _is_carried(seen: Situation, said: Said | None) -> bool:
-    if said is None or said.word.state is not RealizedState.PROGRAMMED or said.word.probe is Probe.UNANSWERED:
+def _behind(seen: Situation, spec: AddressClaimSpec) -> list[str]:
+    """Nodes that the group before waits for, once the Service has gone over: those of the new one; on layer 2 its own
+    too, for nobody answers from then on until the last has let go."""
+    if seen.group is None or seen.group.metadata.name != spec.moving_to:
+        return []
+    late = [
+        node for node, key, said in seen.words() if key.address == spec.address and not _is_carried(seen.desired, said)
+    ]
+    if seen.pool is not None and seen.pool.spec.announcement is Announcement.LAYER2:
+        there = _there(seen, spec.address)
+        late += [node for node, said in there if any(not _is_carried(seen.desired_there, each) for each in said)]
+    return list(dict.fromkeys(late))
+
+
+def _is_carried(wishes: Mapping[VirtualServerKey, VirtualServerDesired], said: Said | None) -> bool:
+    """Whether it is served as it is wished by now."""
+    if said is None or said.word.state is not RealizedState.PROGRAMMED:
         return False
-    wish = seen.desired_there.get(said.word.key)
+    wish = wishes.get(said.word.key)
     return wish is None or (said.word.generation, said.word.revision) >= (wish.generation, wish.revision)
+
+
+def _is_unanswered(said: Said | None) -> bool:
+    return said is not None and said.word.probe is Probe.UNANSWERED
 
 
 def _there(seen: Situation, address: str) -> Iterator[tuple[str, list[Said | None]]]:

@@ -107,6 +107,41 @@ def test_by_bgp_it_is_said_that_no_router_is_told_yet(peer: str, line: str) -> N
     assert line in explain(seen).given[f"moving {ADDRESS}"]
 
 
+BEHIND = "lets go of it as soon as node-9 has acknowledged the last change"
+
+
+@pytest.mark.parametrize(
+    ("way", "here", "there", "line"),
+    [
+        (Announcement.NONE, CARRIED, CARRIED, "whose nodes carry it; those of a are about to let go"),
+        (Announcement.NONE, CARRIED | {"revision": 8}, CARRIED, BEHIND),
+        (Announcement.NONE, CARRIED, CARRIED | {"revision": 8}, "are about to let go"),
+        (Announcement.LAYER2, CARRIED, CARRIED | {"revision": 8}, "as soon as node-8 has acknowledged"),
+        (Announcement.LAYER2, CARRIED, CARRIED, "are about to let go"),
+    ],
+)
+def test_after_the_service_has_gone_over_it_is_said_whose_word_is_waited_for(
+    way: Announcement, here: dict[str, Any], there: dict[str, Any], line: str
+) -> None:
+    pool = AddressPool(
+        metadata=ObjectMeta(name="default"),
+        spec=AddressPoolSpec(addresses=("192.0.2.0/24",), group="b", announcement=way),
+    )
+    over = replace(another("b"), spec=replace(another("b").spec, nodes=("node-9",)))
+    before = replace(another("a"), spec=replace(another("a").spec, nodes=("node-8",)))
+    seen = a_situation(
+        claims=(a_claim(group="a", moving_to="b"),),
+        pool=pool,
+        group=over,
+        other=before,
+        desired={WEB: WISHED},
+        realized={"node-9": {WEB: Said(a_word(KEY, node="node-9", **here), "", NOW)}},
+        desired_there={WEB: WISHED},
+        realized_there={"node-8": {WEB: Said(a_word(KEY, node="node-8", **there), "", NOW)}},
+    )
+    assert line in explain(seen).given[f"moving {ADDRESS}"]
+
+
 def test_where_an_address_cannot_go_it_is_said_where_the_reason_stands() -> None:
     pool = AddressPool(
         metadata=ObjectMeta(name="default"), spec=AddressPoolSpec(addresses=("192.0.2.0/24",), group="b")
