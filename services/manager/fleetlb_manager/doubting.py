@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from fleetlb_manager.allowances import goes_beyond, is_kept
-from fleetlb_manager.identities import AllowanceKey, ServiceKey
+from fleetlb_manager.carried import Change
+from fleetlb_manager.identities import AllowanceKey
 from fleetlb_manager.marking import Marks
 from fleetlb_manager.memory import Memory
 
@@ -24,17 +25,17 @@ class Doubts:
         """A balancer group or its pools are others. O(tenants), which is an operator's act."""
         self._raise(self._memory.allowances_in(group))
 
-    def of_load_balancer(self, key: ServiceKey) -> None:
-        """A load balancer is another, or gone, or other groups carry it: only what that changes. O(pools) at most, and
-        never of what else the tenant has."""
-        change, registration = self._memory.carry(key), self._memory.registrations.get(key.tenant)
+    def of_carried(self, tenant: str, change: Change) -> None:
+        """A load balancer is another, or gone, or other groups carry it. O(pools) at most, and never of what else the
+        tenant has."""
+        registration = self._memory.registrations.get(tenant)
         grant = registration.grant if registration is not None else None
         if grant is None:
             return
         networks = self._memory.networks
         groups = {spec.group for spec in change.specs if goes_beyond(grant, networks, spec)}
         groups |= {pool.group for pool in change.pools if is_kept(grant, networks, pool)}
-        self._raise(AllowanceKey(group, key.tenant) for group in sorted(groups))
+        self._raise(AllowanceKey(group, tenant) for group in sorted(groups))
 
     def _raise(self, keys: Iterable[AllowanceKey]) -> None:
         for key in keys:

@@ -12,6 +12,7 @@ from fleetlb.contracts.tenants import Tenant, TenantCluster
 from fleetlb_manager.balancer_groups import carries_alike
 from fleetlb_manager.doubting import Doubts
 from fleetlb_manager.folding_pools import PoolFolding, keeping
+from fleetlb_manager.identities import ServiceKey
 from fleetlb_manager.marking import Marks, StatusKey
 from fleetlb_manager.memory import Memory
 from fleetlb_manager.newest import Deleted
@@ -118,7 +119,7 @@ class ObjectFolding:
     def _place_changed(self, address: str) -> None:
         """Other groups carry an address than before."""
         for key in self._memory.carried.at(address):
-            self._doubts.of_load_balancer(key)
+            self._carry(key)
 
     def claim_gone(self, claim: AddressClaim) -> None:
         """An AddressClaim was deleted: its address is free, the oldest who waits for one is next."""
@@ -154,14 +155,14 @@ class ObjectFolding:
             self.look_at_move(item.spec.addresses)
             if item.spec.refusal is not None:
                 self._memory.adoption.done(key)
-            self._doubts.of_load_balancer(key)
+            self._carry(key)
 
     def load_balancer_gone(self, item: LoadBalancer) -> None:
         """A LoadBalancer was deleted."""
         key = self._memory.load_balancers.drop(item.metadata)
         if key is not None:
             self._marks.service(key)
-            self._doubts.of_load_balancer(key)
+            self._carry(key)
             self._tenant_has_less(key.tenant)
 
     def cluster_set(self, item: TenantCluster) -> None:
@@ -197,6 +198,10 @@ class ObjectFolding:
         pool = self._memory.pools.get(claim.spec.pool)
         if pool is not None and pool.metadata.deletion_timestamp is not None:
             self._marks.pool(claim.spec.pool)
+
+    def _carry(self, key: ServiceKey) -> None:
+        """A load balancer, or who carries it, is another."""
+        self._doubts.of_carried(key.tenant, self._memory.carry(key))
 
     def _tenant_has_less(self, name: str) -> None:
         """A Tenant that is deleted may wait for this, and so may what was said of one that is gone."""
