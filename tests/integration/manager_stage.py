@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -30,6 +31,7 @@ from fleetlb.contracts.v1 import (
 )
 from fleetlb.domain.addresses import Family
 from fleetlb.domain.capabilities import EngineName
+from fleetlb.domain.errors import Transient
 from fleetlb.domain.services import ServiceEndpoints, ServicePort, TenantNode, TenantService, digest_of
 from fleetlb.domain.virtual_servers import VirtualServer
 from fleetlb.kube import patching
@@ -55,6 +57,7 @@ from fleetlb_manager.assembly import Manager, Surroundings
 from fleetlb_manager.minting import Operator
 
 SYSTEM_NAMESPACE = "fleetlb-system"
+PUT_SECONDS, PAUSE_SECONDS = 15.0, 0.1
 READY = ServiceEndpoints(ready=True, nodes=("node-a",))
 CIDRS = {"acme": "10.1.0.0/16", "globex": "10.2.0.0/16"}
 
@@ -224,8 +227,18 @@ class Watcher:
         await self.put(subjects.local_observed_inventory(self.cluster), codec.encode(message))
 
     async def put(self, subject: str, body: bytes) -> None:
+        """As a watcher does, the same message again until it is stored."""
         self._number += 1
-        await self.bus.publish(subject, body, message_id=f"{id(self)}-{self._number}")
+        message_id, deadline = f"{id(self)}-{self._number}", time.monotonic() + PUT_SECONDS
+        while True:
+            try:
+                await self.bus.publish(subject, body, message_id=message_id)
+            except Transient:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(PAUSE_SECONDS)
+            else:
+                return
 
 
 class Stage:
