@@ -99,4 +99,11 @@ OF_MOVING = (
         "        if known is None:\n",
         _MOVED,
     ),
+    Bug(
+        "a Service that waits for an address of another one is not called when that has come",
+        f"{MANAGER}/moving.py",
+        "            self._marks.service(service)\n",
+        "            pass\n",
+        _MOVED,
+    ),
 )

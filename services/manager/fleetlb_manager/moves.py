@@ -154,9 +154,18 @@ def place_of(memory: Memory, key: ServiceKey) -> str:
         return standing
     party = party_of(memory, claims[0])
     target = target_of(memory, party).group
-    if target == standing or not _is_carried(party, target):
-        return standing
-    return target if not waits_for(memory, known.spec, target) else standing
+    return target if known.spec.group != target and _may_go(memory, party, known.spec, target) else standing
+
+
+def ready_to_go(memory: Memory, party: Party, group: str) -> list[ServiceKey]:
+    """Services of a party whose objects may name a group by now, and do not yet. O(those Services)."""
+    left = ((key, spec) for key, spec in party.specs.items() if spec is not None and spec.group != group)
+    return [key for key, spec in left if _may_go(memory, party, spec, group)]
+
+
+def _may_go(memory: Memory, party: Party, spec: LoadBalancerSpec, group: str) -> bool:
+    """What one of a party waits for may be another's."""
+    return _is_carried(party, group) and not waits_for(memory, spec, group)
 
 
 def waits_for(memory: Memory, spec: LoadBalancerSpec, group: str) -> str:

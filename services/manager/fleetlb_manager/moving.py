@@ -14,7 +14,7 @@ from fleetlb.kube.errors import Conflict, NotFound
 from fleetlb_manager.claims import owner_of
 from fleetlb_manager.identities import Slot
 from fleetlb_manager.marking import StatusKey
-from fleetlb_manager.moves import Party, may_leave, party_of, standing_in, target_of
+from fleetlb_manager.moves import Party, may_leave, party_of, ready_to_go, standing_in, target_of
 from fleetlb_manager.places import next_place
 from fleetlb_manager.shares import live_shares, service_of, slots_of
 from fleetlb_manager.workbench import Workbench
@@ -97,7 +97,9 @@ class Moving:
         raise Transient(f"claim {claim.metadata.name} changed meanwhile", retry_after=0.02) from problem
 
     def _call(self, party: Party, group: str) -> None:
-        """Those that have to come along look too, whatever their own pools say."""
+        """Those that have to come along look too, whatever their own pools say, and those that waited for this."""
         for other in party.claims:
             if other.spec.groups == (other.spec.group,) and other.spec.group != group:
                 self._marks.claim(other.spec.address)
+        for service in ready_to_go(self._memory, party, group):
+            self._marks.service(service)

@@ -250,6 +250,25 @@ async def test_addresses_of_one_service_move_together_or_not_at_all() -> None:
     assert standing(world) == SPARE
 
 
+async def test_who_may_go_over_is_called_by_whatever_its_party_waited_for_last() -> None:
+    """A Service hears of its own addresses alone, and waits for those of all that share with it."""
+    world = await a_served(a_wish(sharing_key="k", ports=(443,)))
+    world.say(a_key("u2"), a_wish("other", sharing_key="k", ports=(80,)))
+    await world.work()
+    move(world)
+    world.kept.silent = {SPARE}
+    await world.work()
+    world.kept.silent = set()
+    world.play_nodes()
+    world.marks.services.clear()
+    await world.releasing.reconcile_claim(VIP)
+    assert set(world.marks.services) == {a_key(), a_key("u2")}
+    await world.work()
+    assert {item.spec.group for item in world.kept.load_balancers.values()} == {SPARE}
+    await world.releasing.reconcile_claim(VIP)
+    assert not world.marks.services
+
+
 async def test_services_that_share_an_address_move_together() -> None:
     world = await a_served(a_wish(sharing_key="k", ports=(443,)))
     world.say(a_key("u2"), a_wish("other", sharing_key="k", ports=(80,)))
