@@ -1,6 +1,6 @@
 """Bugs of how addresses move from one balancer group to another."""
 
-from tests.seeded_bugs.bugs import MANAGER, UNIT, Bug
+from tests.seeded_bugs.bugs import MANAGER, OF_PROGRAMMER, PROGRAMMER, STATUS, UNIT, Bug
 
 _PLACES = f"{MANAGER}/places.py"
 _MOVES = f"{MANAGER}/moves.py"
@@ -105,5 +105,19 @@ OF_MOVING = (
         "            self._marks.service(service)\n",
         "            pass\n",
         _MOVED,
+    ),
+    Bug(
+        "what nodes said of another wish counts when its object names another group",
+        f"{STATUS}/memory.py",
+        "    return is_next and is_gone_over and now.spec.says_the_same(replace(before.spec, group=now.spec.group))\n",
+        "    return is_next and is_gone_over\n",
+        (f"{UNIT}/fleetlb_status/test_memory.py",),
+    ),
+    Bug(
+        "what was found of a virtual server holds for the next one under its key",
+        f"{PROGRAMMER}/programming.py",
+        "        if isinstance(decision, Apply) and entry is not None and entry.serves(decision.server):\n",
+        "        if isinstance(decision, Apply) and entry is not None:\n",
+        (f"{OF_PROGRAMMER}/test_programming.py",),
     ),
 )

@@ -54,6 +54,10 @@ class Entry(msgspec.Struct):
     told: int = 0
     """Stations of it that spans were made of."""
 
+    def serves(self, server: VirtualServer) -> bool:
+        """Whether the data plane has exactly this."""
+        return self.state is RealizedState.PROGRAMMED and self.held == server
+
 
 class Judge:
     """Decides about entries, each with the one that stood under its key before."""

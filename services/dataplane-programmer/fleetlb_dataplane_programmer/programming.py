@@ -77,7 +77,11 @@ class Ledger:
         journey = Journey(trace, desired.hops).then("program", now)
         if entry and entry.state is None:
             journey = journey.overtaking(entry.journey)
-        return self._judge.decide(self._stand(msgspec.structs.replace(desired, hops=()), journey, sequence), entry)
+        stands = self._stand(msgspec.structs.replace(desired, hops=()), journey, sequence)
+        decision = self._judge.decide(stands, entry)
+        if isinstance(decision, Apply) and entry is not None and entry.serves(decision.server):
+            stands.probe, stands.failures = entry.probe, entry.failures  # of the very same virtual server
+        return decision
 
     def recall(self, record: Record) -> Decision:
         """Take a wish from the state file, the only one of its key, as if the process had never ended."""

@@ -7,12 +7,13 @@ carried) for a group or a tenant, which are an operator's acts.
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
-import msgspec
+from msgspec.structs import replace
 
 from fleetlb.contracts.journeys import NOT_TRAVELLED, Journey, latest
+from fleetlb.contracts.object_meta import ObjectMeta
 from fleetlb.contracts.objects import BalancerGroup, LoadBalancer
 from fleetlb.contracts.tenants import Tenant
-from fleetlb.contracts.v1 import Owner, RealizedState, VirtualServerRealized
+from fleetlb.contracts.v1 import LoadBalancerRevision, Owner, RealizedState, VirtualServerRealized
 from fleetlb.domain import traces
 from fleetlb.domain.virtual_servers import VirtualServerKey
 
@@ -46,6 +47,8 @@ class Memory:
         self._accounts: dict[str, str] = {}
         self._of_account: dict[str, str] = {}
         self._realized: dict[Key, dict[str, Servers]] = {}
+        self._alike_since: dict[Key, int] = {}
+        """The first of several generations of an object that differ in nothing but the group, up to the present one."""
         self._news: dict[Key, Journey] = {}
         self._traces: dict[Key, str] = {}
         self._of_cluster: defaultdict[str, defaultdict[str, set[Key]]] = defaultdict(lambda: defaultdict(set))
@@ -58,6 +61,7 @@ class Memory:
         if before is not None:
             self._forget_places(before)
         self.load_balancers[key] = balancer
+        self._note_alike(key, before, balancer)
         if before is None or before.spec.trace != balancer.spec.trace:
             self._note(key, Journey(traces.valid(balancer.spec.trace)))
         self._of_cluster[balancer.spec.tenant][balancer.spec.cluster_uid].add(key)
@@ -76,8 +80,16 @@ class Memory:
         if known is not None:
             self._forget_places(known)
         self._realized.pop(key, None)
+        self._alike_since.pop(key, None)
         self._news.pop(key, None)
         self._on_change(key)
+
+    def _note_alike(self, key: Key, before: LoadBalancer | None, now: LoadBalancer) -> None:
+        if before is None or _moved(before, now):
+            if before is not None and _only_names_another_group(before, now):
+                self._alike_since.setdefault(key, before.metadata.generation)
+            else:
+                self._alike_since.pop(key, None)
 
     def _forget_places(self, balancer: LoadBalancer) -> None:
         key, clusters = key_of(balancer), self._of_cluster[balancer.spec.tenant]
@@ -134,7 +146,7 @@ class Memory:
         """
         key, journey = key_of_owner(realized.owner), Journey(trace, realized.hops)
         if realized.hops:
-            realized = msgspec.structs.replace(realized, hops=())
+            realized = replace(realized, hops=())
         known = self._realized.get(key, {}).get(realized.node, {}).get(realized.key)
         if known == realized:
             return
@@ -185,8 +197,18 @@ class Memory:
         return not balancer.spec.addresses or (group in self._nodes and group in self._complete)
 
     def realized(self, key: Key) -> dict[str, Servers]:
-        """What each node said of a load balancer's virtual servers."""
-        return self._realized.get(key, {})
+        """What each node said of a load balancer's virtual servers.
+
+        An object that only names another group asks its nodes for what it asked before, and both groups carry that by
+        then: what was said of the generations before is given as said of this one.
+        """
+        said, since = self._realized.get(key, {}), self._alike_since.get(key)
+        if since is None:
+            return said
+        now = self.load_balancers[key].metadata
+        return {
+            node: {name: _as_of(now, since, word) for name, word in servers.items()} for node, servers in said.items()
+        }
 
     def nodes(self, group: str) -> tuple[str, ...]:
         """The nodes that must all agree."""
@@ -219,3 +241,18 @@ class Memory:
 def _moved(before: LoadBalancer, now: LoadBalancer) -> bool:
     """Whether nodes must speak of another revision."""
     return (before.metadata.uid, before.metadata.generation) != (now.metadata.uid, now.metadata.generation)
+
+
+def _only_names_another_group(before: LoadBalancer, now: LoadBalancer) -> bool:
+    """Whether nothing else has changed. Only of two generations in a row: what was between others is not known."""
+    is_next = (before.metadata.uid, before.metadata.generation + 1) == (now.metadata.uid, now.metadata.generation)
+    is_gone_over = before.spec.group != now.spec.group
+    return is_next and is_gone_over and now.spec.says_the_same(replace(before.spec, group=now.spec.group))
+
+
+def _as_of(now: ObjectMeta, since: int, word: VirtualServerRealized) -> VirtualServerRealized:
+    """A word on a generation that is as the present one, as one on that."""
+    said = word.load_balancer
+    if said is None or said.uid != now.uid or not since <= said.generation < now.generation:
+        return word
+    return replace(word, load_balancer=LoadBalancerRevision(now.uid, now.generation))

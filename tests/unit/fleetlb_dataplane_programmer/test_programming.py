@@ -233,6 +233,34 @@ class TestProbes:
         assert realized is not None
         assert realized.probe is Probe.PENDING
 
+    def test_what_was_found_of_a_virtual_server_holds_under_a_wish_for_the_very_same_and_for_no_other(self) -> None:
+        ledger, token = self._programmed()
+        ledger.take_probe(KEY, token, True, 3)
+        found = []
+        for wish in (a_wish(revision=2), a_wish(real_servers=["10.0.0.2:31000"], revision=3)):
+            _served(ledger, wish)
+            realized = ledger.realized(KEY)
+            assert realized is not None
+            found.append((realized.revision, realized.probe))
+        assert found == [(2, Probe.ANSWERED), (3, Probe.PENDING)]
+
+    def test_silence_goes_on_counting_under_a_wish_for_the_very_same(self) -> None:
+        ledger, token = self._programmed()
+        ledger.take_probe(KEY, token, True, 3)
+        ledger.take_probe(KEY, token, False, 3)
+        again = _served(ledger, a_wish(revision=2))
+        assert isinstance(again, Apply)
+        assert [ledger.take_probe(KEY, again.token, False, 3) for _ in range(2)] == [False, True]
+
+    def test_nothing_is_known_of_what_is_not_served_yet(self) -> None:
+        ledger, token = self._programmed()
+        ledger.take_probe(KEY, token, True, 3)
+        ledger.fold(a_wish(real_servers=["10.0.0.2:31000"], revision=2), now=1)
+        _served(ledger, a_wish(real_servers=["10.0.0.2:31000"], revision=3))
+        realized = ledger.realized(KEY)
+        assert realized is not None
+        assert realized.probe is Probe.PENDING
+
     def test_only_what_is_programmed_is_probed(self) -> None:
         ledger, _ = self._programmed()
         assert ledger.probed_keys() == [KEY]

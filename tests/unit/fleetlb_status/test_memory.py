@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from fleetlb.contracts.objects import LoadBalancerStatus
+from fleetlb.contracts.objects import LoadBalancer, LoadBalancerStatus
 from fleetlb.contracts.v1 import RealizedState
 from fleetlb.testkit.load_balancers import (
     ACCOUNT,
@@ -129,6 +129,51 @@ def test_a_group_changes_those_it_carries(watched: Watched) -> None:
     assert watched.changes() == []
     memory.set_group(a_group("node-9", name="edge"))
     assert watched.changes() == [KEY, OTHER]
+
+
+def said_of(memory: Memory) -> int:
+    """Of which generation the node's last word is taken."""
+    said = memory.realized(KEY)["node-1"][a_word().key].load_balancer
+    assert said is not None
+    return said.generation
+
+
+def test_words_hold_for_an_object_that_only_names_another_group(watched: Watched) -> None:
+    memory = watched.memory
+    memory.set_load_balancer(a_load_balancer(generation=2))
+    memory.fold_realized(a_word(about=1))
+    memory.set_load_balancer(a_load_balancer(generation=3, group="edge", trace="00-1"))
+    assert said_of(memory) == 1, "what was old before stays old"
+    memory.fold_realized(a_word(about=2))
+    assert said_of(memory) == 3
+    memory.set_load_balancer(a_load_balancer(generation=3, group="edge", status=LoadBalancerStatus(addresses=("a",))))
+    memory.set_load_balancer(a_load_balancer(generation=4))
+    assert said_of(memory) == 4, "there and back"
+    memory.fold_realized(a_word(about=4, uid="made anew", revision=5))
+    assert said_of(memory) == 4
+    memory.fold_realized(a_word(about=5, revision=6))
+    assert said_of(memory) == 5, "of what is to come"
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        pytest.param(
+            a_load_balancer(generation=3, group="spare"), id="it names the same group, whatever else there is to it"
+        ),
+        pytest.param(a_load_balancer(generation=3, group="edge", ports=(443, 80)), id="another port"),
+        pytest.param(a_load_balancer(generation=3, group="edge", wish="another"), id="another wish"),
+        pytest.param(a_load_balancer(generation=4, group="edge"), id="what was between is not known"),
+        pytest.param(a_load_balancer(generation=3, group="edge", uid="made anew"), id="another object"),
+    ],
+)
+def test_words_end_with_what_they_are_about(watched: Watched, now: LoadBalancer) -> None:
+    memory = watched.memory
+    memory.set_load_balancer(a_load_balancer(generation=1))
+    memory.set_load_balancer(a_load_balancer(generation=2, group="spare"))
+    memory.fold_realized(a_word(about=2))
+    memory.set_load_balancer(now)
+    assert said_of(memory) == 2
 
 
 def test_nothing_is_judged_before_all_was_read(watched: Watched) -> None:
