@@ -21,7 +21,7 @@ from fleetlb.testkit.envoy_process import ENVOY, EnvoyProcess
 from fleetlb_cli.demo.dialling import dial
 from fleetlb_cli.local.programs import GROUP
 from fleetlb_dataplane_programmer.envoy.bootstrap import command
-from tests.e2e.fleet import Fleet, TenantCluster, eventually, key, next_node_port, tcp
+from tests.e2e.fleet import PATIENCE, Fleet, TenantCluster, eventually, key, next_node_port, tcp
 from tests.e2e.test_survival import live_connection
 from tests.e2e.test_why import explained
 from tests.integration.balancer_node import Programmer
@@ -71,12 +71,12 @@ async def move(fleet: Fleet, group: str) -> None:
     await fleet.management.patch(ADDRESS_POOLS, POOL, body, kind=PatchKind.MERGE)
 
 
-async def until_carried_by(fleet: Fleet, address: str, *groups: str) -> None:
+async def until_carried_by(fleet: Fleet, address: str, *groups: str, patience: float = PATIENCE) -> None:
     async def is_there() -> bool:
         claim = await fleet.claim(address)
         return claim is not None and claim.spec.groups == groups
 
-    await eventually(is_there, f"{address} carried by {groups}")
+    await eventually(is_there, f"{address} carried by {groups}", patience)
 
 
 class Client:

@@ -5,19 +5,32 @@ import pathlib
 import subprocess
 import sys
 from signal import SIGKILL, SIGTERM, Signals
+from typing import Protocol
 
-from fleetlb.runtime.nats_permissions import node_permissions
+from fleetlb.runtime.nats_permissions import Permissions, node_permissions
 from fleetlb.testkit.namespaces import Namespace
-from fleetlb.testkit.nats_server import NatsServer
 
 GROUP = "default"
 COMMAND = pathlib.Path(sys.executable).with_name("fleetlb-dataplane-programmer")
 
 
+class Hub(Protocol):
+    """The NATS server, and who may make its users: `NatsServer` of the testkit, or that of a running fleet."""
+
+    hub_seed: str
+
+    @property
+    def url(self) -> str:
+        """Where the node connects."""
+
+    def write_creds(self, name: str, account_seed: str, *, permissions: Permissions | None = None) -> pathlib.Path:
+        """A new user of an account, as a credentials file."""
+
+
 class Programmer:
     """It keeps its state over restarts."""
 
-    def __init__(self, name: str, place: Namespace, folder: pathlib.Path, nats: NatsServer, **settings: str) -> None:
+    def __init__(self, name: str, place: Namespace, folder: pathlib.Path, nats: Hub, **settings: str) -> None:
         """Not started. `settings`: more of its environment."""
         self.name, self.place = name, place
         folder.mkdir()
