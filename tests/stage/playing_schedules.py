@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import pathlib
 import time
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Set
 from typing import NamedTuple
 
 import msgspec
@@ -221,7 +221,7 @@ class Player:
         """What is not as it should be when all is well."""
         wanted = self._wishes.wanted
         yield from self._lacks_on_link(wanted)
-        yield from self._lacks_of_router(wanted)
+        yield from self._lacks_of_router(wanted.keys())
         yield from self._lacks_of_nodes(wanted)
         for flow, address in zip(self._flows, (LINKED.kept, ROUTED.kept), strict=True):
             if not flow.is_answered():
@@ -235,11 +235,14 @@ class Player:
             if (said := self._group.owners(address)) != owners:
                 yield f"{address} is said to be answered for by {said}, not {owners}"
 
-    def _lacks_of_router(self, wanted: Collection[str]) -> Iterator[str]:
+    def _lacks_of_router(self, wanted: Set[str]) -> Iterator[str]:
         ways = self._network.ways()
         for address in ROUTED:
             if (hops := ways.get(address, [])) != (list(NODES) if address in wanted else []):
                 yield f"the router's ways to {address} are {hops}"
+        for node in NODES:
+            if (told := self._network.told_by(node)) != wanted & set(ROUTED):
+                yield f"the BIRD of {node} tells of {told}"
         if (watched := self._network.bird.ask("show bfd sessions").count(" Up ")) != len(NODES):
             yield f"BFD watches {watched} nodes"
 

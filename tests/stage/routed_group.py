@@ -11,6 +11,7 @@ import http.client
 import itertools
 import json
 import pathlib
+import re
 from collections.abc import AsyncIterator, Iterator
 
 from fleetlb.domain.routing import BgpPeer, BgpSpeaking
@@ -32,6 +33,7 @@ BESIDE_ROUTER = Way(Announcement.LAYER2, {"v4": "10.10.0.128/26", "v6": "fd10::8
 """VIPs on the link, among which the router's own address is not."""
 ROUTER, SECOND = "10.10.0.254", "10.10.0.253"
 _HTTP_PORT = 8080
+_TOLD = re.compile(r"^(?:\d{4}-| )(\d+\.\d+\.\d+\.\d+)/32 ", re.MULTILINE)
 _PEER, _OF_BIRD = "tor", "12"
 """The router's name, and how kernels number routes that a BIRD made."""
 
@@ -94,8 +96,7 @@ class RoutedGroup(BalancerGroup):
 
     def told_by(self, node: str) -> set[str]:
         """The VIPs of which a node's BIRD tells routers. Raises OSError if it does not run."""
-        rows = self.birds[node].ask(f"show route export {session_of(_PEER)}").split("\n")
-        return {row.partition("/")[0] for row in rows if "/32 " in row}
+        return set(_TOLD.findall(self.birds[node].ask(f"show route export {session_of(_PEER)}")))
 
     def routes(self, address: str, *, second: bool = False) -> str:
         """All that the router's BIRD knows of a VIP or a network, or that of the second one."""
