@@ -41,7 +41,7 @@ FAILURES: dict[str, Failure] = {
 _WITHOUT_BIRD = frozenset({"power-off", "hang", "bird-killed", "bird-stopped"})
 _BOOT_SECONDS = 4.0
 """A machine takes longer to begin than routers take to miss it."""
-_BAD = ("netem", "delay", "50ms", "loss", "2%")
+_BAD = ("netem", "delay", "150ms", "loss", "2%")
 _ASKED_SECONDS, _FLOW_SECONDS = 0.1, 0.05
 _LATE_MILLISECONDS = 500
 """A router under load looks at its clock so late at most; routes that are compared are seconds old."""
