@@ -118,7 +118,8 @@ class Player:
         self._failing: dict[str, tuple[str, float]] = {}
         self._bad_links: dict[str, str] = {}
         self._draining: set[str] = set()
-        self._played: list[str] = []
+        self.played: list[str] = []
+        """When what was done."""
         self._begun = time.monotonic()
 
     async def play(self, schedule: Schedule) -> None:
@@ -130,7 +131,7 @@ class Player:
             broken = [*self.watch.broken(self._begun), str(problem)]
         if broken:
             raise AssertionError(
-                "\n".join((*broken, *self._played, f"to see it again: make schedules REPLAY='{schedule}'"))
+                "\n".join((*broken, *self.played, f"to see it again: make schedules REPLAY='{schedule}'"))
             )
 
     async def _play(self, schedule: Schedule) -> None:
@@ -151,9 +152,10 @@ class Player:
             await self._do(step)
         await self._heal()
         await self._become_whole("after all was healed")
+        self._note("all is whole")
 
     async def _do(self, step: Step) -> None:
-        self._played.append(f"after {time.monotonic() - self._begun:.2f} s: {step}")
+        self._note(str(step))
         node = f"node-{step.node}"
         if step.word in FAILURES:
             self._fail(node, step.word)
@@ -169,6 +171,9 @@ class Player:
             self._draining ^= {node}
             await self._group.drain(*sorted(self._draining))
         await asyncio.sleep(step.pause)
+
+    def _note(self, what: str) -> None:
+        self.played.append(f"after {time.monotonic() - self._begun:.2f} s: {what}")
 
     def _fail(self, node: str, word: str) -> None:
         self.watch.kept.pop(node, None)
@@ -198,7 +203,7 @@ class Player:
         return (switch, f"to-{node}"), (self._network.nodes[node], link)
 
     async def _heal(self) -> None:
-        self._played.append(f"after {time.monotonic() - self._begun:.2f} s: all is healed")
+        self._note("all is healed")
         for node in sorted(self._failing):
             await self._mend(node)
         for node in sorted(self._bad_links):
