@@ -114,9 +114,9 @@ class Player:
 
     def __init__(self, network: RoutedGroup, group: Running, wishes: Wishes, watch: Watch, flows: list[Flow]) -> None:
         self._network, self._group, self._wishes, self.watch = network, group, wishes, watch
-        self._flows = flows
+        self._onlooker, self._flows = watch.onlooker, flows
         self._failing: dict[str, tuple[str, float]] = {}
-        self._bad_links: dict[str, str] = {}
+        self._bad_links: set[str] = set()
         self._draining: set[str] = set()
         self.played: list[str] = []
         """When what was done."""
@@ -160,7 +160,7 @@ class Player:
         if step.word in FAILURES:
             self._fail(node, step.word)
         elif step.word in schedules.BAD_LINKS:
-            self._spoil(node, schedules.BAD_LINKS[step.word])
+            self._spoil(node)
         elif step.word in schedules.WISHES:
             await self._wishes.change(step.word)
         elif step.word == "mend":
@@ -189,18 +189,24 @@ class Player:
         await FAILURES[word].mend(Place(self._network, self._group, node))
         self.watch.silent.discard(node)
 
-    def _spoil(self, node: str, link: str) -> None:
-        self._bad_links[node] = link
-        for place, device in self._ends(node, link):
+    def _spoil(self, node: str) -> None:
+        self._bad_links.add(node)
+        for place, device in self._ends(node):
             place.run("tc", "qdisc", "add", "dev", device, "root", *_BAD)
 
     def _clear(self, node: str) -> None:
-        for place, device in self._ends(node, self._bad_links.pop(node)):
+        self._bad_links.remove(node)
+        for place, device in self._ends(node):
             place.run("tc", "qdisc", "del", "dev", device, "root")
 
-    def _ends(self, node: str, link: str) -> tuple[tuple[Namespace, str], ...]:
-        switch = {"lan": self._network.switch, "hub": self._network.hub}[link]
-        return (switch, f"to-{node}"), (self._network.nodes[node], link)
+    def _ends(self, node: str) -> Iterator[tuple[Namespace, str]]:
+        """Those of a node's link to the hub; without a node those of the links of everybody outside, so that a question
+        that comes late comes to all nodes at one time."""
+        if node in NODES:
+            yield from ((self._network.hub, f"to-{node}"), (self._network.nodes[node], "hub"))
+            return
+        for place in (self._network.client, self._network.router, self._onlooker):
+            yield from ((self._network.switch, f"to-{place.name}"), (place, "lan"))
 
     async def _heal(self) -> None:
         self._note("all is healed")

@@ -23,8 +23,8 @@ FAILURES = (
     "bird-killed",
     "bird-stopped",
 )
-BAD_LINKS = {"lossy-lan": "lan", "lossy-hub": "hub"}
-"""Which link of the node is made bad."""
+BAD_LINKS = ("lossy-lan", "lossy-hub")
+"""The link between all nodes and those outside, and a node's own to the hub."""
 WISHES = ("weight", "come", "go")
 """Real servers get other weights; VIPs come, and go."""
 MAX_FAILING = 2
@@ -54,6 +54,7 @@ class Troubles(NamedTuple):
 
     failing: frozenset[int] = frozenset()
     bad_links: frozenset[int] = frozenset()
+    """Of which nodes, to the hub; 0: the one to those outside."""
     draining: frozenset[int] = frozenset()
     is_come: bool = False
     """Whether the VIPs that come and go are there."""
@@ -61,14 +62,14 @@ class Troubles(NamedTuple):
     def allowed(self) -> dict[str, list[tuple[str, int]]]:
         """What may happen next, by kind: words, each with a node or 0."""
         can_fail = [node for node in NODES if node not in self.failing] if len(self.failing) < MAX_FAILING else []
-        is_bad = self.bad_links
+        links = [("lossy-lan", 0), *(("lossy-hub", node) for node in NODES)]
         return {
             "fail": [(word, node) for node in can_fail for word in FAILURES],
             "mend": [("mend", node) for node in sorted(self.failing)],
             "drain": [("drain", node) for node in NODES if node not in self.draining],
             "undrain": [("undrain", node) for node in sorted(self.draining)],
-            "lossy": [(word, node) for node in NODES if node not in is_bad for word in BAD_LINKS],
-            "clear": [("clear", node) for node in sorted(is_bad)],
+            "lossy": [(word, node) for word, node in links if node not in self.bad_links],
+            "clear": [("clear", node) for node in sorted(self.bad_links)],
             "wish": self.wishes(),
         }
 

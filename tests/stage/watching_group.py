@@ -65,7 +65,7 @@ class Watch:
 
     def __init__(self, network: RoutedGroup, onlooker: Namespace, linked: Sequence[str], routed: Sequence[str]) -> None:
         """`onlooker`: a host on the link, that asks. `linked`, `routed`: VIPs on layer 2 and by BGP."""
-        self._network, self._routed = network, routed
+        self._network, self._routed, self.onlooker = network, routed, onlooker
         self.askers = {address: Asker(onlooker, "lan", address) for address in linked}
         self.silent: set[str] = set()
         """Nodes whose BIRD is not asked: it does not run, or is stopped."""
