@@ -24,7 +24,7 @@ LAB_SECONDS ?= 2700
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup up down demo bench test check fmt format lint type imports fast random simulate soak owners test-the-tests \
+.PHONY: help setup up down demo bench test check fmt format lint type imports fast random simulate soak owners schedules test-the-tests \
 	unit component contract scenario \
 	integration e2e screenshots drills lab ipvs test-ipvs-host test-upstream test-in-cluster bench-ipvs bench-failover bench-tracing bench-commands conformance \
 	conformance-envoy conformance-ipvs \
@@ -89,7 +89,8 @@ else
 endif
 
 soak: HISTORIES := soak
-soak: random simulate owners ## The last two, and who answers on layer 2, for hours
+soak: LAB_SECONDS := 36000
+soak: random simulate owners schedules ## The last two, who answers on layer 2, and schedules of failures in the lab, for hours
 
 owners: $(STAMP) # a part of `fast`, and longer in `soak`
 	@echo "== owners"; FLEETLB_HISTORIES=$(HISTORIES) $(PYTEST) -n 2 tests/unit/fleetlb_dataplane_programmer/ownership
@@ -114,6 +115,10 @@ drills: setup ## Wipe NATS, a node, the hub's objects, put its etcd back; print 
 
 helm: $(STAMP) ## Build Helm, if it is not there (once, about 2 minutes)
 	@deploy/helm/fetch.sh >/dev/null
+
+schedules: setup lab ## Failures, drains and wishes by chance on three real nodes (REPLAY= plays a schedule again, SEED= begins at it)
+	@echo "== schedules"; LAB_MEMORY=2G LAB_SECONDS=$(LAB_SECONDS) deploy/lab/run.sh env FLEETLB_HISTORIES=$(HISTORIES) \
+		SEED='$(SEED)' REPLAY='$(REPLAY)' $(IPVS_PYTEST) tests/ipvs/test_group_schedules.py
 
 lab: ## Build the lab's kernel and tools, if they are not there (once, about 6 minutes)
 	@deploy/lab/build.sh
