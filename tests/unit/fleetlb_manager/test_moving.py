@@ -250,14 +250,20 @@ async def test_addresses_of_one_service_move_together_or_not_at_all() -> None:
     assert standing(world) == SPARE
 
 
-async def test_who_may_go_over_is_called_by_whatever_its_party_waited_for_last() -> None:
-    """A Service hears of its own addresses alone, and waits for those of all that share with it."""
+async def two_that_wait() -> World:
+    """Two Services that share an address, whose pool names a group that says nothing."""
     world = await a_served(a_wish(sharing_key="k", ports=(443,)))
     world.say(a_key("u2"), a_wish("other", sharing_key="k", ports=(80,)))
     await world.work()
     move(world)
     world.kept.silent = {SPARE}
     await world.work()
+    return world
+
+
+async def test_who_may_go_over_is_called_by_whatever_its_party_waited_for_last() -> None:
+    """A Service hears of its own addresses alone, and waits for those of all that share with it."""
+    world = await two_that_wait()
     world.kept.silent = set()
     world.play_nodes()
     world.marks.services.clear()
@@ -270,12 +276,7 @@ async def test_who_may_go_over_is_called_by_whatever_its_party_waited_for_last()
 
 
 async def test_services_that_share_an_address_move_together() -> None:
-    world = await a_served(a_wish(sharing_key="k", ports=(443,)))
-    world.say(a_key("u2"), a_wish("other", sharing_key="k", ports=(80,)))
-    await world.work()
-    move(world)
-    world.kept.silent = {SPARE}
-    await world.work()
+    world = await two_that_wait()
     assert {item.spec.group for item in world.kept.load_balancers.values()} == {GROUP}
     world.say(a_key("u2"), None)
     world.kept.silent = set()
